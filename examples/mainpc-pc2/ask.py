@@ -1,11 +1,11 @@
-"""Say something to the fleet and show what it answers, and which agents took part.
+"""Send a text to the fleet; show its answer and the agents that took part.
 
     python examples/mainpc-pc2/ask.py "good morning, what is the time"
 
-Without ENV_TYPE it asks the fleet of the testing environment, the one on this machine.
+Without ENV_TYPE it uses the `testing` environment, in which the fleet is on this machine.
 """
 
-# ruff: noqa: T201 - it talks to a person
+# ruff: noqa: T201 - a command-line program
 from __future__ import annotations
 
 import os
@@ -23,7 +23,7 @@ TIMEOUT_S = 8.0
 
 
 def main(words: list[str]) -> int:
-    """Ask once; return the exit code: 0 answered, 1 not, 2 the question or the environment is wrong."""
+    """Send one text; return the exit code: 0 answered, 1 not answered, 2 wrong arguments or environment."""
     if not words:
         print(__doc__, file=sys.stderr)
         return 2
@@ -34,7 +34,7 @@ def main(words: list[str]) -> int:
         return error.exit_code
     try:
         with connect(url, timeout=TIMEOUT_S) as microphone:
-            passed = microphone.call("say", text=" ".join(words))
+            reply = microphone.call("say", text=" ".join(words))
     except RemoteError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return 1
@@ -42,12 +42,12 @@ def main(words: list[str]) -> int:
         print(f"error: `{FIRST}` at {url} did not answer: {error.reason}", file=sys.stderr)
         print(f"hint: `argosy status {FLEET.parent}`", file=sys.stderr)
         return 1
-    show(passed["value"], passed["hops"])
+    show(reply["value"], reply["hops"])
     return 0
 
 
 def show(spoken: dict[str, Any], hops: list[dict[str, Any]]) -> None:
-    """Print an answer and its way."""
+    """Print an answer and its hops."""
     agents = {hop["agent"] for hop in hops}
     traces = {hop["trace"] for hop in hops}
     understood = ", ".join([spoken["language"], *spoken["intents"], spoken["feeling"]])

@@ -1,4 +1,4 @@
-"""The example fleet: its file against the facts, and what its agents reckon."""
+"""The example fleet: its file, and the pure functions of its agents."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_testing_puts_both_machines_here_and_production_asks_for_addresses(fleet
         place(fleet, "production", {"PC2_IP": "10.0.0.2"})
 
 
-# -- what the agents reckon -------------------------------------------------------------------
+# -- what the agents compute -------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -116,16 +116,16 @@ def agents(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.mark.parametrize("text", ["a", "good morning, what is the time", "magandang gabi, ñ", "x" * 400])
 def test_what_is_said_in_a_room_is_heard(agents: Any, text: str) -> None:
     tone_codec = agents("tone_codec")
-    air = tone_codec.in_a_room(tone_codec.say_in_tones(text))
+    air = tone_codec.add_room_noise(tone_codec.encode_tones(text))
     voiced = tone_codec.voiced(tone_codec.without_offset(tone_codec.unpack(air.tobytes())), 0.05)
     assert len(voiced) < len(air)
-    assert tone_codec.hear_tones(tone_codec.unpack(tone_codec.pack(voiced))) == text
+    assert tone_codec.decode_tones(tone_codec.unpack(tone_codec.pack(voiced))) == text
 
 
 @pytest.mark.parametrize("text", ["", "x" * 401])
 def test_what_cannot_be_said_is_told(agents: Any, text: str) -> None:
     with pytest.raises(ValueError, match="1 to 400 bytes"):
-        agents("tone_codec").say_in_tones(text)
+        agents("tone_codec").encode_tones(text)
 
 
 def test_silence_has_no_voice(agents: Any) -> None:
@@ -148,12 +148,12 @@ def test_a_mood_is_turned_round_by_not(agents: Any) -> None:
     assert text_analysis.mood_of([]) == 0
 
 
-def test_expressions_are_reckoned_and_nothing_else_is(agents: Any) -> None:
+def test_only_expressions_are_evaluated(agents: Any) -> None:
     reasoning = agents("reasoning")
-    assert reasoning.reckon(reasoning.code_of("what is 3 plus 4 times 2")) == 11
+    assert reasoning.evaluate(reasoning.code_of("what is 3 plus 4 times 2")) == 11
     for code in ("__import__('os')", "2 ** 99", "1 +", "1" * 201):
-        with pytest.raises(reasoning.RefusalError):
-            reasoning.reckon(code)
+        with pytest.raises(reasoning.RejectedError):
+            reasoning.evaluate(code)
 
 
 def test_running_figures_are_those_of_all_values_at_once(agents: Any) -> None:

@@ -50,14 +50,14 @@ def test_variables_that_differ_are_named_and_their_values_are_not() -> None:
 
 def test_only_classes_share_a_process() -> None:
     (fault,) = faults("A: {run: agents/voice.py, cell: c}")
-    assert "is in cell `c` but its `run` is a script" in fault.message
+    assert "is in cell `c`, but its `run` is a script" in fault.message
     assert "`run: agents.voice:A`" in fault.hint
     assert "command" in faults("A: {run: [sleep, 1], cell: c}")[0].message
 
 
 def test_a_probe_of_a_whole_process_does_not_fit_a_cell() -> None:
     (fault,) = faults("A: {run: 'm:A', cell: c, ready: {probe: alive}}")
-    assert "the probe `alive` is of a whole process" in fault.message
+    assert "the probe `alive` checks a whole process" in fault.message
 
 
 NEEDS = """\
@@ -77,5 +77,5 @@ def test_two_cells_may_need_each_others_agents() -> None:
 @pytest.mark.parametrize("two", ["restart", "stop"])
 def test_cells_that_would_restart_each_other_for_ever_are_a_fault(two: str) -> None:
     (fault,) = faults(NEEDS.format(one="restart", two=two))
-    assert "cell `a` and cell `b` would restart each other for ever" in fault.message
+    assert "cell `a` and cell `b` would restart each other endlessly" in fault.message
     assert "on_death: wait" in fault.hint

@@ -53,6 +53,11 @@ def test_names_lead_to_the_nearest_fleet_file(folder: Path, tmp_path: Path) -> N
     assert ask(folder, "host('pc2')", ARGOSY_FLEET_FILE=str(other)) == "10.9.9.9"
 
 
+def test_the_former_module_name_finds_the_same_caller(folder: Path) -> None:
+    former = "__import__('argosy.fleet.whereabouts', fromlist=['host']).host('pc2')"
+    assert ask(folder, former) == ask(folder, "host('pc2')") == "10.0.0.2"
+
+
 def test_variables_come_first_and_then_the_fleet_is_not_asked(folder: Path, tmp_path: Path) -> None:
     assert ask(folder, "host('pc2', 'PC2_IP', 'OTHER')", OTHER="there") == "there"
     assert ask(folder, "repr(host('pc2', 'PC2_IP'))", PC2_IP="") == "''"
@@ -66,7 +71,7 @@ def test_what_is_missing_is_told(folder: Path, tmp_path: Path) -> None:
     assert "there is no environment `prod`" in ask(folder, "host('pc2')", ENV_TYPE="prod")
     assert "`$PC2_IP` is not set" in ask(folder, "host('pc2')", ENV_TYPE="production")
     assert ask(folder, "host('pc1')", ENV_TYPE="production") == "10.0.0.1"
-    assert "`development` names no `pc3`" in ask(folder, "host('pc3')")
+    assert "`development` has no entry `pc3`" in ask(folder, "host('pc3')")
     (tmp_path / "fleet.yaml").unlink()
     assert "export ARGOSY_FLEET_FILE=PATH" in ask(folder, "host('pc2')")
     assert ask(folder, "host('pc2')", cwd=_elsewhere(tmp_path)) == "10.0.0.2"

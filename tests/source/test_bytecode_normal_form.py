@@ -100,7 +100,7 @@ texts = json.load(sys.stdin)
 codes = [compile(text, "a.py", "exec", dont_inherit=True) for text in texts]
 functions = [next(item for item in code.co_consts if isinstance(item, CodeType)) for code in codes]
 forms = [normalize_bytecode(function.co_code) for function in functions]
-print(json.dumps([[form.shape.hex() for form in forms], [form.acts for form in forms]]))
+print(json.dumps([[form.shape.hex() for form in forms], [form.has_effects for form in forms]]))
 """
 
 

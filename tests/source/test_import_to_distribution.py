@@ -8,23 +8,23 @@ from argosy.source.import_to_distribution import find_distribution, find_install
 
 
 @pytest.mark.parametrize(
-    ("module", "asked", "distribution", "how"),
+    ("module", "declared", "distribution", "source"),
     [
         ("yaml", (), "pyyaml", "table"),
         ("PIL.Image", (), "pillow", "table"),
         ("numpy", (), "numpy", "table"),
         ("cv2", (), "opencv-python-headless", "table"),
-        ("cv2", ("opencv-python",), "opencv-python", "asked"),
-        ("cv2", ("opencv-contrib-python", "opencv-python-headless"), "opencv-python-headless", "asked"),
+        ("cv2", ("opencv-python",), "opencv-python", "declared"),
+        ("cv2", ("opencv-contrib-python", "opencv-python-headless"), "opencv-python-headless", "declared"),
         ("google.cloud.storage.blob", (), "google-cloud-storage", "table"),
-        ("google.protobuf", ("google-cloud-storage",), "google-cloud-storage", "asked"),
-        ("my_own_thing", ("my-own-thing",), "my-own-thing", "asked"),
+        ("google.protobuf", ("google-cloud-storage",), "google-cloud-storage", "declared"),
+        ("my_own_thing", ("my-own-thing",), "my-own-thing", "declared"),
     ],
 )
-def test_known(module: str, asked: tuple[str, ...], distribution: str, how: str) -> None:
-    found = find_distribution(module, asked)
+def test_known(module: str, declared: tuple[str, ...], distribution: str, source: str) -> None:
+    found = find_distribution(module, declared)
     assert found is not None
-    assert (found.distribution, found.source) == (distribution, how)
+    assert (found.distribution, found.source) == (distribution, source)
 
 
 def test_an_unknown_name_is_not_guessed() -> None:

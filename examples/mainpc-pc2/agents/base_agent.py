@@ -1,9 +1,9 @@
-"""What every agent of this fleet does besides its role: enrol, ask by name, leave a trace, tell errors.
+"""The base class of all agents of this fleet: enrolment, requests by name, traces, error reports.
 
-An utterance is handled by many agents. Each stage is a `@hop`: its reply holds what it found and the
-list of hops that it took, its own first, each with the correlation id that arrived there. A stage that
-cannot go on because an agent it asked did not answer fails with `HopError`, which names that agent,
-and the stages before it hand the same words on to whoever asked first.
+An utterance is processed by many agents. Each stage is a `@hop`: its reply contains its result and the
+list of its hops, its own first, each with the correlation id that it received. If a peer does not
+answer, a stage fails with `HopError`, which names that peer; earlier stages pass the message on
+unchanged to the first caller.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from argosy.wire import RemoteError, WireError
 
 T = TypeVar("T")
 P = ParamSpec("P")
-M = TypeVar("M", bound="Member")
+M = TypeVar("M", bound="ExampleAgent")
 
 REGISTRY: Final = "ServiceRegistry"
 TWIN: Final = "SystemDigitalTwin"
-ENROLS_AT: Final = {"mainpc": TWIN, "pc2": REGISTRY}
-ERRORS: Final = "errors"  # the topic that takes the place of an error bus
+REGISTRY_OF_MACHINE: Final = {"mainpc": TWIN, "pc2": REGISTRY}
+ERRORS: Final = "errors"  # the topic that replaces an error bus
 
-# A frozen peer is known after 1.5 s at most; a limit above that lets the error say so.
-LEAF_S: Final = 2.0
-# At the start of 84 processes on few processors an answer may have to wait for its turn.
-GREETING_S: Final = 30.0
+# A frozen peer is detected within 1.5 s; with a longer time-out the error can name this cause.
+REQUEST_TIMEOUT_S: Final = 2.0
+# When 84 processes start on few processors, an answer may take long.
+START_TIMEOUT_S: Final = 30.0
 
 
-class Card(msgspec.Struct, frozen=True):
-    """What an agent says of itself when it enrols."""
+class AgentCard(msgspec.Struct, frozen=True):
+    """The data that an agent enrols with."""
 
     name: str
     role: str
@@ -54,22 +54,22 @@ class ModelOptions(msgspec.Struct, frozen=True):
 
 
 class Hop(msgspec.Struct, frozen=True):
-    """One agent's part in a request: the correlation id that it got, and its time with all it asked."""
+    """One agent's part in a request: the correlation id, and the time including that of its peers."""
 
     agent: str
     trace: str
     ms: float
 
 
-class Passed(msgspec.Struct, Generic[T], frozen=True):
-    """What a stage found, and the agents that took part, in the order in which they were asked."""
+class ForwardedReply(msgspec.Struct, Generic[T], frozen=True):
+    """The result of a stage, and the agents that took part, in call order."""
 
     value: T
     hops: list[Hop]
 
 
 class ErrorReport(msgspec.Struct, frozen=True):
-    """A failure that an agent met and handled; `peer` is whom it had asked."""
+    """A failure that an agent handled; `peer` is the agent that it called."""
 
     agent: str
     peer: str
@@ -78,14 +78,14 @@ class ErrorReport(msgspec.Struct, frozen=True):
     trace: str
 
 
-class RefusalError(Exception):
-    """What was asked for is understood and cannot be done; the message says why."""
+class RejectedError(Exception):
+    """The request is valid but cannot be fulfilled; the message gives the reason."""
 
-    code = "refused"
+    code = "rejected"
 
 
 class HopError(Exception):
-    """An agent on the way did not do its part; the message names it and who had asked it."""
+    """An agent in the chain did not answer; the message names it and its caller."""
 
     code = "hop-failed"
 
@@ -95,28 +95,28 @@ _hops: ContextVar[list[Hop]] = ContextVar("hops")
 
 def hop(
     method: Callable[Concatenate[M, P], Awaitable[T]],
-) -> Callable[Concatenate[M, P], Awaitable[Passed[T]]]:
-    """Make a method a request handler whose reply tells the hops that it took."""
+) -> Callable[Concatenate[M, P], Awaitable[ForwardedReply[T]]]:
+    """Make a method a request handler whose reply includes the hops."""
 
     @functools.wraps(method)
-    async def measured(self: M, /, *args: P.args, **kwargs: P.kwargs) -> Passed[T]:
+    async def measured(self: M, /, *args: P.args, **kwargs: P.kwargs) -> ForwardedReply[T]:
         began = time.perf_counter()
         trace = self.trace
-        # Every request runs in a context of its own, so there is nothing to put back.
+        # Every request runs in its own context, so the variable need not be reset.
         hops: list[Hop] = []
         _hops.set(hops)
         value = await method(self, *args, **kwargs)
         ms = round((time.perf_counter() - began) * 1000, 3)
-        return Passed(value, [Hop(self.name, trace, ms), *hops])
+        return ForwardedReply(value, [Hop(self.name, trace, ms), *hops])
 
     return request(measured)
 
 
-class Member(Agent):
-    """An agent of this fleet; roles override `greet` and `facts`.
+class ExampleAgent(Agent):
+    """An agent of this fleet; roles override `contact_peers` and `facts`.
 
-    machine: those of pc2 need nobody on mainpc, so they do not wait for the registry there.
-    enrols_at: whom it tells that it is there; None for what its machine says, empty for nobody.
+    machine: agents of pc2 need no agent on mainpc, so they do not wait for the registry there.
+    enrols_at: the agent where it enrols; None for that of its machine, empty for none.
     """
 
     machine: ClassVar[str] = "mainpc"
@@ -128,66 +128,68 @@ class Member(Agent):
         self._enrolling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Enrol and greet; an agent of pc2 enrols in the background."""
+        """Enrol and contact peers; an agent of pc2 enrols in the background."""
         if self.machine == "mainpc":
-            await self.introduce()
+            await self.register()
         else:
-            self._enrolling = asyncio.create_task(self._enrol_until_heard())
-        await self.greet()
+            self._enrolling = asyncio.create_task(self._register_until_acknowledged())
+        await self.contact_peers()
 
     async def stop(self) -> None:
-        """End the enrolment if it still goes on."""
+        """Cancel the enrolment if it is still running."""
         if self._enrolling:
             self._enrolling.cancel()
 
-    async def introduce(self) -> None:
-        """Tell where this agent runs; telling it again changes nothing."""
-        at = ENROLS_AT[self.machine] if self.enrols_at is None else self.enrols_at
+    async def register(self) -> None:
+        """Enrol this agent; idempotent."""
+        at = REGISTRY_OF_MACHINE[self.machine] if self.enrols_at is None else self.enrols_at
         if at:
-            await self.meet(at, "enrol", card=self.card())
+            await self.ask_at_start(at, "enrol", card=self.card())
 
-    async def greet(self) -> None:
-        """Ask of each need what the role starts from; asked again now and then, so it must be repeatable."""
+    async def contact_peers(self) -> None:
+        """Fetch from each need what the role requires; called repeatedly, so it must be idempotent."""
 
     def facts(self) -> dict[str, Any]:
-        """Return what is worth knowing about the role's work."""
+        """Return facts about the role's work for its health."""
         return {}
 
-    def card(self) -> Card:
-        """Return what this agent enrols with."""
-        return Card(self.name, type(self).__name__, self.machine, os.getpid())
+    def card(self) -> AgentCard:
+        """Return the data that this agent enrols with."""
+        return AgentCard(self.name, type(self).__name__, self.machine, os.getpid())
 
     def health(self) -> Health:
-        """Return the role's facts, whom this agent asked how often, and how each answered last."""
+        """Return the role's facts, the number of requests by peer, and the state of each peer."""
         facts = {"role": type(self).__name__, "asked": dict(self.asked), **self.facts()}
         return Health(facts=facts, needs=dict(self.peers))
 
     @request(short=True)
-    def hello(self) -> Card:
-        """Say who this is; the lightest request of all."""
+    def describe(self) -> AgentCard:
+        """Return this agent's card; the cheapest request."""
         return self.card()
 
     @every("60s")
-    async def remind(self) -> None:
-        """Enrol and greet again: an agent that was started anew has forgotten who was there."""
+    async def refresh(self) -> None:
+        """Enrol and contact peers again, because a restarted peer has lost its state."""
         try:
-            await self.introduce()
-            await self.greet()
+            await self.register()
+            await self.contact_peers()
         except HopError:
-            return  # `ask` has told the errors topic, and the next minute comes
+            return  # `ask` has published the error; retried in a minute
 
-    async def meet(self, peer: str, method: str = "hello", /, **arguments: Any) -> Any:
-        """Ask at the start, when an answer may take long; raises as `ask`."""
-        return await self.ask(peer, method, within_s=GREETING_S, **arguments)
+    async def ask_at_start(self, peer: str, method: str = "describe", /, **arguments: Any) -> Any:
+        """Call a peer with a long time-out, for the start of the fleet; raises as `ask`."""
+        return await self.ask(peer, method, within_s=START_TIMEOUT_S, **arguments)
 
     async def announce_kind(self, kind: str) -> None:
-        """Tell the coordinator that this agent takes requests of a kind; raises as `ask`."""
-        await self.meet("RequestCoordinator", "announce", kind=kind, agent=self.name)
+        """Announce to the coordinator that this agent handles a kind of request; raises as `ask`."""
+        await self.ask_at_start("RequestCoordinator", "announce", kind=kind, agent=self.name)
 
     async def reserve_model(self) -> None:
-        """Reserve GPU memory for the model that the options name; raises as `ask`."""
+        """Reserve GPU memory for the model in the options; raises as `ask`."""
         model = self.options
-        await self.meet("ModelManagerAgent", "reserve", model=model.model, gib=model.gib, holder=self.name)
+        await self.ask_at_start(
+            "ModelManagerAgent", "reserve", model=model.model, gib=model.gib, holder=self.name
+        )
 
     @overload
     async def ask(
@@ -198,11 +200,18 @@ class Member(Agent):
         self, peer: str, method: str, /, *, returns: Any = ..., within_s: float = ..., **arguments: Any
     ) -> Any: ...
     async def ask(
-        self, peer: str, method: str, /, *, returns: Any = Any, within_s: float = LEAF_S, **arguments: Any
+        self,
+        peer: str,
+        method: str,
+        /,
+        *,
+        returns: Any = Any,
+        within_s: float = REQUEST_TIMEOUT_S,
+        **arguments: Any,
     ) -> Any:
-        """Ask another agent and return its answer, decoded as `returns`.
+        """Call another agent and return its answer, decoded as `returns`.
 
-        Raises HopError: no answer within `within_s`, or the answer is an error; the errors topic knows.
+        Raises HopError: no answer within `within_s`, or the answer is an error; it is also published.
         """
         self.asked[peer] += 1
         try:
@@ -214,23 +223,30 @@ class Member(Agent):
         return answer
 
     @overload
-    async def pass_on(
+    async def forward_request(
         self, peer: str, method: str, /, *, returns: type[T], within_s: float = ..., **arguments: Any
     ) -> T: ...
     @overload
-    async def pass_on(
+    async def forward_request(
         self, peer: str, method: str, /, *, returns: Any, within_s: float = ..., **arguments: Any
     ) -> Any: ...
-    async def pass_on(
-        self, peer: str, method: str, /, *, returns: Any, within_s: float = LEAF_S, **arguments: Any
+    async def forward_request(
+        self,
+        peer: str,
+        method: str,
+        /,
+        *,
+        returns: Any,
+        within_s: float = REQUEST_TIMEOUT_S,
+        **arguments: Any,
     ) -> Any:
-        """Ask a `@hop` of another agent, note its hops, and return what it found; raises as `ask`."""
-        passed = await self.ask(peer, method, returns=Passed[returns], within_s=within_s, **arguments)
-        _hops.get().extend(passed.hops)
-        return passed.value
+        """Call a `@hop` of another agent, record its hops, and return its result; raises as `ask`."""
+        reply = await self.ask(peer, method, returns=ForwardedReply[returns], within_s=within_s, **arguments)
+        _hops.get().extend(reply.hops)
+        return reply.value
 
     async def _failed(self, error: WireError) -> HopError:
-        """Return the error to raise; one that a later hop has told already is handed on as it is."""
+        """Return the error to raise; one that a later hop has already reported is passed on unchanged."""
         if isinstance(error, RemoteError) and error.code == HopError.code:
             return HopError(error.message)
         reason = f"{type(error).__name__}: {error.reason}"
@@ -240,12 +256,12 @@ class Member(Agent):
             f"`{error.peer}` did not answer `{self.name}`, which asked it to `{error.method}`: {reason}"
         )
 
-    async def _enrol_until_heard(self) -> None:
+    async def _register_until_acknowledged(self) -> None:
         wait_s = 1.0
         while True:
             try:
-                await self.introduce()
+                await self.register()
                 return
-            except HopError:  # told on the errors topic; the other machine may be off for long
+            except HopError:  # published; the other machine may be off for a long time
                 await asyncio.sleep(wait_s)
                 wait_s = min(60.0, 2 * wait_s)

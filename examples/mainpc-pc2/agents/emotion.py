@@ -1,4 +1,4 @@
-"""Feelings: a lexicon's score, followers that smooth it, and how an answer should sound."""
+"""Emotions: a lexicon score of the mood, smoothed followers, and the tone of an answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from agents import text_analysis
-from agents.base_agent import Member, ModelOptions, hop
+from agents.base_agent import ExampleAgent, ModelOptions, hop
 from agents.pipeline_messages import Feeling
 from argosy.agent import request
 
@@ -17,7 +17,7 @@ def feeling_of(mood: float) -> Feeling:
     return Feeling(mood, "glad" if mood > 0.2 else "low" if mood < -0.2 else "calm")
 
 
-class Engine(Member):
+class Engine(ExampleAgent):
     """Scores the mood of a text by a lexicon."""
 
     def __init__(self) -> None:
@@ -40,11 +40,11 @@ class Engine(Member):
         return {"mood": self._last}
 
 
-class Follower(Member):
+class Follower(ExampleAgent):
     """Follows one aspect of the conversation, smoothed: new = old + weight * (seen - old)."""
 
     class Options(msgspec.Struct, frozen=True):
-        """follows: the aspect, for people. weight: of what is new, 0 to 1."""
+        """follows: the name of the aspect. weight: of a new value, 0 to 1."""
 
         follows: str
         weight: float
@@ -54,13 +54,13 @@ class Follower(Member):
         self._level = 0.0
         self._seen = 0
 
-    async def greet(self) -> None:
-        """Take in the last mood."""
-        await self._take(await self.meet("EmotionEngine", "last"))
+    async def contact_peers(self) -> None:
+        """Fetch the last mood."""
+        await self._take(await self.ask_at_start("EmotionEngine", "last"))
 
     @request
     async def look(self) -> float:
-        """Take in the engine's last mood, and return the smoothed level."""
+        """Fetch the engine's last mood, and return the smoothed level."""
         return await self._take(await self.ask("EmotionEngine", "last", returns=float))
 
     async def _take(self, seen: float) -> float:
@@ -69,38 +69,38 @@ class Follower(Member):
         return self._level
 
     def facts(self) -> dict[str, Any]:
-        """Return the aspect, its level, and from how many looks."""
+        """Return the aspect, its level, and the number of values."""
         return {"follows": self.options.follows, "level": round(self._level, 4), "looks": self._seen}
 
 
-class Empathy(Member):
-    """Chooses how an answer should sound: it goes half of the way to the speaker's mood."""
+class Empathy(ExampleAgent):
+    """Chooses the tone of an answer: half of the speaker's mood."""
 
-    async def greet(self) -> None:
-        """See that the mood and the voice are there."""
-        await self.meet("EmotionEngine", "last")
-        await self.meet("StreamingTTSAgent")
+    async def contact_peers(self) -> None:
+        """Check that the mood and the voice are available."""
+        await self.ask_at_start("EmotionEngine", "last")
+        await self.ask_at_start("StreamingTTSAgent")
 
     @request
     async def tone(self) -> Feeling:
-        """Return the mood in which to answer; never lower than calm."""
+        """Return the mood of the answer; never lower than calm."""
         mood: float = await self.ask("EmotionEngine", "last", returns=float)
         return feeling_of(max(0.0, mood / 2))
 
 
-class Expression(Member):
-    """Dresses a text in a mood."""
+class Expression(ExampleAgent):
+    """Expresses a mood in a text."""
 
     Options = ModelOptions
 
-    async def greet(self) -> None:
+    async def contact_peers(self) -> None:
         """Announce itself and reserve the model's memory."""
         await self.announce_kind("expression")
         await self.reserve_model()
 
     @request(short=True)
     def express(self, text: str, mood: float) -> str:
-        """Return the text with an opening and an end for the mood."""
+        """Return the text with an opening and an ending for the mood."""
         word = feeling_of(mood).word
         opening = {"glad": "how nice: ", "low": "i am sorry: ", "calm": ""}[word]
         return f"{opening}{text.rstrip('.')}{'!' if word == 'glad' else '.'}"

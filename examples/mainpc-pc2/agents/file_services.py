@@ -1,4 +1,4 @@
-"""Services on pc2: measures, tokens, files below one folder, pages made of them."""
+"""Services on pc2: unit conversion, tokens, files below one folder, HTML pages of files."""
 
 from __future__ import annotations
 
@@ -13,88 +13,88 @@ from typing import Any, Final
 
 import msgspec
 
-from agents.base_agent import Member, RefusalError
+from agents.base_agent import ExampleAgent, RejectedError
 from argosy.agent import request
 
 _TO_BASE: Final = {"km": 1000.0, "m": 1.0, "cm": 0.01, "mi": 1609.344, "ft": 0.3048}
-LARGEST_BYTES: Final = 256 * 1024
+MAX_FILE_BYTES: Final = 256 * 1024
 
 
-class Measures(Member):
-    """Turns lengths from one unit into another."""
+class UnitConverter(ExampleAgent):
+    """Converts lengths between units."""
 
     machine = "pc2"
 
-    async def greet(self) -> None:
-        """See that errors are collected."""
-        await self.meet("SystemHealthManager", "counts")
+    async def contact_peers(self) -> None:
+        """Check that the error collector is available."""
+        await self.ask_at_start("SystemHealthManager", "counts")
 
     @request(short=True)
     def convert(self, value: float, source: str, target: str) -> float:
-        """Return a length in another unit; refused for an unknown one."""
+        """Return a length in another unit; rejected for an unknown unit."""
         unknown = [unit for unit in (source, target) if unit not in _TO_BASE]
         if unknown:
-            raise RefusalError(f"`{unknown[0]}` is no unit; those are {', '.join(_TO_BASE)}")
+            raise RejectedError(f"`{unknown[0]}` is not a unit; known units: {', '.join(_TO_BASE)}")
         return value * _TO_BASE[source] / _TO_BASE[target]
 
 
-class Tokens(Member):
-    """Gives out tokens that say who somebody is, and checks them (HMAC-SHA256, RFC 2104).
+class TokenService(ExampleAgent):
+    """Issues and checks tokens that identify users (HMAC-SHA256, RFC 2104).
 
-    The key is of this process alone: what was given out before a restart is no longer good.
+    The key exists only in this process: tokens become invalid when it restarts.
     """
 
     machine = "pc2"
 
     class Options(msgspec.Struct, frozen=True):
-        """ttl_s: seconds that a token is good for."""
+        """ttl_s: the lifetime of a token in seconds."""
 
         ttl_s: float
 
     def __init__(self) -> None:
         super().__init__()
         self._key = secrets.token_bytes(32)
-        self._given = 0
+        self._issued = 0
 
-    async def greet(self) -> None:
-        """See that the other services are there."""
-        await self.meet("UnifiedUtilsAgent")
+    async def contact_peers(self) -> None:
+        """Check that the other services are available."""
+        await self.ask_at_start("UnifiedUtilsAgent")
 
     @request(short=True)
-    def give(self, user: str) -> str:
+    def issue_token(self, user: str) -> str:
         """Return a token for a user."""
-        self._given += 1
+        self._issued += 1
         claim = f"{user}\n{time.time() + self.options.ttl_s:.3f}".encode()
-        return _armoured(claim) + "." + _armoured(self._sign(claim))
+        return _encode_base64(claim) + "." + _encode_base64(self._sign(claim))
 
     @request(short=True)
     def check(self, token: str) -> str:
-        """Return whose token this is; refused when it was not given here, or is past its time."""
+        """Return the user of a token; rejected if it was not issued here or has expired."""
         try:
             claim, signature = (base64.urlsafe_b64decode(part) for part in token.split("."))
         except ValueError as error:
-            raise RefusalError("this is not a token: two parts in base64 were expected") from error
+            raise RejectedError("this is not a token: expected two parts in base64") from error
         if not hmac.compare_digest(signature, self._sign(claim)):
-            raise RefusalError("this token was not given out here")
+            raise RejectedError("this token was not issued here")
         user, _, until = claim.decode().rpartition("\n")
         if time.time() > float(until):
-            raise RefusalError(f"this token was good until {until}")
+            raise RejectedError(f"this token expired at {until}")
         return user
 
     def _sign(self, claim: bytes) -> bytes:
         return hmac.new(self._key, claim, hashlib.sha256).digest()
 
     def facts(self) -> dict[str, Any]:
-        """Return how many tokens were given out."""
-        return {"given": self._given}
+        """Return the number of issued tokens."""
+        return {"issued": self._issued}
 
 
-def _armoured(data: bytes) -> str:
+def _encode_base64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode()
 
 
-class Files(Member):
-    """Lists and reads files below one folder, and never outside of it."""
+class FileService(ExampleAgent):
+    """Lists and reads files below one folder."""
 
     machine = "pc2"
 
@@ -107,48 +107,48 @@ class Files(Member):
         super().__init__()
         self._root = Path(self.options.root).resolve()
 
-    async def greet(self) -> None:
-        """See that the other services are there."""
-        await self.meet("UnifiedUtilsAgent")
+    async def contact_peers(self) -> None:
+        """Check that the other services are available."""
+        await self.ask_at_start("UnifiedUtilsAgent")
 
     @request
     def listing(self, folder: str = ".") -> list[str]:
-        """Return the names in a folder, folders with a `/`; refused when it is none below the root."""
-        place = self._below(folder)
-        if not place.is_dir():
-            raise RefusalError(f"`{folder}` is no folder")
-        return sorted(each.name + "/" * each.is_dir() for each in place.iterdir())
+        """Return the names in a folder, folders with a `/`; rejected if it is not a folder below the root."""
+        path = self._below(folder)
+        if not path.is_dir():
+            raise RejectedError(f"`{folder}` is not a folder")
+        return sorted(each.name + "/" * each.is_dir() for each in path.iterdir())
 
     @request
     def read(self, path: str) -> str:
-        """Return a file's text; refused when it is not below the root, no text, or above 256 KiB."""
-        place = self._below(path)
+        """Return a file's text; rejected if it is not below the root, not text, or above 256 KiB."""
+        file = self._below(path)
         try:
-            if place.stat().st_size > LARGEST_BYTES:
-                raise RefusalError(f"`{path}` has more than {LARGEST_BYTES} bytes")
-            return place.read_text(encoding="utf-8")
+            if file.stat().st_size > MAX_FILE_BYTES:
+                raise RejectedError(f"`{path}` has more than {MAX_FILE_BYTES} bytes")
+            return file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise RefusalError(f"`{path}` cannot be read as text: {error}") from error
+            raise RejectedError(f"`{path}` cannot be read as text: {error}") from error
 
     def _below(self, path: str) -> Path:
-        place = (self._root / path).resolve()
-        if not place.is_relative_to(self._root):
-            raise RefusalError(f"`{path}` is not below `{self._root}`")
-        return place
+        resolved = (self._root / path).resolve()
+        if not resolved.is_relative_to(self._root):
+            raise RejectedError(f"`{path}` is not below `{self._root}`")
+        return resolved
 
 
-class Pages(Member):
-    """Makes a page of a file."""
+class PageService(ExampleAgent):
+    """Renders a file as an HTML page."""
 
     machine = "pc2"
 
-    async def greet(self) -> None:
-        """See that files and memory are there."""
-        await self.meet("FileSystemAssistantAgent")
-        await self.meet("MemoryOrchestratorService", "count")
+    async def contact_peers(self) -> None:
+        """Check that files and memory are available."""
+        await self.ask_at_start("FileSystemAssistantAgent")
+        await self.ask_at_start("MemoryOrchestratorService", "count")
 
     @request
     async def page(self, path: str) -> str:
-        """Return a file as a page of HTML."""
+        """Return a file as an HTML page."""
         text: str = await self.ask("FileSystemAssistantAgent", "read", returns=str, path=path)
         return f"<!doctype html><title>{html.escape(path)}</title><pre>{html.escape(text)}</pre>"

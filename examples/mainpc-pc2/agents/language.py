@@ -9,49 +9,49 @@ from typing import Any
 import msgspec
 
 from agents import text_analysis
-from agents.base_agent import Member, ModelOptions, RefusalError, hop
+from agents.base_agent import ExampleAgent, ModelOptions, RejectedError, hop
 from agents.pipeline_messages import Analysis, Feeling, Meaning, Person, Recollection, Speech, Spoken
 from argosy.agent import request
 
 
-class Analyzer(Member):
-    """Tells the language of a text, has it translated, and sends it to be answered."""
+class Analyzer(ExampleAgent):
+    """Detects the language of a text, has it translated, and forwards it to be answered."""
 
     def __init__(self) -> None:
         super().__init__()
         self._languages: Counter[str] = Counter()
 
-    async def greet(self) -> None:
-        """See that the ear and the translation are there."""
-        await self.meet("StreamingSpeechRecognition", "heard")
-        await self.meet("TranslationService")
+    async def contact_peers(self) -> None:
+        """Check that the ear and the translation are available."""
+        await self.ask_at_start("StreamingSpeechRecognition", "heard")
+        await self.ask_at_start("TranslationService")
 
     @hop
     async def analyse(self, text: str) -> Spoken:
-        """Return what the fleet answers to a text."""
+        """Return the fleet's answer to a text."""
         language = text_analysis.language_of(text_analysis.tokens(text))
         self._languages[language] += 1
         english = text
         if language != "en":
-            english = await self.pass_on("TranslationService", "translate", returns=str, text=text)
+            english = await self.forward_request("TranslationService", "translate", returns=str, text=text)
         analysis = Analysis(text, language, english, text_analysis.tokens(english))
-        return await self.pass_on(
+        return await self.forward_request(
             "RequestCoordinator", "route", returns=Spoken, within_s=4.5, kind="speech", analysis=analysis
         )
 
     def facts(self) -> dict[str, Any]:
-        """Return how many texts came in each language."""
+        """Return the number of texts by language."""
         return {"languages": dict(self._languages)}
 
 
 class LanguagePair(msgspec.Struct, frozen=True):
-    """The languages between which a translator works."""
+    """The source and target languages of a translator."""
 
     source: str = "tl"
     target: str = "en"
 
 
-class Translator(Member):
+class Translator(ExampleAgent):
     """Translates with a dictionary of phrases."""
 
     Options = LanguagePair
@@ -62,18 +62,18 @@ class Translator(Member):
 
     @hop
     async def translate(self, text: str) -> str:
-        """Return a text in English; words that the dictionary does not have stay as they are."""
+        """Return a text in English; words that are not in the dictionary are unchanged."""
         found = text_analysis.translate(text_analysis.tokens(text))
         self._words += len(found)
         return " ".join(found)
 
     def facts(self) -> dict[str, Any]:
-        """Return the pair and how many words were translated."""
+        """Return the language pair and the number of translated words."""
         return {"pair": f"{self.options.source}-{self.options.target}", "words": self._words}
 
 
-class StreamTranslator(Member):
-    """Translates word by word as a text arrives, holding back what may become a phrase."""
+class StreamTranslator(ExampleAgent):
+    """Translates a text as it arrives, holding back words that may begin a phrase."""
 
     Options = ModelOptions
 
@@ -81,21 +81,21 @@ class StreamTranslator(Member):
         super().__init__()
         self._held: list[str] = []
 
-    async def greet(self) -> None:
+    async def contact_peers(self) -> None:
         """Reserve the model's memory."""
         await self.reserve_model()
 
     @request(short=True)
     def feed(self, text: str, is_last: bool = False) -> str:
-        """Take the next piece and return what is sure by now: all but the last two words."""
+        """Add the next piece and return the final part: all but the last two words."""
         self._held += text_analysis.tokens(text)
-        sure = len(self._held) if is_last else max(0, len(self._held) - 2)
-        ready, self._held = self._held[:sure], self._held[sure:]
+        count = len(self._held) if is_last else max(0, len(self._held) - 2)
+        ready, self._held = self._held[:count], self._held[count:]
         return " ".join(text_analysis.translate(ready))
 
 
-class Understanding(Member):
-    """Tells which intents a text speaks for."""
+class Understanding(ExampleAgent):
+    """Detects the intents of a text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,14 +103,14 @@ class Understanding(Member):
 
     @hop
     async def understand(self, text: str) -> Meaning:
-        """Return the intents of a text, the strongest first."""
+        """Return the intents of a text, strongest first."""
         intents = text_analysis.intents_of(text_analysis.tokens(text))
         self._seen.update(intents)
         return Meaning(intents)
 
     @request(short=True)
     def intents(self) -> list[str]:
-        """Return the intents that are known."""
+        """Return the known intents."""
         return list(text_analysis.INTENTS)
 
     def facts(self) -> dict[str, Any]:
@@ -118,31 +118,31 @@ class Understanding(Member):
         return {"seen": dict(self._seen)}
 
 
-class Responder(Member):
-    """Answers: asks who speaks, what is meant and felt, what is remembered, and has the answer spoken."""
+class Responder(ExampleAgent):
+    """Answers a text from its intents, mood, speaker and memory, and has the answer spoken."""
 
     def __init__(self) -> None:
         super().__init__()
         self._answered = 0
 
-    async def greet(self) -> None:
-        """See that all who help with an answer are there."""
-        await self.meet("NLUAgent", "intents")
+    async def contact_peers(self) -> None:
+        """Check that all agents needed for an answer are available."""
+        await self.ask_at_start("NLUAgent", "intents")
         for helper in ("EmotionEngine", "FaceRecognitionAgent", "StreamingTTSAgent", "TTSService"):
-            await self.meet(helper)
+            await self.ask_at_start(helper)
 
     @hop
     async def respond(self, analysis: Analysis) -> Spoken:
         """Answer an analysed text, and speak the answer."""
         text = analysis.english
-        meaning: Meaning = await self.pass_on("NLUAgent", "understand", returns=Meaning, text=text)
-        feeling: Feeling = await self.pass_on("EmotionEngine", "feel", returns=Feeling, text=text)
-        person: Person = await self.pass_on("FaceRecognitionAgent", "who", returns=Person)
-        memory: Recollection = await self.pass_on(
+        meaning: Meaning = await self.forward_request("NLUAgent", "understand", returns=Meaning, text=text)
+        feeling: Feeling = await self.forward_request("EmotionEngine", "feel", returns=Feeling, text=text)
+        person: Person = await self.forward_request("FaceRecognitionAgent", "who", returns=Person)
+        memory: Recollection = await self.forward_request(
             "MemoryClient", "remember", returns=Recollection, within_s=3.0, who=person.name, text=text
         )
         said = compose(meaning, feeling, person, memory)
-        speech: Speech = await self.pass_on(
+        speech: Speech = await self.forward_request(
             "StreamingTTSAgent", "speak", returns=Speech, within_s=3.0, text=said, mood=feeling.mood
         )
         self._answered += 1
@@ -158,17 +158,17 @@ class Responder(Member):
         )
 
     def facts(self) -> dict[str, Any]:
-        """Return how many answers were given."""
+        """Return the number of answers."""
         return {"answered": self._answered}
 
 
 def compose(meaning: Meaning, feeling: Feeling, person: Person, memory: Recollection) -> str:
-    """Return an answer: a sentence for each intent, and one for what is remembered."""
+    """Return an answer: a sentence for each intent, and one from memory."""
     sentences = {
         "greeting": f"hello {person.name}",
         "time": f"it is {time.strftime('%H %M')}",
         "thanks": "you are welcome",
-        "reckon": "the executor reckons that for you",
+        "calculate": "the executor calculates that for you",
         "remember": f"i keep that as number {memory.written}",
         "farewell": f"goodbye {person.name}",
         "chat": f"you sound {feeling.word}",
@@ -179,70 +179,70 @@ def compose(meaning: Meaning, feeling: Feeling, person: Person, memory: Recollec
     return ". ".join(parts) + "."
 
 
-class Chitchat(Member):
-    """Keeps a light conversation by turning statements round."""
+class Chitchat(ExampleAgent):
+    """Keeps a conversation going by turning statements into questions."""
 
     _TURNED = {"i": "you", "my": "your", "am": "are", "me": "you", "you": "i", "your": "my"}
 
-    async def greet(self) -> None:
-        """Learn which intents others take care of."""
-        await self.meet("NLUAgent", "intents")
+    async def contact_peers(self) -> None:
+        """Fetch the intents that other agents handle."""
+        await self.ask_at_start("NLUAgent", "intents")
 
     @request(short=True)
     def chat(self, text: str) -> str:
-        """Return the text turned round as a question (after Weizenbaum's ELIZA, 1966)."""
+        """Return the text turned into a question (after Weizenbaum's ELIZA, 1966)."""
         return "why do you say " + " ".join(self._TURNED.get(w, w) for w in text_analysis.tokens(text)) + "?"
 
 
-class CommandHandler(Member):
-    """Finds a command and its arguments in a text, and has an expression written as code."""
+class CommandHandler(ExampleAgent):
+    """Finds an arithmetic command in a text, and has it written as code."""
 
-    async def greet(self) -> None:
-        """Learn the intents, and that code can be written."""
-        await self.meet("NLUAgent", "intents")
-        await self.meet("CodeGenerator", "operators")
+    async def contact_peers(self) -> None:
+        """Fetch the intents and the operators of the code generator."""
+        await self.ask_at_start("NLUAgent", "intents")
+        await self.ask_at_start("CodeGenerator", "operators")
 
     @request
     async def handle(self, text: str) -> str:
-        """Return the code for what a text asks to be reckoned; refused when it asks for nothing else."""
-        if "reckon" not in text_analysis.intents_of(text_analysis.tokens(text)):
-            raise RefusalError(f"`{text}` asks for nothing that can be written as code")
+        """Return the code for the calculation in a text; rejected if there is none."""
+        if "calculate" not in text_analysis.intents_of(text_analysis.tokens(text)):
+            raise RejectedError(f"`{text}` has no calculation that can be written as code")
         code: str = await self.ask("CodeGenerator", "write", returns=str, text=text)
         return code
 
 
-class Feedback(Member):
-    """Counts praise and blame by intent."""
+class Feedback(ExampleAgent):
+    """Scores feedback by intent."""
 
     def __init__(self) -> None:
         super().__init__()
         self._scores: dict[str, float] = {}
 
-    async def greet(self) -> None:
-        """Learn which intents there are to be praised for."""
-        for intent in await self.meet("NLUAgent", "intents"):
+    async def contact_peers(self) -> None:
+        """Fetch the intents that can get feedback."""
+        for intent in await self.ask_at_start("NLUAgent", "intents"):
             self._scores.setdefault(intent, 0.0)
 
     @request(short=True)
     def give(self, intent: str, text: str) -> float:
-        """Take what was said about answers to an intent; return the score of that intent."""
+        """Add feedback on answers to an intent; return the score of that intent."""
         score = self._scores.get(intent, 0.0) + text_analysis.mood_of(text_analysis.tokens(text))
         self._scores[intent] = score
         return score
 
 
-class IntentionValidator(Member):
-    """Says whether an action may be done for a text: a destructive one only where the text names it."""
+class IntentionValidator(ExampleAgent):
+    """Decides whether an action is allowed for a text: a destructive one only if the text names it."""
 
     _DESTRUCTIVE = frozenset(("delete", "stop", "overwrite", "send"))
 
-    async def greet(self) -> None:
+    async def contact_peers(self) -> None:
         """Announce itself."""
         await self.announce_kind("validation")
 
     @request(short=True)
     def is_meant(self, text: str, action: str) -> bool:
-        """Tell whether the action is harmless, or named in the text and not negated."""
+        """Return whether the action is harmless, or named in the text and not negated."""
         said = text_analysis.tokens(text)
         if action not in self._DESTRUCTIVE:
             return True
@@ -252,43 +252,43 @@ class IntentionValidator(Member):
         )
 
 
-class Goals(Member):
-    """Keeps goals and the steps that are left of each."""
+class Goals(ExampleAgent):
+    """Stores goals and the remaining steps of each."""
 
     def __init__(self) -> None:
         super().__init__()
         self._goals: dict[str, deque[str]] = {}
 
-    async def greet(self) -> None:
-        """Announce itself, and see that models and memory are there."""
+    async def contact_peers(self) -> None:
+        """Announce itself, and check that models and memory are available."""
         await self.announce_kind("goals")
-        await self.meet("ModelOrchestrator")
-        await self.meet("MemoryClient")
+        await self.ask_at_start("ModelOrchestrator")
+        await self.ask_at_start("MemoryClient")
 
     @request(short=True)
     def set_goal(self, goal: str, steps: list[str]) -> int:
-        """Keep a goal; return how many steps it has."""
+        """Store a goal; return the number of its steps."""
         self._goals[goal] = deque(steps)
         return len(steps)
 
     @request(short=True)
     def next_step(self, goal: str) -> str:
-        """Take and return the next step of a goal, empty when it is reached; refused for an unknown one."""
+        """Remove and return the next step of a goal, empty if none is left; rejected for an unknown goal."""
         if goal not in self._goals:
-            raise RefusalError(f"there is no goal `{goal}`; there are {len(self._goals)}")
+            raise RejectedError(f"there is no goal `{goal}`; there are {len(self._goals)}")
         steps = self._goals[goal]
         return steps.popleft() if steps else ""
 
     def facts(self) -> dict[str, Any]:
-        """Return the steps left, by goal."""
+        """Return the number of remaining steps by goal."""
         return {"steps_left": {goal: len(steps) for goal, steps in self._goals.items()}}
 
 
-class Identity(Member):
-    """Holds the persona that answers are given in."""
+class Identity(ExampleAgent):
+    """Stores the persona of the answers."""
 
     class Options(msgspec.Struct, frozen=True):
-        """persona: the one to begin with."""
+        """persona: the initial persona."""
 
         persona: str = "helper"
 
@@ -296,13 +296,13 @@ class Identity(Member):
         super().__init__()
         self._persona: str = self.options.persona
 
-    async def greet(self) -> None:
+    async def contact_peers(self) -> None:
         """Announce itself."""
         await self.announce_kind("identity")
 
     @request(short=True)
     def become(self, persona: str) -> str:
-        """Take on a persona and return the one before."""
+        """Change the persona and return the previous one."""
         before, self._persona = self._persona, persona
         return before
 
@@ -311,26 +311,26 @@ class Identity(Member):
         return {"persona": self._persona}
 
 
-class Reminders(Member):
-    """Keeps what is due, and tells what is when it is asked."""
+class Reminders(ExampleAgent):
+    """Stores reminders, and returns those that are due."""
 
     def __init__(self) -> None:
         super().__init__()
         self._due: list[tuple[float, str]] = []
 
-    async def greet(self) -> None:
+    async def contact_peers(self) -> None:
         """Announce itself."""
         await self.announce_kind("reminders")
 
     @request(short=True)
     def remind_in(self, seconds: float, text: str) -> int:
-        """Keep a reminder; return how many there are."""
+        """Store a reminder; return how many there are."""
         self._due.append((time.monotonic() + seconds, text))
         return len(self._due)
 
     @request(short=True)
     def due(self) -> list[str]:
-        """Take and return what is due by now, oldest first."""
+        """Remove and return the due reminders, oldest first."""
         now = time.monotonic()
         ready = sorted(item for item in self._due if item[0] <= now)
         self._due = [item for item in self._due if item[0] > now]

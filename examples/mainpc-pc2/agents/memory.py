@@ -1,4 +1,4 @@
-"""Memory: a store, a cache and contexts on pc2; the client and what is built on it on mainpc."""
+"""Memory: a store, a cache and contexts on pc2; the client and its users on mainpc."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any, Final
 import msgspec
 
 from agents import text_analysis
-from agents.base_agent import LEAF_S, Member, RefusalError, hop
+from agents.base_agent import REQUEST_TIMEOUT_S, ExampleAgent, RejectedError, hop
 from agents.pipeline_messages import Recollection, Record
 from argosy.agent import request
 
 STORE: Final = "MemoryOrchestratorService"
 
 
-class Store(Member):
-    """Keeps records in memory, in the order of writing; the oldest of more than the limit are dropped."""
+class Store(ExampleAgent):
+    """Stores records in memory in write order; drops the oldest above the limit."""
 
     machine = "pc2"
 
     class Options(msgspec.Struct, frozen=True):
-        """limit: how many records are kept."""
+        """limit: the maximum number of records."""
 
         limit: int
 
@@ -34,7 +34,7 @@ class Store(Member):
 
     @hop
     async def write(self, who: str, text: str) -> int:
-        """Keep a text that somebody said; return its number."""
+        """Store a text of a person; return its number."""
         self._written += 1
         record = Record(self._written, who, text)
         self._records.append(record)
@@ -43,18 +43,18 @@ class Store(Member):
 
     @hop
     async def recent(self, who: str, most: int) -> list[Record]:
-        """Return the last records of somebody, newest first."""
+        """Return the last records of a person, newest first."""
         found = (record for record in reversed(self._records) if record.who == who)
         return [record for record, _ in zip(found, range(most), strict=False)]
 
     @hop
     async def first(self, who: str) -> Record | None:
-        """Return the first record of somebody since the start."""
+        """Return the first record of a person since the start."""
         return self._first.get(who)
 
     @request
     def search(self, text: str, most: int = 5) -> list[Record]:
-        """Return the records that share most words with a text, newer ones first among equals."""
+        """Return the records that share most words with a text; of equal ones the newer first."""
         wanted = set(text_analysis.tokens(text))
         scored = [(len(wanted & set(text_analysis.tokens(r.text))), r.number, r) for r in list(self._records)]
         best = sorted((s for s in scored if s[0]), key=lambda s: s[:2], reverse=True)
@@ -62,21 +62,21 @@ class Store(Member):
 
     @request(short=True)
     def count(self) -> int:
-        """Return how many records are kept."""
+        """Return the number of records."""
         return len(self._records)
 
     def facts(self) -> dict[str, Any]:
-        """Return records kept and written, and how many people they are of."""
+        """Return the numbers of records stored, records written and people."""
         return {"records": len(self._records), "written": self._written, "people": len(self._first)}
 
 
-class Cache(Member):
-    """Reads through to the store, and keeps what it read for a time; least recently used goes first."""
+class Cache(ExampleAgent):
+    """A read-through cache of the store with expiry; evicts the least recently used entry."""
 
     machine = "pc2"
 
     class Options(msgspec.Struct, frozen=True):
-        """limit: entries. ttl_s: seconds that an entry is good for."""
+        """limit: the maximum number of entries. ttl_s: the lifetime of an entry in seconds."""
 
         limit: int
         ttl_s: float
@@ -86,13 +86,13 @@ class Cache(Member):
         self._entries: OrderedDict[str, tuple[float, Record]] = OrderedDict()
         self._hits = self._misses = 0
 
-    async def greet(self) -> None:
-        """See that the store is there."""
-        await self.meet(STORE, "count")
+    async def contact_peers(self) -> None:
+        """Check that the store is available."""
+        await self.ask_at_start(STORE, "count")
 
     @hop
     async def first(self, who: str) -> Record | None:
-        """Return the first record of somebody; only what is there is kept, not that there is none."""
+        """Return the first record of a person; a missing record is not cached."""
         now_s = time.monotonic()
         until_s, record = self._entries.get(who, (0.0, None))
         if record is not None and now_s < until_s:
@@ -100,7 +100,7 @@ class Cache(Member):
             self._entries.move_to_end(who)
             return record
         self._misses += 1
-        read: Record | None = await self.pass_on(STORE, "first", returns=Record | None, who=who)
+        read: Record | None = await self.forward_request(STORE, "first", returns=Record | None, who=who)
         if read is not None:
             self._keep(who, now_s + self.options.ttl_s, read)
         return read
@@ -113,23 +113,23 @@ class Cache(Member):
 
     @request(short=True)
     def clear(self) -> int:
-        """Forget everything; return how many entries there were."""
+        """Remove all entries; return how many there were."""
         count = len(self._entries)
         self._entries.clear()
         return count
 
     def facts(self) -> dict[str, Any]:
-        """Return entries, hits and misses."""
+        """Return the numbers of entries, hits and misses."""
         return {"entries": len(self._entries), "hits": self._hits, "misses": self._misses}
 
 
-class Context(Member):
-    """Knows the last things that somebody said."""
+class Context(ExampleAgent):
+    """Returns the last records of a person."""
 
     machine = "pc2"
 
     class Options(msgspec.Struct, frozen=True):
-        """window: how many records make a context."""
+        """window: the number of records in a context."""
 
         window: int
 
@@ -137,48 +137,48 @@ class Context(Member):
         super().__init__()
         self._asked_for: Counter[str] = Counter()
 
-    async def greet(self) -> None:
-        """See that the store is there."""
-        await self.meet(STORE, "count")
+    async def contact_peers(self) -> None:
+        """Check that the store is available."""
+        await self.ask_at_start(STORE, "count")
 
     @hop
     async def window(self, who: str) -> list[Record]:
-        """Return the last records of somebody, newest first."""
+        """Return the last records of a person, newest first."""
         self._asked_for[who] += 1
-        records: list[Record] = await self.pass_on(
+        records: list[Record] = await self.forward_request(
             STORE, "recent", returns=list[Record], who=who, most=self.options.window
         )
         return records
 
     @request(short=True)
     def people(self) -> dict[str, int]:
-        """Return whose context was asked for, how often."""
+        """Return the number of requests for the context of each person."""
         return dict(self._asked_for)
 
     def facts(self) -> dict[str, Any]:
-        """Return how many people have a context."""
+        """Return the number of people and the size of a context."""
         return {"people": len(self._asked_for), "window": self.options.window}
 
 
-class ContextWatch(Member):
-    """Notices whose context is asked for much more often than others'."""
+class ContextWatch(ExampleAgent):
+    """Finds the people whose context is requested much more often than average."""
 
     machine = "pc2"
 
-    async def greet(self) -> None:
-        """See that the contexts are there."""
-        await self.meet("ContextManager", "people")
+    async def contact_peers(self) -> None:
+        """Check that the contexts are available."""
+        await self.ask_at_start("ContextManager", "people")
 
     @request
     async def busiest(self) -> list[str]:
-        """Return who is asked for more than twice as often as the average."""
+        """Return the people requested more than twice as often as average."""
         counts = await self.ask("ContextManager", "people", returns=dict[str, int])
         mean = sum(counts.values()) / len(counts) if counts else 0.0
         return sorted(who for who, count in counts.items() if count > 2 * mean)
 
 
-class MemoryClient(Member):
-    """The way from mainpc to the memory on pc2."""
+class MemoryClient(ExampleAgent):
+    """The client on mainpc of the memory on pc2."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -186,33 +186,33 @@ class MemoryClient(Member):
 
     @hop
     async def remember(self, who: str, text: str) -> Recollection:
-        """Write a text, and return what memory has of who said it."""
-        written: int = await self.pass_on(STORE, "write", returns=int, who=who, text=text)
-        recent: list[Record] = await self.pass_on(
-            "ContextManager", "window", returns=list[Record], within_s=LEAF_S + 0.5, who=who
+        """Store a text, and return the records of the person who said it."""
+        written: int = await self.forward_request(STORE, "write", returns=int, who=who, text=text)
+        recent: list[Record] = await self.forward_request(
+            "ContextManager", "window", returns=list[Record], within_s=REQUEST_TIMEOUT_S + 0.5, who=who
         )
-        first: Record | None = await self.pass_on(
-            "CacheManager", "first", returns=Record | None, within_s=LEAF_S + 0.5, who=who
+        first: Record | None = await self.forward_request(
+            "CacheManager", "first", returns=Record | None, within_s=REQUEST_TIMEOUT_S + 0.5, who=who
         )
         self._remembered += 1
         return Recollection(written, recent, first)
 
     def facts(self) -> dict[str, Any]:
-        """Return how many texts were remembered through this client."""
+        """Return the number of texts stored through this client."""
         return {"remembered": self._remembered}
 
 
-class Sessions(Member):
-    """Keeps the turns of conversations that are going on."""
+class Sessions(ExampleAgent):
+    """Stores the turns of open conversations."""
 
     def __init__(self) -> None:
         super().__init__()
         self._turns: dict[str, deque[str]] = {}
 
-    async def greet(self) -> None:
-        """Announce itself, and see that memory is there."""
+    async def contact_peers(self) -> None:
+        """Announce itself, and check that memory is available."""
         await self.announce_kind("session")
-        await self.meet("MemoryClient")
+        await self.ask_at_start("MemoryClient")
 
     @request(short=True)
     def turn(self, session: str, text: str) -> int:
@@ -223,46 +223,46 @@ class Sessions(Member):
 
     @request(short=True)
     def end(self, session: str) -> list[str]:
-        """Return a session's turns and forget it; refused when there is none."""
+        """Remove a session and return its turns; rejected if there is none."""
         if session not in self._turns:
-            raise RefusalError(f"there is no session `{session}`; {len(self._turns)} are open")
+            raise RejectedError(f"there is no session `{session}`; {len(self._turns)} are open")
         return list(self._turns.pop(session))
 
     def facts(self) -> dict[str, Any]:
-        """Return how many sessions are open."""
+        """Return the number of open sessions."""
         return {"sessions": len(self._turns)}
 
 
-class Knowledge(Member):
+class Knowledge(ExampleAgent):
     """Facts as subject, relation and object."""
 
     def __init__(self) -> None:
         super().__init__()
         self._facts: dict[tuple[str, str], str] = {}
 
-    async def greet(self) -> None:
-        """See that memory is there."""
-        await self.meet("MemoryClient")
+    async def contact_peers(self) -> None:
+        """Check that memory is available."""
+        await self.ask_at_start("MemoryClient")
 
     @request(short=True)
     def learn(self, subject: str, relation: str, value: str) -> str:
-        """Keep a fact; return what it was before, empty for new."""
+        """Store a fact; return its previous value, empty if it is new."""
         before = self._facts.get((subject, relation), "")
         self._facts[subject, relation] = value
         return before
 
     @request(short=True)
     def about(self, subject: str) -> dict[str, str]:
-        """Return what is known about a subject, by relation."""
+        """Return the facts about a subject, by relation."""
         return {relation: value for (about, relation), value in self._facts.items() if about == subject}
 
     def facts(self) -> dict[str, Any]:
-        """Return how many facts are known."""
+        """Return the number of facts."""
         return {"facts": len(self._facts)}
 
 
-class Experience(Member):
-    """Counts how actions turned out."""
+class Experience(ExampleAgent):
+    """Counts the outcomes of actions."""
 
     machine = "pc2"
 
@@ -270,9 +270,9 @@ class Experience(Member):
         super().__init__()
         self._outcomes: Counter[tuple[str, bool]] = Counter()
 
-    async def greet(self) -> None:
-        """See that the store is there."""
-        await self.meet(STORE, "count")
+    async def contact_peers(self) -> None:
+        """Check that the store is available."""
+        await self.ask_at_start(STORE, "count")
 
     @request(short=True)
     def note(self, action: str, is_good: bool) -> float:
@@ -282,22 +282,22 @@ class Experience(Member):
         return (good + 1) / (good + bad + 2)
 
     def facts(self) -> dict[str, Any]:
-        """Return how many outcomes were counted."""
+        """Return the number of outcomes."""
         return {"outcomes": self._outcomes.total()}
 
 
-class DreamWorld(Member):
-    """Puts halves of what was said at different times together."""
+class DreamWorld(ExampleAgent):
+    """Combines halves of two texts about one subject."""
 
     machine = "pc2"
 
-    async def greet(self) -> None:
-        """See that the store is there."""
-        await self.meet(STORE, "count")
+    async def contact_peers(self) -> None:
+        """Check that the store is available."""
+        await self.ask_at_start(STORE, "count")
 
     @request
     async def dream(self, about: str) -> str:
-        """Return the first half of one memory and the second half of another about the same."""
+        """Return the first half of one text and the second half of another about the same subject."""
         found: list[Record] = await self.ask(STORE, "search", returns=list[Record], text=about, most=2)
         if not found:
             return ""
@@ -305,8 +305,8 @@ class DreamWorld(Member):
         return " ".join(early[: (len(early) + 1) // 2] + late[len(late) // 2 :])
 
 
-class DreamingMode(Member):
-    """Switches dreaming on and off; dreams only while it is on."""
+class DreamingMode(ExampleAgent):
+    """Switches dreaming on and off; returns dreams only while it is on."""
 
     machine = "pc2"
 
@@ -314,19 +314,19 @@ class DreamingMode(Member):
         super().__init__()
         self._is_on = False
 
-    async def greet(self) -> None:
-        """See that there is a world to dream in."""
-        await self.meet("DreamWorldAgent")
+    async def contact_peers(self) -> None:
+        """Check that the dream agent is available."""
+        await self.ask_at_start("DreamWorldAgent")
 
     @request(short=True)
     def switch(self, on: bool) -> bool:
-        """Switch dreaming on or off; return how it was."""
+        """Switch dreaming on or off; return the previous state."""
         before, self._is_on = self._is_on, on
         return before
 
     @request
     async def dream(self, about: str) -> str:
-        """Return a dream, empty while dreaming is off."""
+        """Return a dream; empty while dreaming is off."""
         if not self._is_on:
             return ""
         dream: str = await self.ask("DreamWorldAgent", "dream", returns=str, about=about)

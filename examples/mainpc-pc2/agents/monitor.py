@@ -1,4 +1,4 @@
-"""Watching: the errors topic, measurements and their smoothed levels, trust, a scoreboard."""
+"""Monitoring: errors, measurements and their smoothed levels, trust, forecasts, a scoreboard."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agents.base_agent import ERRORS, TWIN, ErrorReport, Member
+from agents.base_agent import ERRORS, TWIN, ErrorReport, ExampleAgent
 from argosy.agent import event, request
 
 SMOOTHING: Final = 0.2
@@ -20,13 +20,13 @@ class Sample(msgspec.Struct, frozen=True):
     value: float
 
 
-class ErrorBus(Member):
-    """Collects what all agents publish under `errors`."""
+class ErrorBus(ExampleAgent):
+    """Collects the reports that all agents publish under `errors`."""
 
     machine = "pc2"
 
     class Options(msgspec.Struct, frozen=True):
-        """keep: how many of the last reports are kept."""
+        """keep: the number of last reports to keep."""
 
         keep: int
 
@@ -37,7 +37,7 @@ class ErrorBus(Member):
 
     @event(ERRORS)
     async def happened(self, report: ErrorReport) -> None:
-        """Take one report."""
+        """Receive one report."""
         self._counts[report.peer] += 1
         self._last.append(report)
 
@@ -48,21 +48,21 @@ class ErrorBus(Member):
 
     @request(short=True)
     def counts(self) -> dict[str, int]:
-        """Return how often each agent did not do its part."""
+        """Return the number of failures by agent."""
         return dict(self._counts)
 
     def facts(self) -> dict[str, Any]:
-        """Return how many errors were told, by the agent that did not do its part."""
+        """Return the number of errors, in total and by the agent that failed."""
         return {"errors": self._counts.total(), "by_agent": dict(self._counts.most_common(10))}
 
 
-class PerformanceLogger(Member):
-    """Keeps the last measurements."""
+class PerformanceLogger(ExampleAgent):
+    """Stores the last measurements."""
 
     machine = "pc2"
 
     class Options(msgspec.Struct, frozen=True):
-        """keep: how many measurements are kept."""
+        """keep: the number of measurements to keep."""
 
         keep: int
 
@@ -72,7 +72,7 @@ class PerformanceLogger(Member):
 
     @request(short=True)
     def log(self, sample: Sample) -> int:
-        """Keep a measurement; return how many are kept."""
+        """Store a measurement; return how many are stored."""
         self._samples.append(sample)
         return len(self._samples)
 
@@ -82,18 +82,18 @@ class PerformanceLogger(Member):
         return [sample for sample in self._samples if name in ("", sample.name)]
 
     def facts(self) -> dict[str, Any]:
-        """Return how many measurements are kept."""
+        """Return the number of stored measurements."""
         return {"samples": len(self._samples)}
 
 
-class PerformanceMonitor(Member):
+class PerformanceMonitor(ExampleAgent):
     """Smooths measurements exponentially: new = old + SMOOTHING * (seen - old)."""
 
     machine = "pc2"
 
-    async def greet(self) -> None:
-        """See that measurements are there."""
-        await self.meet("PerformanceLoggerAgent")
+    async def contact_peers(self) -> None:
+        """Check that measurements are available."""
+        await self.ask_at_start("PerformanceLoggerAgent")
 
     @request
     async def levels(self) -> dict[str, float]:
@@ -105,8 +105,8 @@ class PerformanceMonitor(Member):
         return levels
 
 
-class HealthMonitor(Member):
-    """Judges levels against limits."""
+class HealthMonitor(ExampleAgent):
+    """Compares levels with limits."""
 
     machine = "pc2"
 
@@ -114,9 +114,9 @@ class HealthMonitor(Member):
         super().__init__()
         self._limits: dict[str, float] = {}
 
-    async def greet(self) -> None:
-        """See that the levels are there."""
-        await self.meet("PerformanceMonitor", "levels")
+    async def contact_peers(self) -> None:
+        """Check that the levels are available."""
+        await self.ask_at_start("PerformanceMonitor", "levels")
 
     @request(short=True)
     def limit(self, name: str, most: float) -> None:
@@ -125,18 +125,18 @@ class HealthMonitor(Member):
 
     @request
     async def above(self) -> dict[str, float]:
-        """Return the quantities above their limits, and by how much."""
+        """Return the quantities above their limits, with the excess."""
         levels = await self.ask("PerformanceMonitor", "levels", returns=dict[str, float])
         over = {name: levels[name] - most for name, most in self._limits.items() if name in levels}
         return {name: by for name, by in over.items() if by > 0}
 
     def facts(self) -> dict[str, Any]:
-        """Return how many limits are set."""
+        """Return the number of limits."""
         return {"limits": len(self._limits)}
 
 
-class TrustScorer(Member):
-    """Trusts an agent by how often it did what it should, lately more than long ago."""
+class TrustScorer(ExampleAgent):
+    """Scores the trust in agents by their behaviour, with more weight on recent observations."""
 
     machine = "pc2"
 
@@ -144,28 +144,28 @@ class TrustScorer(Member):
         super().__init__()
         self._trust: dict[str, float] = {}
 
-    async def greet(self) -> None:
-        """See what is above its limits now."""
-        await self.meet("HealthMonitor")
+    async def contact_peers(self) -> None:
+        """Check that the health monitor is available."""
+        await self.ask_at_start("HealthMonitor")
 
     @request(short=True)
     def observe(self, agent: str, kept: bool) -> float:
-        """Take whether an agent kept its word; return its trust from 0 to 1, 0.5 at first."""
+        """Record whether an agent kept a promise; return its trust from 0 to 1, initially 0.5."""
         trust = self._trust.get(agent, 0.5)
         self._trust[agent] = trust + SMOOTHING * (kept - trust)
         return self._trust[agent]
 
     def facts(self) -> dict[str, Any]:
-        """Return whom it has observed, and how far each is trusted."""
+        """Return the trust by agent."""
         return {"trust": {agent: round(trust, 3) for agent, trust in self._trust.items()}}
 
 
-class Forecaster(Member):
-    """Foresees when a level reaches a limit, by the least squares line through its values."""
+class Forecaster(ExampleAgent):
+    """Predicts when a level reaches a limit, by the least squares line through its values."""
 
     @request(short=True)
     def steps_until(self, values: list[float], limit: float) -> float | None:
-        """Return in how many steps after the last value the line reaches the limit; None for never."""
+        """Return the number of steps after the last value until the limit; None for never."""
         count = len(values)
         if count < 2:
             return None
@@ -178,11 +178,11 @@ class Forecaster(Member):
         return steps if steps >= 0 else None
 
 
-class Scoreboard(Member):
-    """Shows the census of the fleet as lines of text."""
+class Scoreboard(ExampleAgent):
+    """Formats the census of the fleet as text."""
 
     @request
     async def board(self) -> str:
-        """Return a line `role number` for each role, the most frequent first."""
+        """Return a line `ROLE COUNT` for each role, most frequent first."""
         census: Counter[str] = Counter(await self.ask(TWIN, "census", returns=dict[str, int]))
         return "\n".join(f"{role} {count}" for role, count in census.most_common())

@@ -1,4 +1,4 @@
-"""What the stages of an utterance hand to each other."""
+"""The messages between the stages that process an utterance."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import msgspec
 
 
 class Transcript(msgspec.Struct, frozen=True):
-    """The text found in samples, and how long they last."""
+    """The text decoded from samples, and their duration."""
 
     text: str
     ms: float
 
 
 class Analysis(msgspec.Struct, frozen=True):
-    """A text as heard, in English, and the words of that."""
+    """A text as heard, its English translation, and the words of the latter."""
 
     heard: str
     language: str
@@ -22,7 +22,7 @@ class Analysis(msgspec.Struct, frozen=True):
 
 
 class Meaning(msgspec.Struct, frozen=True):
-    """The intents that a text speaks for, the strongest first, with their shares of its words."""
+    """The intents of a text, strongest first, with their share of its words."""
 
     intents: dict[str, float]
 
@@ -35,14 +35,14 @@ class Feeling(msgspec.Struct, frozen=True):
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Who is believed to speak, and how near the face was to the known one (0 is the same)."""
+    """The recognised speaker, and the distance of the face to the known one (0 is identical)."""
 
     name: str
     distance: float
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One thing remembered: numbered in the order of writing."""
+    """One stored text, numbered in write order."""
 
     number: int
     who: str
@@ -50,7 +50,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Recollection(msgspec.Struct, frozen=True):
-    """What memory gave for a person: the record just written, the last ones, the first one ever."""
+    """The memory of a person: the number of the new record, the last records, the first record."""
 
     written: int
     recent: list[Record]
@@ -58,7 +58,7 @@ class Recollection(msgspec.Struct, frozen=True):
 
 
 class Voice(msgspec.Struct, frozen=True):
-    """Spoken words as 16-bit samples, and how long they last; cut short when interrupted."""
+    """Spoken words as 16-bit samples, their duration, and whether they were interrupted."""
 
     samples: bytes
     ms: float
@@ -66,7 +66,7 @@ class Voice(msgspec.Struct, frozen=True):
 
 
 class Speech(msgspec.Struct, frozen=True):
-    """What was spoken: sentences, milliseconds, and whether it was cut short."""
+    """The number of spoken sentences, their duration, and whether they were interrupted."""
 
     sentences: int
     ms: float
@@ -74,7 +74,7 @@ class Speech(msgspec.Struct, frozen=True):
 
 
 class Spoken(msgspec.Struct, frozen=True):
-    """An utterance answered: what was heard and understood, and what was said."""
+    """An answered utterance: what was heard, understood and said."""
 
     heard: str
     language: str

@@ -1,4 +1,4 @@
-"""Reasoning: arithmetic as code, step by step and by search; beliefs; facts that follow from facts."""
+"""Reasoning: arithmetic as code, step by step and by search; beliefs; deduction of facts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from agents import text_analysis
-from agents.base_agent import Member, ModelOptions, RefusalError
+from agents.base_agent import ExampleAgent, ModelOptions, RejectedError
 from argosy.agent import request
 
 OPERATORS: Final = {"plus": "+", "minus": "-", "times": "*"}
@@ -20,22 +20,22 @@ _APPLY: Final[dict[type[ast.operator], Callable[[float, float], float]]] = {
 
 
 def code_of(text: str) -> str:
-    """Return the expression that a text names with numbers and words such as `plus`; may be empty."""
+    """Return the expression in a text, from numbers and words such as `plus`; may be empty."""
     parts = [OPERATORS.get(word, word) for word in text_analysis.tokens(text)]
     return " ".join(part for part in parts if part.isdecimal() or part in OPERATORS.values())
 
 
-def reckon(code: str) -> float:
+def evaluate(code: str) -> float:
     """Return the value of an expression of whole numbers, `+`, `-` and `*`.
 
-    Raises RefusalError: it is something else, or longer than 200 characters.
+    Raises RejectedError: it is not such an expression, or longer than 200 characters.
     """
     try:
         if len(code) > 200:
             raise ValueError(f"{len(code)} characters")
         return _value(ast.parse(code, mode="eval").body)
     except (SyntaxError, ValueError) as error:
-        raise RefusalError(
+        raise RejectedError(
             f"`{code[:40]}` is not an expression of numbers, `+`, `-` and `*`: {error}"
         ) from error
 
@@ -48,95 +48,95 @@ def _value(node: ast.expr) -> float:
     raise ValueError(f"{type(node).__name__} is not allowed")
 
 
-class CodeWriter(Member):
-    """Writes the code for what a text asks to be reckoned."""
+class CodeWriter(ExampleAgent):
+    """Writes the code for the calculation in a text."""
 
     Options = ModelOptions
 
-    async def greet(self) -> None:
+    async def contact_peers(self) -> None:
         """Reserve the model's memory."""
         await self.reserve_model()
 
     @request(short=True)
     def write(self, text: str) -> str:
-        """Return the expression that a text names; refused when it names none."""
+        """Return the expression in a text; rejected if there is none."""
         code = code_of(text)
         if not code:
-            raise RefusalError(f"`{text[:40]}` names no numbers")
+            raise RejectedError(f"`{text[:40]}` contains no numbers")
         return code
 
     @request(short=True)
     def operators(self) -> list[str]:
-        """Return the words that are understood."""
+        """Return the known words for operators."""
         return list(OPERATORS)
 
 
-class Calculator(Member):
-    """Has code written and executes it: numbers, plus, minus and times, nothing else."""
+class Calculator(ExampleAgent):
+    """Executes generated code, which may contain only numbers, plus, minus and times."""
 
     def __init__(self) -> None:
         super().__init__()
         self._done = 0
 
-    async def greet(self) -> None:
-        """Learn the words that are understood."""
-        await self.meet("CodeGenerator", "operators")
+    async def contact_peers(self) -> None:
+        """Check that the code generator is available."""
+        await self.ask_at_start("CodeGenerator", "operators")
 
     @request
     async def execute(self, text: str) -> float:
-        """Return the value of what a text asks; refused when it asks for nothing that can be reckoned."""
-        value = reckon(await self.ask("CodeGenerator", "write", returns=str, text=text))
+        """Return the value of the calculation in a text; rejected if there is none."""
+        value = evaluate(await self.ask("CodeGenerator", "write", returns=str, text=text))
         self._done += 1
         return value
 
     def facts(self) -> dict[str, Any]:
-        """Return how many expressions were executed."""
+        """Return the number of executed expressions."""
         return {"executed": self._done}
 
 
-class StepByStep(Member):
-    """Reckons from left to right, and shows each step."""
+class StepByStep(ExampleAgent):
+    """Calculates from left to right, and shows each step."""
 
     Options = ModelOptions
 
-    async def greet(self) -> None:
+    async def contact_peers(self) -> None:
         """Reserve the model's memory."""
         await self.reserve_model()
 
     @request(short=True)
     def steps(self, text: str) -> list[str]:
-        """Return each step of what a text asks to be reckoned; refused when that is nothing."""
+        """Return each step of the calculation in a text; rejected if there is none."""
         parts = code_of(text).split()
         if not parts:
-            raise RefusalError(f"`{text[:40]}` names no numbers")
-        told, so_far = [], parts[0]
+            raise RejectedError(f"`{text[:40]}` contains no numbers")
+        steps, so_far = [], parts[0]
         for sign, number in zip(parts[1::2], parts[2::2], strict=False):
-            value = f"{reckon(f'{so_far} {sign} {number}'):g}" if so_far.isdecimal() else so_far
-            told.append(f"{so_far} {sign} {number} = {value}")
+            value = f"{evaluate(f'{so_far} {sign} {number}'):g}" if so_far.isdecimal() else so_far
+            steps.append(f"{so_far} {sign} {number} = {value}")
             so_far = value
-        return told
+        return steps
 
 
-class TreeSearch(Member):
-    """Finds a way to a number by searching the tree of all ways to put others together."""
+class TreeSearch(ExampleAgent):
+    """Finds an expression with a given value by a search over combinations of numbers."""
 
     Options = ModelOptions
 
-    async def greet(self) -> None:
-        """Reserve the model's memory, and see that the step by step reckoner is there."""
+    async def contact_peers(self) -> None:
+        """Reserve the model's memory, and check that the step-by-step agent is available."""
         await self.reserve_model()
-        await self.meet("ChainOfThoughtAgent")
+        await self.ask_at_start("ChainOfThoughtAgent")
 
     @request
     def reach(self, target: int, numbers: list[int]) -> str:
-        """Return an expression of some of up to 5 numbers, each used once, with the value; else empty."""
+        """Return an expression with the value `target` from up to 5 numbers, each used once; else empty."""
         if len(numbers) > 5:
-            raise RefusalError(f"{len(numbers)} numbers make too large a tree; 5 at most")
+            raise RejectedError(f"{len(numbers)} numbers are too many; the maximum is 5")
         return _reach(target, [(number, str(number)) for number in numbers])
 
 
 def _reach(target: int, have: list[tuple[int, str]]) -> str:
-    """Search depth first: each step puts two of what there is together."""
+    """Search depth first: each step combines two of the numbers."""
     for value, text in have:
         if value == target:
             return text
@@ -152,34 +152,37 @@ def _reach(target: int, have: list[tuple[int, str]]) -> str:
     return ""
 
 
-class Beliefs(Member):
-    """Holds statements with how likely they are, and changes that by evidence (Bayes' rule)."""
+class Beliefs(ExampleAgent):
+    """Stores the probabilities of statements, and updates them by evidence (Bayes' rule)."""
 
     def __init__(self) -> None:
         super().__init__()
         self._belief: dict[str, float] = {}
 
-    async def greet(self) -> None:
-        """See that the step by step reckoner is there."""
-        await self.meet("ChainOfThoughtAgent")
+    async def contact_peers(self) -> None:
+        """Check that the step-by-step agent is available."""
+        await self.ask_at_start("ChainOfThoughtAgent")
 
     @request(short=True)
     def evidence(self, statement: str, if_true: float, if_false: float) -> float:
-        """Return how likely a statement is after evidence that has these chances; before it was even."""
+        """Return the probability of a statement after evidence; the initial one is 0.5.
+
+        if_true, if_false: the probability of the evidence if the statement is true, and if it is false.
+        """
         prior = self._belief.get(statement, 0.5)
         total = prior * if_true + (1 - prior) * if_false
         if not (0 <= if_true <= 1 and 0 <= if_false <= 1 and total > 0):
-            raise RefusalError(f"chances are from 0 to 1 and not both 0; got {if_true} and {if_false}")
+            raise RejectedError(f"probabilities are from 0 to 1, not both 0; got {if_true} and {if_false}")
         self._belief[statement] = prior * if_true / total
         return self._belief[statement]
 
     def facts(self) -> dict[str, Any]:
-        """Return how many statements are held."""
+        """Return the number of statements."""
         return {"statements": len(self._belief)}
 
 
-class FactReasoner(Member):
-    """Draws what follows from `a is b` and `b is c`."""
+class FactReasoner(ExampleAgent):
+    """Deduces facts from `a is b` and `b is c`."""
 
     machine = "pc2"
 
@@ -187,18 +190,18 @@ class FactReasoner(Member):
         super().__init__()
         self._is: dict[str, set[str]] = {}
 
-    async def greet(self) -> None:
-        """See that the memory it reasons over is there."""
-        await self.meet("MemoryOrchestratorService", "count")
+    async def contact_peers(self) -> None:
+        """Check that memory is available."""
+        await self.ask_at_start("MemoryOrchestratorService", "count")
 
     @request(short=True)
     def tell(self, subject: str, kind: str) -> None:
-        """Take a fact: `subject` is a `kind`."""
+        """Store a fact: `subject` is a `kind`."""
         self._is.setdefault(subject, set()).add(kind)
 
     @request(short=True)
     def follows(self, subject: str) -> list[str]:
-        """Return all kinds that a subject is, directly or through others."""
+        """Return all kinds of a subject, direct and deduced."""
         found: set[str] = set()
         todo = [subject]
         while todo:
@@ -208,5 +211,5 @@ class FactReasoner(Member):
         return sorted(found)
 
     def facts(self) -> dict[str, Any]:
-        """Return how many facts were told."""
+        """Return the number of stored facts."""
         return {"facts": sum(map(len, self._is.values()))}

@@ -1,4 +1,4 @@
-"""Work on pc2: resources, a processor of jobs, a schedule by priority, routes to both."""
+"""Jobs on pc2: resources, a job processor, a priority scheduler, routers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 import msgspec
 
 from agents import text_analysis
-from agents.base_agent import Member, RefusalError
+from agents.base_agent import ExampleAgent, RejectedError
 from argosy.agent import request
 
 
-class Resources(Member):
-    """Hands out units of a resource, never more than there are."""
+class Resources(ExampleAgent):
+    """Allocates a limited number of units of a resource."""
 
     machine = "pc2"
 
     class Options(msgspec.Struct, frozen=True):
-        """units: how many there are."""
+        """units: the total number of units."""
 
         units: int
 
@@ -28,29 +28,29 @@ class Resources(Member):
         super().__init__()
         self._held: dict[str, int] = {}
 
-    async def greet(self) -> None:
-        """See that health is watched."""
-        await self.meet("HealthMonitor")
+    async def contact_peers(self) -> None:
+        """Check that the health monitor is available."""
+        await self.ask_at_start("HealthMonitor")
 
     @request(short=True)
     def hold(self, holder: str, units: int) -> int:
-        """Set how many units a holder has (0 gives them back); return what is left, refused above that."""
+        """Set the units of a holder (0 releases all); return the free units; rejected if too few are free."""
         others = sum(held for name, held in self._held.items() if name != holder)
         left: int = self.options.units - others - units
         if units < 0 or left < 0:
-            raise RefusalError(
+            raise RejectedError(
                 f"{units} units for `{holder}`: {left + units} of {self.options.units} are free"
             )
         self._held[holder] = units
         return left
 
     def facts(self) -> dict[str, Any]:
-        """Return units there are, and who holds how many."""
+        """Return the total units, and the units by holder."""
         return {"units": self.options.units, "held": dict(self._held)}
 
 
-class TieredResponder(Member):
-    """Answers by tier: at once from what it knows, else by a word of its own."""
+class TieredResponder(ExampleAgent):
+    """Answers in tiers: from known answers, else with a guess."""
 
     machine = "pc2"
 
@@ -59,29 +59,29 @@ class TieredResponder(Member):
         self._known: dict[str, str] = {}
         self._tiers: Counter[str] = Counter()
 
-    async def greet(self) -> None:
+    async def contact_peers(self) -> None:
         """Hold a unit."""
-        await self.meet("ResourceManager", "hold", holder=self.name, units=1)
+        await self.ask_at_start("ResourceManager", "hold", holder=self.name, units=1)
 
     @request(short=True)
     def teach(self, question: str, answer: str) -> None:
-        """Take an answer to be given at once."""
+        """Store the answer to a question."""
         self._known[question] = answer
 
     @request(short=True)
     def answer(self, question: str) -> str:
-        """Return the known answer, else the question's longest word as what it is about."""
+        """Return the known answer, else the longest word of the question."""
         tier = "known" if question in self._known else "guessed"
         self._tiers[tier] += 1
         return self._known.get(question) or max(text_analysis.tokens(question), key=len, default="")
 
     def facts(self) -> dict[str, Any]:
-        """Return how many answers came from each tier."""
+        """Return the number of answers by tier."""
         return {"tiers": dict(self._tiers)}
 
 
-class Processor(Member):
-    """Does jobs: the digest of a payload."""
+class Processor(ExampleAgent):
+    """Processes jobs: computes the digest of a payload."""
 
     machine = "pc2"
 
@@ -89,9 +89,9 @@ class Processor(Member):
         super().__init__()
         self._bytes = 0
 
-    async def greet(self) -> None:
+    async def contact_peers(self) -> None:
         """Hold two units."""
-        await self.meet("ResourceManager", "hold", holder=self.name, units=2)
+        await self.ask_at_start("ResourceManager", "hold", holder=self.name, units=2)
 
     @request
     def process(self, payload: str) -> str:
@@ -101,12 +101,12 @@ class Processor(Member):
         return hashlib.sha256(data).hexdigest()
 
     def facts(self) -> dict[str, Any]:
-        """Return how many bytes were processed."""
+        """Return the number of processed bytes."""
         return {"bytes": self._bytes}
 
 
-class Scheduler(Member):
-    """Keeps jobs by priority, and has the first one done when it is told to."""
+class Scheduler(ExampleAgent):
+    """A priority queue of jobs; runs the first one on request."""
 
     machine = "pc2"
 
@@ -115,22 +115,22 @@ class Scheduler(Member):
         self._jobs: list[tuple[int, int, str]] = []
         self._taken = 0
 
-    async def greet(self) -> None:
-        """See that somebody does the jobs."""
-        await self.meet("AsyncProcessor")
+    async def contact_peers(self) -> None:
+        """Check that the processor is available."""
+        await self.ask_at_start("AsyncProcessor")
 
     @request(short=True)
     def add(self, payload: str, priority: int = 0) -> int:
-        """Add a job, of equal priority after those before; return how many wait."""
+        """Add a job after those of equal priority; return the number of pending jobs."""
         self._taken += 1
         heapq.heappush(self._jobs, (-priority, self._taken, payload))
         return len(self._jobs)
 
     @request
     async def run_next(self) -> str:
-        """Have the job of the highest priority done and return its result; it stays when that fails."""
+        """Run the job with the highest priority and return its result; it stays queued if it fails."""
         if not self._jobs:
-            raise RefusalError("no job waits")
+            raise RejectedError("there is no pending job")
         job = self._jobs[0]
         result: str = await self.ask("AsyncProcessor", "process", returns=str, payload=job[2])
         self._jobs.remove(job)
@@ -138,32 +138,32 @@ class Scheduler(Member):
         return result
 
     def facts(self) -> dict[str, Any]:
-        """Return how many jobs wait, and how many ever came."""
+        """Return the numbers of pending jobs and of all jobs."""
         return {"waiting": len(self._jobs), "taken": self._taken}
 
 
-class Router(Member):
-    """Sends work to the schedule, with a priority by its kind."""
+class Router(ExampleAgent):
+    """Schedules jobs with a priority by kind."""
 
     machine = "pc2"
 
     _PRIORITIES = {"urgent": 9, "normal": 5, "idle": 1}
 
-    async def greet(self) -> None:
-        """See that there is a schedule."""
-        await self.meet("TaskScheduler")
+    async def contact_peers(self) -> None:
+        """Check that the scheduler is available."""
+        await self.ask_at_start("TaskScheduler")
 
     @request
     async def send(self, kind: str, payload: str) -> int:
-        """Schedule a payload; return how many jobs wait. RefusalError for an unknown kind."""
+        """Schedule a payload; return the number of pending jobs; rejected for an unknown kind."""
         if kind not in self._PRIORITIES:
-            raise RefusalError(f"`{kind}` is no kind of work; those are {', '.join(self._PRIORITIES)}")
+            raise RejectedError(f"`{kind}` is not a kind of job; kinds: {', '.join(self._PRIORITIES)}")
         priority = self._PRIORITIES[kind]
         return await self.ask("TaskScheduler", "add", returns=int, payload=payload, priority=priority)
 
 
-class Connector(Member):
-    """Takes work from outside: a line `KIND PAYLOAD`."""
+class Connector(ExampleAgent):
+    """Accepts jobs as lines `KIND PAYLOAD`."""
 
     machine = "pc2"
 
@@ -171,19 +171,19 @@ class Connector(Member):
         super().__init__()
         self._lines = 0
 
-    async def greet(self) -> None:
-        """See that work is routed."""
-        await self.meet("AdvancedRouter")
+    async def contact_peers(self) -> None:
+        """Check that the router is available."""
+        await self.ask_at_start("AdvancedRouter")
 
     @request
     async def line(self, text: str) -> int:
-        """Send a line of work on; return how many jobs wait. RefusalError when it is not `KIND PAYLOAD`."""
+        """Forward a line; return the number of pending jobs; rejected if it is not `KIND PAYLOAD`."""
         kind, _, payload = text.partition(" ")
         if not payload:
-            raise RefusalError(f"`{text[:40]}` is not `KIND PAYLOAD`")
+            raise RejectedError(f"`{text[:40]}` is not `KIND PAYLOAD`")
         self._lines += 1
         return await self.ask("AdvancedRouter", "send", returns=int, kind=kind, payload=payload)
 
     def facts(self) -> dict[str, Any]:
-        """Return how many lines were taken."""
+        """Return the number of accepted lines."""
         return {"lines": self._lines}

@@ -1,4 +1,4 @@
-"""Language as tables: words, intents, moods, a small dictionary. Pure functions on text."""
+"""Text analysis by tables: words, intents, moods, a small dictionary. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INTENTS: Final[Mapping[str, frozenset[str]]] = {
     "greeting": frozenset(["hello", "hi", "hey", "morning", "afternoon", "evening"]),
     "time": frozenset(["time", "clock", "hour", "o'clock"]),
     "thanks": frozenset(["thanks", "thank", "grateful"]),
-    "reckon": frozenset(["plus", "minus", "times", "divided", "sum", "calculate"]),
+    "calculate": frozenset(["plus", "minus", "times", "divided", "sum", "calculate"]),
     "remember": frozenset(["remember", "note", "remind", "forget"]),
     "farewell": frozenset(["goodbye", "bye", "night"]),
 }
@@ -23,7 +23,7 @@ MOODS: Final[Mapping[str, int]] = {
     **dict.fromkeys(["bad", "sad", "angry", "hate", "terrible", "wrong", "tired", "broken", "never"], -1),
 }
 
-# From Filipino; the longest phrase that fits is taken first.
+# From Filipino; the longest matching phrase is used.
 DICTIONARY: Final[Mapping[str, str]] = {
     "magandang umaga": "good morning",
     "magandang hapon": "good afternoon",
@@ -49,13 +49,13 @@ def tokens(text: str) -> list[str]:
 
 
 def language_of(words: list[str]) -> str:
-    """Return `tl` when at least half of the words are of the dictionary, else `en`."""
+    """Return `tl` if at least half of the words are in the dictionary, else `en`."""
     known = sum(word in _FOREIGN for word in words)
     return "tl" if words and 2 * known >= len(words) else "en"
 
 
 def translate(words: list[str]) -> list[str]:
-    """Return English words; a word that the dictionary does not have stays as it is."""
+    """Return English words; words that are not in the dictionary are unchanged."""
     found: list[str] = []
     at = 0
     while at < len(words):
@@ -69,13 +69,13 @@ def translate(words: list[str]) -> list[str]:
 
 
 def intents_of(words: list[str]) -> dict[str, float]:
-    """Return the share of the words that speaks for each intent, most first; `chat` when none does."""
+    """Return the share of words for each intent, highest first; `chat` if there is no intent."""
     hits = Counter(intent for intent, cues in INTENTS.items() for word in words if word in cues)
     return {intent: hits[intent] / len(words) for intent, _ in hits.most_common()} or {"chat": 1.0}
 
 
 def mood_of(words: list[str]) -> float:
-    """Return a mood from -1 to 1; `not` turns the word after it round."""
+    """Return a mood from -1 to 1; `not` negates the next word."""
     scores = [
         -MOODS[word] if before == "not" else MOODS[word]
         for before, word in zip(["", *words], words, strict=False)

@@ -1,8 +1,8 @@
-"""Sound as samples: a toy code of tones that carries text, and the arithmetic that finds it again.
+"""Encodes text as tones in audio samples, and decodes it.
 
-Each byte of the text is two tones of BURST samples, one per half. The sixteen tones are whole
-numbers of turns per burst, so they are orthogonal: a discrete Fourier transform at these sixteen
-frequencies tells which one sounds (Goertzel 1958 computes the same sums).
+Each byte of the text becomes two tones of BURST samples, one per half. The sixteen tones have whole
+numbers of periods per burst, so they are orthogonal: a discrete Fourier transform at these sixteen
+frequencies identifies the tone (Goertzel 1958 computes the same sums).
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import Final
 
 RATE: Final = 8000  # samples a second
 BURST: Final = 64
-LOWEST: Final = 4  # turns per burst of the tone for 0
+LOWEST: Final = 4  # periods per burst of the tone for 0
 AMPLITUDE: Final = 8000
-MOST_BYTES: Final = 400
+MAX_BYTES: Final = 400
 
 _ANGLES: Final = [2 * math.pi * n / BURST for n in range(BURST)]
 _SINES: Final = [[math.sin((LOWEST + k) * a) for a in _ANGLES] for k in range(16)]
 _COSINES: Final = [[math.cos((LOWEST + k) * a) for a in _ANGLES] for k in range(16)]
 
 
-def say_in_tones(text: str) -> array[int]:
-    """Return the samples that carry `text`.
+def encode_tones(text: str) -> array[int]:
+    """Return `text` encoded as samples.
 
-    Raises ValueError: the text is empty, or longer than MOST_BYTES bytes.
+    Raises ValueError: the text is empty, or longer than MAX_BYTES bytes.
     """
     data = text.encode()
-    if not 0 < len(data) <= MOST_BYTES:
-        raise ValueError(f"an utterance has 1 to {MOST_BYTES} bytes, this one has {len(data)}")
+    if not 0 < len(data) <= MAX_BYTES:
+        raise ValueError(f"an utterance has 1 to {MAX_BYTES} bytes, this one has {len(data)}")
     samples = array("h")
     for byte in data:
         for half in (byte >> 4, byte & 15):
@@ -39,27 +39,27 @@ def say_in_tones(text: str) -> array[int]:
     return samples
 
 
-def hear_tones(samples: Sequence[float]) -> str:
-    """Return the text that the samples carry.
+def decode_tones(samples: Sequence[float]) -> str:
+    """Return the text encoded in samples.
 
-    Raises ValueError: they are not whole bytes of tones, or no text.
+    Raises ValueError: they are not a whole number of bytes, or not UTF-8.
     """
-    halves = [_loudest(samples[at : at + BURST]) for at in range(0, len(samples), BURST)]
+    halves = [_strongest_tone(samples[at : at + BURST]) for at in range(0, len(samples), BURST)]
     if len(samples) % (2 * BURST) or not halves:
         raise ValueError(f"{len(samples)} samples are not a whole number of bytes of {2 * BURST}")
     data = bytes(high << 4 | low for high, low in zip(halves[::2], halves[1::2], strict=True))
     return data.decode()
 
 
-def in_a_room(samples: array[int], quiet: int = 5, offset: int = 300) -> array[int]:
-    """Return the samples as a microphone gives them: silence around them, an offset, a faint hum."""
+def add_room_noise(samples: array[int], quiet: int = 5, offset: int = 300) -> array[int]:
+    """Return the samples as recorded by a microphone: surrounded by silence, with an offset and noise."""
     silence = array("h", bytes(2 * quiet * BURST))
-    heard = silence + samples + silence
-    return array("h", (value + offset + (n * 7919 % 61 - 30) for n, value in enumerate(heard)))
+    recorded = silence + samples + silence
+    return array("h", (value + offset + (n * 7919 % 61 - 30) for n, value in enumerate(recorded)))
 
 
 def without_offset(samples: Sequence[int]) -> list[float]:
-    """Return the samples moved to mean zero and scaled to a peak of 1; silence stays silence."""
+    """Return the samples shifted to mean zero and scaled to a peak of 1; silence stays silence."""
     mean = sum(samples) / len(samples)
     centred = [value - mean for value in samples]
     peak = max(map(abs, centred)) or 1.0
@@ -67,7 +67,7 @@ def without_offset(samples: Sequence[int]) -> list[float]:
 
 
 def energies(samples: Sequence[float]) -> list[float]:
-    """Return the mean square of each burst's length of samples."""
+    """Return the mean square of each burst of samples."""
     bursts = (samples[at : at + BURST] for at in range(0, len(samples), BURST))
     return [sum(map(mul, burst, burst)) / len(burst) for burst in bursts]
 
@@ -79,7 +79,7 @@ def voiced(samples: Sequence[float], floor: float) -> Sequence[float]:
 
 
 def voice(word: str, pitch_hz: float) -> array[int]:
-    """Return a word as it is spoken: a tone per letter, vowels long and low, each faded in and out."""
+    """Return a spoken word: one tone per letter, longer for vowels, each faded in and out."""
     samples = array("h")
     for letter in word:
         count = 480 if letter in "aeiou" else 240
@@ -101,8 +101,8 @@ def unpack(data: bytes) -> array[int]:
     return samples
 
 
-def _loudest(burst: Sequence[float]) -> int:
-    """Return which of the sixteen tones sounds in a burst."""
+def _strongest_tone(burst: Sequence[float]) -> int:
+    """Return the index of the strongest of the sixteen tones in a burst."""
     if len(burst) < BURST:
         return 0
     powers = [

@@ -1,4 +1,4 @@
-"""Seeing: the nearest known face on mainpc, histograms of images on pc2."""
+"""Vision: face recognition on mainpc, image histograms on pc2."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import math
 from collections import Counter
 from typing import Any, Final
 
-from agents.base_agent import Member, ModelOptions, RefusalError, hop
+from agents.base_agent import ExampleAgent, ModelOptions, RejectedError, hop
 from agents.pipeline_messages import Person
 from argosy.agent import request
 
-# Faces as points; a stand-in for what a network would find in an image.
+# Faces as points, in place of the embeddings of a neural network.
 KNOWN: Final = {"ana": (0.2, 0.9, 0.4), "ben": (0.8, 0.1, 0.5), "carla": (0.5, 0.5, 0.9)}
 
 
-class Faces(Member):
-    """Tells whose known face is nearest to the one seen last."""
+class Faces(ExampleAgent):
+    """Recognises the person whose face is nearest to the last one seen."""
 
     Options = ModelOptions
 
@@ -23,25 +23,25 @@ class Faces(Member):
         super().__init__()
         self._seen = (0.25, 0.85, 0.4)
 
-    async def greet(self) -> None:
+    async def contact_peers(self) -> None:
         """Announce itself and reserve the model's memory."""
         await self.announce_kind("faces")
         await self.reserve_model()
 
     @request(short=True)
     def see(self, face: tuple[float, float, float]) -> None:
-        """Take the face that is before the camera now."""
+        """Set the face that the camera sees now."""
         self._seen = face
 
     @hop
     async def who(self) -> Person:
-        """Return the nearest known person to the face seen last."""
+        """Return the known person nearest to the last face seen."""
         name = min(KNOWN, key=lambda known: math.dist(KNOWN[known], self._seen))
         return Person(name, round(math.dist(KNOWN[name], self._seen), 4))
 
 
-class Images(Member):
-    """Describes grey images by how their brightness is spread."""
+class Images(ExampleAgent):
+    """Computes brightness histograms of grey images."""
 
     machine = "pc2"
 
@@ -49,19 +49,19 @@ class Images(Member):
         super().__init__()
         self._described = 0
 
-    async def greet(self) -> None:
-        """See that the cache is there."""
-        await self.meet("CacheManager")
+    async def contact_peers(self) -> None:
+        """Check that the cache is available."""
+        await self.ask_at_start("CacheManager")
 
     @request
     def histogram(self, pixels: bytes, bins: int = 4) -> list[int]:
-        """Return how many pixels (a byte each) fall into each of 1 to 256 bins of brightness."""
+        """Return the number of pixels (one byte each) in each of 1 to 256 brightness bins."""
         if not 1 <= bins <= 256:
-            raise RefusalError(f"{bins} bins; 1 to 256 were expected")
+            raise RejectedError(f"`bins` is {bins}, expected 1 to 256")
         counts = Counter(pixel * bins // 256 for pixel in pixels)
         self._described += 1
         return [counts[index] for index in range(bins)]
 
     def facts(self) -> dict[str, Any]:
-        """Return how many images were described."""
+        """Return the number of processed images."""
         return {"described": self._described}

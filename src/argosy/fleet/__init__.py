@@ -1,6 +1,7 @@
-"""The fleet file as data: its schema, its loader, its graph, its addresses.
+"""The fleet file as data: schema, loader, dependency graph, addresses and importers.
 
-Importing this package loads none of it; each name loads its module when it is first used.
+The names in `__all__` are public; each one loads its module on first use. Other packages of argosy
+may import any module here.
 """
 
 from __future__ import annotations

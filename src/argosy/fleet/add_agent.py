@@ -1,4 +1,4 @@
-"""Adds an agent to the text of a fleet file, and changes nothing else in it: comments and order stay."""
+"""Adds an agent to the text of a fleet file; comments, order and everything else stay unchanged."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from argosy.fleet.yaml_nodes import MappingNode as Node
 from argosy.fleet.yaml_nodes import parse_document
 
 FIRST_FREE_PORT = 7200
-# Of an agent of the library in a new file: longer than one may hold its loop to load something on first use.
+# The watchdog of a library agent in a new file: longer than loading something on first use blocks its loop.
 DEFAULT_WATCHDOG = "30s"
 
 
 def add_agent(path: Path, text: str, name: str, keys: Mapping[str, str]) -> str:
     """Return the text of a fleet file with one more agent at the end of `agents`.
 
-    keys: of the agent, each with its value as YAML.
-    Raises RefusedError: the file is written in a way that takes no lines at that place.
+    keys: the agent's keys, each with its value as YAML.
+    Raises RefusedError: the file's layout does not allow lines to be added there.
     """
     lines = text.splitlines()
     indent, at = _insertion_point(path, text, lines, name, keys)
@@ -32,12 +32,12 @@ def add_agent(path: Path, text: str, name: str, keys: Mapping[str, str]) -> str:
     after, faults = read_fleet(path, updated)
     if after is None or before is None or _agents_except(after, name) != dict(before.agents):
         message = faults[0].message if faults else "it would change another agent"
-        raise RefusedError(Fault(format_path(path), "addition", f"`{name}` cannot be added: {message}"))
+        raise RefusedError(Fault(format_path(path), "add-agent", f"`{name}` cannot be added: {message}"))
     return updated
 
 
 def find_free_port(fleet: Fleet) -> int:
-    """Return the first port from `FIRST_PORT` on that no agent of a fleet has, nor the one after it."""
+    """Return the first port from `FIRST_FREE_PORT` on such that no agent uses it or the next one."""
     used_ports: set[int] = {FIRST_FREE_PORT - 1}
     for agent in fleet.agents.values():
         used_ports |= {port for port in (agent.port, agent.health_port) if port is not None}
@@ -60,23 +60,23 @@ def class_name_for(name: str) -> str:
 def _insertion_point(
     path: Path, text: str, lines: list[str], name: str, keys: Mapping[str, str]
 ) -> tuple[str, int]:
-    """Return the indent of agents, and the line, counted from 0, in front of which a new one goes."""
+    """Return the indent of agents, and the line, counted from 0, before which to insert a new one."""
     root = parse_document(text, FaultList(format_path(path)))
-    assert isinstance(root, Node), "a fleet that has loaded is a mapping"
+    assert isinstance(root, Node), "a loaded fleet is a mapping"
     found = root.entries.get("agents")
     pasted = ", ".join(f"{key}: {value}" for key, value in keys.items())
-    hint = f"add it by hand: `{name}: {{{pasted}}}`"
-    assert found is not None, "a fleet that has loaded has agents"
+    hint = f"add it manually: `{name}: {{{pasted}}}`"
+    assert found is not None, "a loaded fleet has agents"
     key, value = found
-    assert isinstance(value, Node), "agents of a fleet that has loaded are a mapping"
+    assert isinstance(value, Node), "the agents of a loaded fleet are a mapping"
     positions = [one.position for one, _ in value.entries.values()]
     if (
         not positions
-        or any(place.line == key.position.line for place in positions)
+        or any(position.line == key.position.line for position in positions)
         or _is_flow(lines, positions[0].line)
     ):
-        message = "`agents` is written in one line, or in braces"
-        raise RefusedError(Fault(format_path(path), "addition", message, hint))
+        message = "`agents` is written on one line or in braces"
+        raise RefusedError(Fault(format_path(path), "add-agent", message, hint))
     following: Collection[int] = [one.position.line for one, _ in root.entries.values()]
     end = min((line - 1 for line in following if line > key.position.line), default=len(lines))
     while end > positions[-1].line and re.fullmatch(r"\s*(#.*)?", lines[end - 1]):

@@ -1,8 +1,7 @@
-"""Finds the parts of an address, and with each part where it came from.
+"""Finds the parts of an address and the source of each part.
 
-The order, for a host and for a port: the variable of that one agent or service, then the fleet
-file's entry in the environment (with its own `$VARIABLE` looked up), then loopback where the file
-leaves no doubt.
+Precedence, for a host and for a port: the variable of that agent or service, then the fleet file's
+entry in the environment (its own `$VARIABLE` expanded), then loopback where the file is unambiguous.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from argosy.fleet import hosts
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
 from argosy.fleet.suggestions import suggest
 
-# Without `environments`, a fleet of several machines is on this host in these and nowhere in the others.
+# Without `environments`, a fleet of several machines is on this host in these, and has no address elsewhere.
 SINGLE_HOST_ENVIRONMENTS = ("development", "testing")
 
 
@@ -27,7 +26,7 @@ class AddressPart(msgspec.Struct, frozen=True):
     part: environment, machine, host, port or interface.
     source: file, variable, option or default.
     where: the `file:line:column`, the variable's name, or empty.
-    text: the same for people.
+    text: the same as a sentence.
     """
 
     part: str
@@ -39,7 +38,7 @@ class AddressPart(msgspec.Struct, frozen=True):
 
 @functools.cache
 def variable_names(name: str, suffix: str) -> tuple[str, ...]:
-    """Return the variables that override a part of an agent's or service's address, the first set one wins.
+    """Return the variables that override a part of an agent's or service's address; the first one set wins.
 
     `SystemDigitalTwin` and HOST give SYSTEM_DIGITAL_TWIN_HOST and SYSTEMDIGITALTWIN_HOST.
     """
@@ -49,9 +48,9 @@ def variable_names(name: str, suffix: str) -> tuple[str, ...]:
 
 
 class AddressLookup(msgspec.Struct, frozen=True):
-    """The sources of addresses: a fleet, the name of an environment, the variables of the process.
+    """The sources of addresses: a fleet, the name of an environment, the process's variables.
 
-    found: the hosts of machines that were asked for; every agent of a machine asks for the same.
+    machine_hosts: a cache of the hosts of machines, because all agents of a machine share one.
     """
 
     fleet: Fleet
@@ -60,7 +59,7 @@ class AddressLookup(msgspec.Struct, frozen=True):
     machine_hosts: dict[str, AddressPart] = {}
 
     def machine_of(self, spec: AgentSpec) -> AddressPart | None:
-        """Return which machine an agent is on and where that is said; None without machines."""
+        """Return an agent's machine and where the file names it; None without machines."""
         if spec.machine is None:
             return None
         paths = (f"agents.{spec.name}.machine", "defaults.machine", f"machines.{spec.machine}")
@@ -71,7 +70,7 @@ class AddressLookup(msgspec.Struct, frozen=True):
     def host_of_agent(self, spec: AgentSpec) -> AddressPart:
         """Return the host of an agent.
 
-        Raises InputError: no address, an unset variable, or a value that is no peer.
+        Raises InputError: no address, an unset variable, or a value that no peer can connect to.
         """
         override = self._from_variable(spec.name, "host", "HOST")
         if override is not None:
@@ -90,34 +89,31 @@ class AddressLookup(msgspec.Struct, frozen=True):
             return _validate_port(override)
         if spec.port is None:
             return None
-        places = self.fleet.locations
-        where = places.get(f"agents.{spec.name}.port") or places.get("defaults.port", spec.where)
+        locations = self.fleet.locations
+        where = locations.get(f"agents.{spec.name}.port") or locations.get("defaults.port", spec.where)
         return AddressPart("port", str(spec.port), "file", where, f"its port is {spec.port} ({where})")
 
     def interface_of_agent(self, spec: AgentSpec) -> AddressPart:
         """Return the interface that an agent binds.
 
-        Raises InputError: as `agent_host`.
+        Raises InputError: as `host_of_agent`.
         """
         override = self._from_variable(spec.name, "interface", "BIND")
         if override is not None:
             return override
         host = self.host_of_agent(spec)
         if hosts.is_ip(host.value):
-            return AddressPart(
-                "interface", host.value, host.source, host.where, "it binds that address alone"
-            )
+            return AddressPart("interface", host.value, host.source, host.where, "it binds only that address")
         if hosts.is_loopback(host.value):
-            return AddressPart(
-                "interface", hosts.LOOPBACK, host.source, host.where, "it binds loopback alone"
-            )
-        text = f"`{host.value}` is a name, so it binds every interface"
+            return AddressPart("interface", hosts.LOOPBACK, host.source, host.where, "it binds only loopback")
+        text = f"`{host.value}` is a host name, so it binds every interface"
         return AddressPart("interface", hosts.WILDCARD, "default", "", text)
 
     def host_of_machine(self, machine: str) -> AddressPart:
         """Return the host of a machine.
 
-        Raises InputError: no such machine, no address, an unset variable, or a value that is no peer.
+        Raises InputError: no such machine, no address, an unset variable, or a value that no peer can
+        connect to.
         """
         if machine not in self.machine_hosts:
             self.machine_hosts[machine] = self._find_host(machine)
@@ -144,7 +140,8 @@ class AddressLookup(msgspec.Struct, frozen=True):
     def address_of_service(self, name: str) -> tuple[AddressPart, AddressPart | None]:
         """Return the host of a service and its port, if one is named.
 
-        Raises InputError: no such service here, an unset variable, or a value that is no peer.
+        Raises InputError: no such service in this environment, an unset variable, or a value that no peer
+        can connect to.
         """
         host = self._from_variable(name, "host", "HOST")
         port = self._from_variable(name, "port", "PORT")
@@ -155,7 +152,7 @@ class AddressLookup(msgspec.Struct, frozen=True):
             host, written_port = self._from_entry(name, addresses[name])
             port = port or written_port
         elif name in addresses and port is None:
-            # A host from the variable goes with the port that the file names, if it needs no variable.
+            # A host from a variable is combined with the file's port, unless that port is a variable too.
             written = hosts.parse_address(addresses[name])
             if written is not None and written.port and hosts.referenced_variable(written.port) is None:
                 port = self._from_file("port", written.port, name)
@@ -168,7 +165,7 @@ class AddressLookup(msgspec.Struct, frozen=True):
         return None
 
     def _from_entry(self, name: str, text: str) -> tuple[AddressPart, AddressPart | None]:
-        """Return host and port of the environment's entry `name`; a variable may hold both."""
+        """Return host and port of the environment's entry `name`; one variable may hold both."""
         written = hosts.parse_address(text) or hosts.HostPort(text)
         host, port = self._resolve_part("host", written.host, name), None
         if host.source == "variable" and not written.port:
@@ -181,7 +178,7 @@ class AddressLookup(msgspec.Struct, frozen=True):
         return _validate_host(host, name), _validate_port(port) if port is not None else None
 
     def _resolve_part(self, part: str, raw: str, name: str) -> AddressPart:
-        """Return one part of an entry, its variable looked up."""
+        """Return one part of an entry, with its variable expanded."""
         variable = hosts.referenced_variable(raw)
         if variable is None:
             return self._from_file(part, raw, name)
@@ -195,7 +192,7 @@ class AddressLookup(msgspec.Struct, frozen=True):
             Fault(
                 where,
                 "unset-variable",
-                f"`${variable}` is {state}; the address of `{name}` in `{self.environment}` comes from it",
+                f"`${variable}` is {state}, but it provides the address of `{name}` in `{self.environment}`",
                 f"`export {variable}=ADDRESS`, or choose another environment with ENV_TYPE or --env",
             )
         )
@@ -215,7 +212,7 @@ def _loopback_host(reason: str) -> AddressPart:
 
 
 def _validate_host(host: AddressPart, name: str) -> AddressPart:
-    """Return `host` if a peer can connect to it; only a variable can bring what the loader has not seen."""
+    """Return `host` if a peer can connect to it; the loader has checked all but the values of variables."""
     if hosts.is_wildcard(host.value):
         message = f"{_describe_part(host)} is `{host.value}`, a wildcard: no peer can reach `{name}` there"
     elif hosts.parse_address(host.value) in (
@@ -230,7 +227,7 @@ def _validate_host(host: AddressPart, name: str) -> AddressPart:
             host.where,
             "address",
             message,
-            "such as `192.168.1.10`; to choose what is bound there is `<AGENT>_BIND`",
+            "such as `192.168.1.10`; `<AGENT>_BIND` chooses the interface to bind",
         )
     )
 
@@ -252,8 +249,8 @@ def _missing_environments_fault(fleet: Fleet, environment: str) -> Fault:
     return Fault(
         fleet.locations.get("machines", fleet.path),
         "no-address",
-        f"the fleet has {len(fleet.machines)} machines and no `environments`: where they are in "
-        f"`{environment}` is not said",
+        f"the fleet has {len(fleet.machines)} machines and no `environments`: their addresses in "
+        f"`{environment}` are unknown",
         f"add `environments: {{{environment}: {{{listed}}}}}`",
     )
 
@@ -271,5 +268,5 @@ def _missing_address_fault(fleet: Fleet, environment: str, machine: str) -> Faul
 
 def _unknown_service_fault(name: str, environment: str, known: list[str]) -> Fault:
     variable = variable_names(name, "HOST")[0]
-    message = f"`{environment}` names no `{name}`, and `${variable}` is not set"
+    message = f"`{environment}` has no entry `{name}`, and `${variable}` is not set"
     return Fault(name, "unknown-service", message, suggest(name, known, "addresses"))

@@ -1,4 +1,4 @@
-"""What must hold in a cell: its agents can share a process, and cells do not restart each other for ever."""
+"""Checks of cells: their agents can share a process, and cells do not restart each other in a loop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from argosy.fleet.fleet_spec import AgentSpec, Need
 
-# What a process has once, by the field of an agent: the key a person writes.
+# Properties of a whole process: field of `AgentSpec` to the key in the fleet file.
 _PROCESS_WIDE_FIELDS: Final = {
     "machine": "machine",
     "python": "python",
@@ -30,7 +30,7 @@ _PER_AGENT_PROBES: Final = frozenset({"notify", "zmq", "http", "tcp"})
 
 
 class CellConflict(NamedTuple):
-    """An agent that cannot be in its cell. key: of the fleet file, where a person would change it."""
+    """An agent that cannot be in its cell. key: the key in the fleet file to change."""
 
     agent: str
     key: str
@@ -39,7 +39,7 @@ class CellConflict(NamedTuple):
 
 
 class RestartLoop(NamedTuple):
-    """A need of an agent that closes a circle of cells which restart each other."""
+    """A need that completes a cycle of cells which restart each other."""
 
     agent: str
     need: str
@@ -48,7 +48,7 @@ class RestartLoop(NamedTuple):
 
 
 def find_cell_conflicts(agents: Iterable[AgentSpec]) -> Iterator[CellConflict]:
-    """Yield what keeps agents from sharing a process, each with the first agent of its cell."""
+    """Yield the conflicts that keep an agent from sharing a process with the first agent of its cell."""
     first_of: dict[str, AgentSpec] = {}
     for agent in agents:
         if agent.cell is None:
@@ -75,15 +75,15 @@ def _check_member(agent: AgentSpec, cell: str) -> Iterator[CellConflict]:
         yield CellConflict(
             agent.name,
             "cell",
-            f"`{agent.name}` is in cell `{cell}` but its `run` is a {agent.kind}",
-            "only `module:Class` agents share a process: " + _class_hint(agent),
+            f"`{agent.name}` is in cell `{cell}`, but its `run` is a {agent.kind}",
+            "only `module:Class` agents can share a process: " + _class_hint(agent),
         )
     elif agent.ready.probe not in _PER_AGENT_PROBES:
         yield CellConflict(
             agent.name,
             "ready",
-            f"`{agent.name}` is in cell `{cell}`, and the probe `{agent.ready.probe}` is of a whole process",
-            "take `ready` out (the agent says itself when it is ready), or use zmq, http or tcp",
+            f"`{agent.name}` is in cell `{cell}`, and the probe `{agent.ready.probe}` checks a whole process",
+            "remove `ready` (the agent reports its own readiness), or use zmq, http or tcp",
         )
 
 
@@ -91,21 +91,22 @@ def _class_hint(agent: AgentSpec) -> str:
     if agent.kind == "script":
         module = str(agent.run).removesuffix(".py").replace("/", ".")
         return f"name its class, such as `run: {module}:{agent.name}`"
-    return "take `cell` out"
+    return "remove `cell`"
 
 
 def _differing_names(one: dict[str, str], other: dict[str, str]) -> str:
-    # Names alone: a value may be a secret.
+    # Only names: a value may be a secret.
     names = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
     return ", ".join(f"`{name}`" for name in names)
 
 
 def find_restart_loops(agents: Iterable[AgentSpec]) -> Iterator[RestartLoop]:
-    """Yield the needs by which cells would restart each other without end.
+    """Yield the needs through which cells would restart each other endlessly.
 
-    The start needs no such check: agents start one by one within their cells, so two cells may need
-    each other's agents. But a cell restarts as one; where a need asks to restart (or stop) with what it
-    needs, the death of one process of a circle would bring down the next, and so come back to it.
+    Starting needs no such check: the agents of a cell start one by one, so two cells may need each
+    other's agents. But a cell restarts as a whole: where needs restart (or stop) an agent together with
+    the agent it needs, the exit of one process in a cycle would take down the next, until it comes back
+    to the first.
     """
     known = {agent.name: agent for agent in agents}
     edges = [
@@ -128,7 +129,7 @@ def _process_label(agent: AgentSpec) -> str:
 
 
 def _reachable_from(restarts_after: dict[str, set[str]], start: str) -> set[str]:
-    """Return the processes that fall with `start`."""
+    """Return the processes that are restarted or stopped after `start`."""
     found: set[str] = set()
     stack = [start]
     while stack:
@@ -144,7 +145,7 @@ def _restart_loop(agent: AgentSpec, need: Need, known: dict[str, AgentSpec]) -> 
     return RestartLoop(
         agent.name,
         need.agent,
-        f"{ours} and {theirs} would restart each other for ever: `{agent.name}` is to {need.on_death} with "
-        f"`{need.agent}`, and something in {theirs} with something in {ours}",
+        f"{ours} and {theirs} would restart each other endlessly: `{agent.name}` has `on_death: "
+        f"{need.on_death}` for `{need.agent}`, and an agent in {theirs} has one for an agent in {ours}",
         f"give this need `on_death: wait` or `degrade`, or put `{agent.name}` and `{need.agent}` in one cell",
     )

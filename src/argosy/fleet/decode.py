@@ -1,7 +1,7 @@
-"""Fills the structs of `spec` from a document, and says of every value that does not fit where and why.
+"""Decodes a YAML document into the structs of `fleet_spec`, with a fault for every invalid value.
 
-One walk over the types that `msgspec.inspect` reads from the structs, so that they stay the one
-schema. msgspec's own `convert` would stop at the first fault and does not know lines.
+Walks the types that `msgspec.inspect` reads from the structs, so the structs stay the only schema.
+msgspec's own `convert` stops at the first fault and does not know line numbers.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ _MAX_QUOTED_LENGTH = 60
 
 
 class _InvalidValue:
-    """What stands in for a value that did not fit; its fault is recorded."""
+    """The type of `INVALID`, which replaces a value whose fault is recorded."""
 
 
 INVALID: Final = _InvalidValue()
 
 
 class FieldType(NamedTuple):
-    """The type of a value, without its metadata; `any_scalar` lets numbers be text.
+    """The type of a value, without its metadata.
 
-    attribute: the name of a struct's field, which is not its key where the key is a word of Python's own.
-    phrase: what messages call a text of the type's pattern, where its `Meta` says it in `extra`.
+    accepts_any_scalar: numbers and booleans are taken as text.
+    attribute: the name of the struct's field; it may differ from the key in the file.
+    description: how messages describe the type, from `phrase` in the `extra` of its `Meta`.
     """
 
     type: inspect.Type
@@ -54,8 +55,8 @@ class FieldType(NamedTuple):
 class StructDecoder:
     """Decodes nodes by type.
 
-    places: each path (`agents.NAME.port`) and the place of its key, or of a list's item.
-    misfits: the paths whose value was faulty and is left out.
+    positions: the position of each key or list item, by path (`agents.NAME.port`).
+    invalid_paths: the paths whose value was invalid and is left out.
     """
 
     def __init__(self, faults: FaultList) -> None:
@@ -64,7 +65,7 @@ class StructDecoder:
         self._faults = faults
 
     def decode_fields(self, node: MappingNode, cls: type, path: str = "") -> dict[str, Any]:
-        """Return the fields of struct `cls`, by attribute, that `node` holds and that fit."""
+        """Return the valid fields of struct `cls` in `node`, by attribute."""
         known, required = _field_types(cls)
         values: dict[str, Any] = {}
         for name, (key, child) in node.entries.items():
@@ -86,7 +87,7 @@ class StructDecoder:
         return values
 
     def decode_value(self, node: Node, field_type: FieldType, path: str) -> Any:
-        """Return the value of `node` as the type of `slot` says, or MISFIT."""
+        """Return the value of `node` decoded as `field_type`, or INVALID."""
         matching = _matching_type(node, field_type.type)
         if isinstance(matching, inspect.StructType) and isinstance(node, MappingNode):
             return self._decode_struct(node, matching, path)
@@ -147,7 +148,8 @@ class StructDecoder:
 
     def _report_invalid(self, node: Node, field_type: FieldType, path: str) -> _InvalidValue:
         code = "wrong-value" if isinstance(node, ScalarNode) else "wrong-type"
-        message = f"`{path}` is {describe_node(node)}, expected {field_type.description or describe_type(field_type.type)}"
+        expected = field_type.description or describe_type(field_type.type)
+        message = f"`{path}` is {describe_node(node)}, expected {expected}"
         self._faults.add(node.position, code, message, _suggest_fix(node, field_type.type, path))
         return INVALID
 
@@ -163,7 +165,7 @@ def to_plain(node: Node) -> Any:
 
 @cache
 def _field_types(cls: type) -> tuple[dict[str, FieldType], tuple[str, ...]]:
-    """Return the slots of a struct by name, and the names that must be there."""
+    """Return the field types of a struct by key, and its required keys."""
     info = inspect.type_info(cls)
     assert isinstance(info, inspect.StructType)
     return (
@@ -173,13 +175,13 @@ def _field_types(cls: type) -> tuple[dict[str, FieldType], tuple[str, ...]]:
 
 
 def _field_type(expected_type: inspect.Type) -> FieldType:
-    any_scalar, phrase = False, ""
+    any_scalar, description = False, ""
     while isinstance(expected_type, inspect.Metadata):
         extra = expected_type.extra or {}
         any_scalar = any_scalar or bool(extra.get("any_scalar"))
-        phrase = phrase or extra.get("phrase", "")
+        description = description or extra.get("phrase", "")
         expected_type = expected_type.type
-    return FieldType(expected_type, any_scalar, description=phrase)
+    return FieldType(expected_type, any_scalar, description=description)
 
 
 def _alternatives(expected_type: inspect.Type) -> tuple[inspect.Type, ...]:
@@ -188,7 +190,7 @@ def _alternatives(expected_type: inspect.Type) -> tuple[inspect.Type, ...]:
 
 
 def _matching_type(node: Node, expected_type: inspect.Type) -> inspect.Type | None:
-    """Return the alternative of a type that the shape of `node` asks for; at most one has each shape."""
+    """Return the alternative of a type that matches the shape of `node`; at most one has each shape."""
     alternatives = [_field_type(one).type for one in _alternatives(expected_type)]
     if isinstance(node, MappingNode):
         shapes: tuple[type, ...] = (inspect.StructType, inspect.DictType)
@@ -239,7 +241,7 @@ def _decode_number(value: object, expected_type: inspect.IntType | inspect.Float
 
 
 def describe_node(node: Node) -> str:
-    """Return how a message quotes what was found."""
+    """Return how a message quotes a node."""
     if isinstance(node, MappingNode):
         return "a mapping"
     if isinstance(node, SequenceNode):
@@ -252,9 +254,9 @@ def describe_node(node: Node) -> str:
 
 
 def describe_type(expected_type: inspect.Type) -> str:
-    """Return in words what a type takes."""
-    phrases = [_describe_field_type(_field_type(one)) for one in _alternatives(expected_type)]
-    return " or ".join(dict.fromkeys(phrase for phrase in phrases if phrase))
+    """Return a description of the values that a type accepts."""
+    descriptions = [_describe_field_type(_field_type(one)) for one in _alternatives(expected_type)]
+    return " or ".join(dict.fromkeys(description for description in descriptions if description))
 
 
 def _describe_field_type(field_type: FieldType) -> str:
@@ -281,7 +283,7 @@ def _describe_field_type(field_type: FieldType) -> str:
 
 
 def _suggest_fix(node: Node, expected_type: inspect.Type, path: str) -> str:
-    """Return what to write instead, where that can be told."""
+    """Return what to write instead; empty if unknown."""
     key = path.rsplit(".", 1)[-1]
     alternatives = [_field_type(one).type for one in _alternatives(expected_type)]
     if not isinstance(node, ScalarNode):

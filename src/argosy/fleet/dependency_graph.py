@@ -1,8 +1,8 @@
 """The graph of needs and wants: cycles, levels, redundant edges, orders and paths.
 
-Pure: no file is read here. An edge goes from an agent to what it needs. Cycles are an error of
-a fleet file, yet all questions but those for paths have an answer with cycles in the graph too,
-so that `argosy graph` can show what is wrong: a level then holds the members of a cycle together.
+Pure: this module reads no file. An edge goes from an agent to what it needs. A cycle is an error in
+a fleet file, but every method except those for paths also works with cycles, so that `argosy graph`
+can show the error: a level then contains all members of a cycle.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from argosy.fault import Fault, RefusedError
 if TYPE_CHECKING:
     from argosy.fleet.fleet_spec import Fleet
 
-# Visits of an edge that one question about cycles may take. What grows with the square of a component's
-# size, or worse, is worked out in full up to there and in part beyond: an error has to come in time.
+# The limit of edge visits of one cycle search. Work that grows with the square of a component's size, or
+# faster, is complete up to this limit and partial beyond it, so that the error is reported in time.
 _MAX_VISITS = 200_000
 
 
 class UnknownAgentError(RefusedError, KeyError):
-    """An agent was asked about that the graph, or what came with it, does not have."""
+    """The graph, or a table passed with it, has no such agent."""
 
     def __init__(self, agent: str) -> None:
         super().__init__(Fault(agent, "unknown-agent", f"there is no agent `{agent}` here"))
@@ -56,14 +56,14 @@ class Graph(msgspec.Struct, frozen=True):
         return self.needed_by[name]
 
     def with_dependencies(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Return `names` and all that they need, directly or not, in file order.
+        """Return `names` and all agents they need, directly or indirectly, in file order.
 
         Raises UnknownAgentError: the graph has no such agent.
         """
         return self._reachable_from(names, self.needs)
 
     def with_dependents(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Return `names` and all that need them, directly or not, in file order.
+        """Return `names` and all agents that need them, directly or indirectly, in file order.
 
         Raises UnknownAgentError: the graph has no such agent.
         """
@@ -92,10 +92,9 @@ class Graph(msgspec.Struct, frozen=True):
     def cycles(self) -> tuple[tuple[str, ...], ...]:
         """Return the cycles of needs, shortest first.
 
-        For each agent that is on a cycle there is a shortest way round through it; the set of
-        these ways is returned, each once, begun at the agent that is first in the file. An agent
-        that needs itself is a cycle of one. Of agents that wait for each other in a large tangle only
-        some ways are returned, at least one.
+        These are the shortest cycles through each agent that is on a cycle, each once, starting at
+        its first agent in the file. An agent that needs itself is a cycle of one. For a large
+        component only some of its cycles are returned, at least one.
         """
         index_of = {name: index for index, name in enumerate(self.agents)}
         found: set[tuple[str, ...]] = set()
@@ -103,13 +102,13 @@ class Graph(msgspec.Struct, frozen=True):
             for cycle in self._shortest_cycles(members):
                 first = cycle.index(min(cycle, key=index_of.__getitem__))
                 found.add(cycle[first:] + cycle[:first])
-        return tuple(sorted(found, key=lambda way: (len(way), [index_of[name] for name in way])))
+        return tuple(sorted(found, key=lambda cycle: (len(cycle), [index_of[name] for name in cycle])))
 
     def best_cut(self, cycle: tuple[str, ...]) -> tuple[str, str]:
         """Return the edge of `cycle` that is best turned into a want.
 
-        The one that leaves the fewest cycles; of these the one that leaves the fewest levels (the
-        quickest start); of these the last of the way round, as in a graph that is too large for that.
+        Prefers the edge that leaves the fewest cycles, then the fewest levels (the quickest start),
+        then the last in the cycle. In a graph too large for this it is the last in the cycle.
         """
         edges = list(zip(cycle, (*cycle[1:], cycle[0]), strict=True))
         if len(cycle) * self._visit_count() > 2 * _MAX_VISITS:
@@ -133,8 +132,8 @@ class Graph(msgspec.Struct, frozen=True):
     def redundant(self) -> tuple[tuple[str, str], ...]:
         """Return the needs that another chain of needs implies, in file order.
 
-        Taken out of a graph without cycles, all of them together, they change no order: what stays is its
-        transitive reduction (Aho, Garey and Ullman 1972). An edge inside a cycle is never redundant.
+        Removing all of them from a graph without cycles changes no order and leaves its transitive
+        reduction (Aho, Garey and Ullman 1972). An edge inside a cycle is never redundant.
         """
         members = strongly_connected_components(self.needs)
         component_of = {name: index for index, names in enumerate(members) for name in names}
@@ -142,7 +141,7 @@ class Graph(msgspec.Struct, frozen=True):
         redundant: set[tuple[str, str]] = set()
         for index, names in enumerate(members):
             out = [(one, need) for one in names for need in self.needs[one] if component_of[need] != index]
-            # A bit per component: each edge's own, and through how many edges each is reached.
+            # Bit sets of components: reached through at least one edge, and through at least two.
             reached_once = reached_twice = 0
             for _, need in out:
                 reached_twice |= reached_once & reachable[component_of[need]]
@@ -152,20 +151,20 @@ class Graph(msgspec.Struct, frozen=True):
         return tuple(edge for edge in self.edges() if edge in redundant)
 
     def edges(self) -> Iterator[tuple[str, str]]:
-        """Yield each need as (agent, what it needs), in file order."""
+        """Yield each need as (agent, needed agent), in file order."""
         for name in self.agents:
             for need in self.needs[name]:
                 yield name, need
 
     def with_edges_as_wants(self, edges: Iterable[tuple[str, str]]) -> Graph:
         """Return the graph with `edges` turned from needs into wants."""
-        gone = set(edges)
-        needs = {a: tuple(b for b in self.needs[a] if (a, b) not in gone) for a in self.agents}
-        wants = {a: self.wants[a] + tuple(b for b in self.needs[a] if (a, b) in gone) for a in self.agents}
+        cut = set(edges)
+        needs = {a: tuple(b for b in self.needs[a] if (a, b) not in cut) for a in self.agents}
+        wants = {a: self.wants[a] + tuple(b for b in self.needs[a] if (a, b) in cut) for a in self.agents}
         return graph_from_edges(needs, wants)
 
     def subgraph(self, names: Iterable[str]) -> Graph:
-        """Return the graph of `names` alone and the edges between them."""
+        """Return the graph of only `names` and the edges between them."""
         kept = set(names)
         return graph_from_edges(
             {a: tuple(b for b in self.needs[a] if b in kept) for a in self.agents if a in kept},
@@ -173,13 +172,13 @@ class Graph(msgspec.Struct, frozen=True):
         )
 
     def longest_chain(self) -> tuple[str, ...]:
-        """Return the longest chain of needs by count, first to start first; cycles are cut as `cuts` says."""
+        """Return the longest chain of needs by count, in start order; cycles are cut by `cycle_cuts`."""
         rest = self.with_edges_as_wants(self.cycle_cuts())
         depth = {name: float(index) for index, level in enumerate(rest.levels()) for name in level}
         return tuple(step.agent for step in critical_path(rest, depth))
 
     def _shortest_cycles(self, members: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-        """Yield the shortest way round through each member, or through some if that would take too long."""
+        """Yield the shortest cycle through each member, or through some if that would take too long."""
         inside = set(members)
         edges = self._edge_count(members)
         is_large = len(members) * edges > _MAX_VISITS
@@ -189,12 +188,12 @@ class Graph(msgspec.Struct, frozen=True):
             if is_large and (name in covered or visits > _MAX_VISITS):
                 continue
             visits += edges
-            if (way := _shortest_cycle_through(name, self.needs, inside)) is not None:
-                covered.update(way)
-                yield way
+            if (cycle := _shortest_cycle_through(name, self.needs, inside)) is not None:
+                covered.update(cycle)
+                yield cycle
 
     def _visit_count(self) -> int:
-        """Return about how many edges `cycles` visits."""
+        """Return an estimate of how many edges `cycles` visits."""
         counts = (
             (len(members), self._edge_count(members)) for members in strongly_connected_components(self.needs)
         )
@@ -204,7 +203,7 @@ class Graph(msgspec.Struct, frozen=True):
         return sum(len(self.needs[name]) for name in members)
 
     def _large_component_cuts(self) -> list[tuple[str, str]]:
-        """Return edges that leave no cycle in the large components: those back up a depth-first search."""
+        """Return the back edges of each large component, by depth-first search; they break all cycles."""
         cuts = []
         for members in strongly_connected_components(self.needs):
             if len(members) * self._edge_count(members) > _MAX_VISITS:
@@ -225,7 +224,7 @@ class Graph(msgspec.Struct, frozen=True):
 
 
 def build_graph(fleet: Fleet) -> Graph:
-    """Return the graph of a fleet; names that it does not have are left out (the loader tells of them)."""
+    """Return the graph of a fleet, without unknown names, which the loader reports."""
     agents = fleet.agents.values()
     return graph_from_edges(
         {agent.name: [need.agent for need in agent.needs] for agent in agents},
@@ -236,7 +235,7 @@ def build_graph(fleet: Fleet) -> Graph:
 def graph_from_edges(
     needs: Mapping[str, Iterable[str]], wants: Mapping[str, Iterable[str]] | None = None
 ) -> Graph:
-    """Return the graph of plain names; edges to unknown names are left out, repeated ones kept once."""
+    """Return the graph of plain names, without edges to unknown names and without duplicates."""
     wants = wants or {}
     kept = {name: _known_names(needs[name], needs) for name in needs}
     reverse: dict[str, list[str]] = {name: [] for name in needs}
@@ -273,7 +272,7 @@ def critical_path(graph: Graph, ready_s: Mapping[str, float]) -> tuple[CriticalS
     while candidates:
         name = max(candidates, key=ready_s.__getitem__)
         seen.add(name)
-        # In a cycle the walk would come round again: it ends where it would.
+        # In a cycle the walk ends before it repeats an agent.
         candidates = tuple(need for need in graph.needs[name] if need not in seen)
         started_s = max((ready_s[need] for need in candidates), default=0.0)
         steps.append(CriticalStep(name, started_s, ready_s[name]))
@@ -320,7 +319,7 @@ def strongly_connected_components(needs: Mapping[str, tuple[str, ...]]) -> list[
 
 
 def _back_edges(members: tuple[str, ...], needs: Mapping[str, tuple[str, ...]]) -> list[tuple[str, str]]:
-    """Return the edges of a component that lead back to an agent which the depth-first search is below."""
+    """Return the edges of a component that lead back to an ancestor in the depth-first search."""
     inside, seen = set(members), set[str]()
     found = []
     for root in members:
@@ -346,7 +345,7 @@ def _back_edges(members: tuple[str, ...], needs: Mapping[str, tuple[str, ...]]) 
 def _shortest_cycle_through(
     start: str, needs: Mapping[str, tuple[str, ...]], inside: set[str]
 ) -> tuple[str, ...] | None:
-    """Return the shortest way from `start` back to it, without its end, by breadth first search."""
+    """Return the shortest cycle through `start`, which it lists once, by breadth-first search."""
     predecessors: dict[str, str] = {}
     queue = deque([start])
     while queue:

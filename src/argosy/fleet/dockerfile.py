@@ -1,4 +1,4 @@
-"""A Dockerfile as data: its instructions with their lines, and what each says."""
+"""Parses a Dockerfile into its instructions with their line numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ESCAPE = re.compile(r"#\s*escape\s*=\s*(\S)\s*$", re.IGNORECASE)
 
 
 class DockerfileInstruction(msgspec.Struct, frozen=True):
-    """One instruction. word: in capitals. flags: those of its `--name=value`. line: counted from 1."""
+    """One instruction. keyword: in capitals. flags: its `--name=value` options. line: counted from 1."""
 
     keyword: str
     arguments: str
@@ -31,7 +31,7 @@ class DockerfileInstruction(msgspec.Struct, frozen=True):
     def argv(self) -> tuple[str, ...] | None:
         """Return its list form (`["python", "a.py"]`) or the words of its shell form.
 
-        None for what is neither: Docker hands such a text to a shell as it is.
+        Returns None if it is neither: Docker passes such a text to a shell unchanged.
         """
         try:
             if self.arguments.startswith("["):
@@ -42,12 +42,12 @@ class DockerfileInstruction(msgspec.Struct, frozen=True):
 
     @property
     def has_malformed_list(self) -> bool:
-        """Whether it looks like a list and is none, so that a shell would be given its brackets."""
+        """Whether it starts like a list but is not one, so that a shell gets it with its brackets."""
         return self.arguments.startswith("[") and self.argv() is None
 
 
 def read_instructions(text: str) -> Iterator[DockerfileInstruction]:
-    """Yield the instructions of a Dockerfile; lines of comments within one are left out, as Docker does."""
+    """Yield the instructions of a Dockerfile; as in Docker, comment lines within one are skipped."""
     lines = text.splitlines()
     escape = "\\"
     index = 0
@@ -76,7 +76,7 @@ def read_instructions(text: str) -> Iterator[DockerfileInstruction]:
 
 
 def find_dockerfile_faults(text: str) -> Iterator[tuple[DockerfileInstruction, str]]:
-    """Yield the instructions that Docker refuses, or takes for something else, each with what is wrong."""
+    """Yield the instructions that Docker rejects or misreads, each with the fault."""
     is_first = True
     for item in read_instructions(text):
         fault = _fault_of(item, is_first=is_first)
@@ -87,13 +87,13 @@ def find_dockerfile_faults(text: str) -> Iterator[tuple[DockerfileInstruction, s
 
 def _fault_of(item: DockerfileInstruction, *, is_first: bool) -> str:
     if item.keyword not in INSTRUCTIONS:
-        return f"`{item.keyword[:40]}` is no instruction"
+        return f"`{item.keyword[:40]}` is not an instruction"
     if is_first and item.keyword not in ("FROM", "ARG"):
         return f"`{item.keyword}` comes before FROM"
     if not item.arguments:
-        return f"`{item.keyword}` says nothing"
+        return f"`{item.keyword}` has no arguments"
     if item.keyword in ("CMD", "ENTRYPOINT", "SHELL") and item.has_malformed_list:
-        return f"`{item.keyword} {item.arguments[:40]}` is no list: a shell gets it with its brackets"
+        return f"`{item.keyword} {item.arguments[:40]}` is not a list: a shell gets it with its brackets"
     return ""
 
 
@@ -108,7 +108,7 @@ def _parse_instruction(text: str, line: int) -> DockerfileInstruction:
 
 
 def _skip_heredocs(instruction: DockerfileInstruction, lines: list[str], index: int) -> int:
-    """Return the line behind the texts that an instruction takes from below itself."""
+    """Return the index of the line after the here-documents of an instruction."""
     if instruction.keyword not in ("RUN", "COPY", "ADD"):
         return index
     for end in _HEREDOC.findall(instruction.arguments):

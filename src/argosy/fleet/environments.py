@@ -1,8 +1,8 @@
-"""Chooses the environment of a fleet, places the fleet in it, and tells which machines are here.
+"""Places a fleet in an environment, and finds which of its machines this host is.
 
-An environment is chosen by name and never guessed. A fleet without `environments` knows the four
+An environment is chosen by name and never guessed. A fleet without `environments` has the four
 standard names; its agents are then on this host, at 127.0.0.1. With two or more machines that
-holds in development and testing only: elsewhere it would hide that nobody said where they are.
+applies in development and testing only: elsewhere it would hide the missing addresses.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ STANDARD_ENVIRONMENTS = ("development", "production", "container", "testing")
 def place(fleet: Fleet, environment: str, variables: Mapping[str, str]) -> Placement:
     """Return the fleet placed in `environment`.
 
-    Asks only for the addresses that are used: those of machines that have agents. A service is
-    looked up when it is asked for.
+    Resolves only the addresses in use: those of machines that have agents. A service is resolved
+    when it is requested.
 
     variables: the process environment (`os.environ`), for `$VARIABLE` addresses and overrides.
-    Raises InputError: an unknown environment; or every address that is missing, unset or no peer,
-    and every port that two agents would share because their machines are one host here.
+    Raises InputError: an unknown environment; or every address that is missing, unset or unreachable
+    for peers, and every port that two agents would share because their machines are one host here.
     """
     known = environment_names(fleet)
     if environment not in known:
@@ -56,9 +56,9 @@ def address(
 ) -> str:
     """Return the `tcp://host:port` of an agent, or of a service that the environment names.
 
-    environment: default ENV_TYPE of `variables`, else development.
-    variables: default `os.environ`.
-    Raises InputError: as `place`; or nothing of that name, or no port of it.
+    environment: defaults to ENV_TYPE in `variables`, else development.
+    variables: defaults to `os.environ`.
+    Raises InputError: as `place`; or the name is unknown or has no port.
     """
     found = os.environ if variables is None else variables
     placement = place(fleet, environment or found.get("ENV_TYPE") or "development", found)
@@ -72,12 +72,12 @@ def local_machines(
     variables: Mapping[str, str],
     is_local: Callable[[str], bool] | None = None,
 ) -> frozenset[str | None]:
-    """Return the machines of the fleet that this host is; {None} in a fleet that names none.
+    """Return the machines of the fleet that this host is; {None} in a fleet without machines.
 
-    `chosen` (`--machine`), else ARGOSY_MACHINE, else those whose address is local; when all
-    addresses are loopback, every one.
+    That is `machine` (`--machine`), else ARGOSY_MACHINE, else the machines whose address is local;
+    if all addresses are loopback, all machines.
 
-    local_addresses: answers whether a host is an address of this machine; default: tries to bind it.
+    is_local: whether a host is an address of this machine; by default tries to bind it.
     Raises InputError: an unknown machine was chosen, or no address is local.
     """
     name, option = (machine, "--machine") if machine else (variables.get("ARGOSY_MACHINE"), "ARGOSY_MACHINE")
@@ -97,7 +97,7 @@ def _machines_with_local_address(
     placement: Placement, machines: tuple[str, ...], is_local: Callable[[str], bool]
 ) -> frozenset[str | None]:
     addresses = {name: placement.host_of_machine(name) for name in machines}
-    # A loopback address is local everywhere: it decides only where no real address does.
+    # A loopback address is local everywhere, so it counts only if no routable address matches.
     for is_routable in (True, False):
         found = frozenset(
             name
@@ -112,13 +112,13 @@ def _machines_with_local_address(
             "--machine",
             "no-machine-here",
             f"none of the fleet's machines in `{placement.environment}` is this one: {listed}",
-            f"`--machine {machines[0]}` or ARGOSY_MACHINE says which it is; `--env testing` may run all here",
+            f"choose one: `--machine {machines[0]}` or ARGOSY_MACHINE; `--env testing` may run all here",
         )
     )
 
 
 def _address_faults(placement: Placement) -> list[Fault]:
-    """Return what is wrong with the addresses of the agents, each fault once."""
+    """Return the faults of the agents' addresses, each once."""
     faults: dict[Fault, None] = {}
     for spec in placement.lookup.fleet.agents.values():
         for resolve in (placement.lookup.host_of_agent, placement.lookup.port_of_agent):
@@ -132,7 +132,7 @@ def _address_faults(placement: Placement) -> list[Fault]:
 def _port_conflicts(placement: Placement) -> list[Fault]:
     """Return the ports that agents of two machines share because the machines have one address here.
 
-    Ports that clash on one machine are the loader's to tell, but overrides may bring new ones.
+    The loader reports conflicts on one machine, but overrides may add new ones.
     """
     lookup, faults = placement.lookup, []
     claimed: dict[tuple[str, int], tuple[str, str]] = {}

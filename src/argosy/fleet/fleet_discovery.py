@@ -1,4 +1,4 @@
-"""The fleet file that is nearest to some code, and where it says that things are."""
+"""Finds the fleet file nearest to a piece of code, and the addresses in it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _fleet_cache: dict[str, tuple[tuple[int, int], Fleet]] = {}
 
 
 def find_host_for(name: str, folder: str) -> str:
-    """Return the host of a name for code in `folder`; raises as `whereabouts.host`."""
+    """Return the host of a name for code in `folder`; raises as `resolver.host`."""
     fleet, lookup = _lookup_for(folder)
     return host_of(fleet, lookup, name)
 
 
 def host_of(fleet: Fleet, lookup: AddressLookup, name: str) -> str:
-    """Return the host that a fleet has for a machine, an agent or a service.
+    """Return the host of a machine, an agent or a service in a fleet.
 
-    Raises InputError: no such name here, or an unset variable.
+    Raises InputError: no such name in this environment, or an unset variable.
     """
     if name in fleet.machines:
         return lookup.host_of_machine(name).value
@@ -37,7 +37,7 @@ def host_of(fleet: Fleet, lookup: AddressLookup, name: str) -> str:
 
 
 def find_endpoint_for(name: str, folder: str) -> str:
-    """Return the endpoint of a name for code in `folder`; raises as `whereabouts.endpoint`."""
+    """Return the endpoint of a name for code in `folder`; raises as `resolver.endpoint`."""
     fleet, lookup = _lookup_for(folder)
     placement = Placement(lookup)
     return (placement.endpoint_of(name) if name in fleet.agents else placement.endpoint_of_service(name)).url

@@ -1,9 +1,9 @@
-"""The fleet file as frozen structs: the one schema for loading, the JSON Schema and the docs.
+"""The fleet file as frozen structs: the single schema for loading, the JSON Schema and the docs.
 
-A `Fleet` is what a fleet file says, with `defaults` already merged into every agent and
-nothing resolved that depends on the environment (see `environment`). Every field that a
-person may write is here, with its meaning in the class docstring; `decode` fills the
-structs from a YAML document and `schema` publishes them to editors.
+A `Fleet` is the content of a fleet file, with `defaults` merged into every agent and nothing
+resolved that depends on the environment (see `environments`). Every key of the file is a field
+here with its description; `decode` fills the structs from a YAML document and `json_schema`
+publishes them to editors.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Size = Annotated[
         description="a size such as 512MiB or 2GiB",
     ),
 ]
-# Where a process takes text (arguments, variables), a number or true is its text as written.
+# For arguments and variables of a process: a number or boolean is kept as the text in the file.
 ScalarText = Annotated[
     str,
     Meta(
@@ -53,134 +53,147 @@ class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     gpu: Annotated[str | None, Meta(description="the model of its GPU, for people")] = None
     gpu_memory: Annotated[
-        Size | None, Meta(description="the GPU memory that its agents share; admits them while it holds")
+        Size | None,
+        Meta(description="the GPU memory that its agents share; an agent starts if enough is left"),
     ] = None
-    labels: Annotated[dict[str, ScalarText], Meta(description="free words about the machine")] = {}
+    labels: Annotated[dict[str, ScalarText], Meta(description="free-form labels of the machine")] = {}
 
 
 class ThresholdSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A bound of a figure that raises an alert; one of `above` and `below`."""
+    """A bound on a metric that raises an alert; either `above` or `below`."""
 
-    metric: Annotated[str, Meta(description="the name of the figure, as /metrics has it without its prefix")]
-    above: Annotated[float | None, Meta(description="raise when it is larger")] = None
-    below: Annotated[float | None, Meta(description="raise when it is smaller")] = None
-    lasting: Annotated[Duration, Meta(description="how long it has to be beyond the bound")] = "30s"
+    metric: Annotated[
+        str, Meta(description="the name of the metric, as in /metrics but without the prefix")
+    ] = msgspec.field(name="figure")
+    above: Annotated[float | None, Meta(description="raise an alert if the value is larger")] = None
+    below: Annotated[float | None, Meta(description="raise an alert if the value is smaller")] = None
+    lasting: Annotated[Duration, Meta(description="how long the value must be out of bounds")] = "30s"
     clear: Annotated[
-        Duration | None, Meta(description="how long it has to be within it again; default that of `alerts`")
+        Duration | None,
+        Meta(description="how long the value must be within bounds again; default: `clear` of `alerts`"),
     ] = None
-    agents: Annotated[list[Name], Meta(description="whose figure; default everybody's")] = []
+    agents: Annotated[list[Name], Meta(description="the agents it applies to; default all")] = []
 
 
 class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When the hub raises an alert, and where alerts go."""
 
-    webhook: Annotated[str | None, Meta(description="a URL that gets each alert as JSON, by POST")] = None
+    webhook: Annotated[str | None, Meta(description="a URL that receives each alert as JSON, by POST")] = None
     command: Annotated[
-        list[str], Meta(description="a program that gets each alert as JSON on its standard input")
+        list[str], Meta(description="a program that receives each alert as JSON on standard input")
     ] = []
-    after: Annotated[Duration, Meta(description="how long trouble has to last")] = "3s"
-    clear: Annotated[Duration, Meta(description="how long it has to be over")] = "10s"
+    after: Annotated[Duration, Meta(description="how long a problem must last to raise an alert")] = "3s"
+    clear: Annotated[Duration, Meta(description="how long it must be over to resolve the alert")] = "10s"
     slow_start: Annotated[
-        bool, Meta(description="whether an agent that is slower to start than its own past is told")
+        bool, Meta(description="whether to report an agent that starts slower than in its past starts")
     ] = True
-    thresholds: Annotated[list[ThresholdSpec], Meta(description="bounds of figures")] = []
+    thresholds: Annotated[list[ThresholdSpec], Meta(description="bounds on metrics")] = []
 
 
 class RecoverySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the hub does by itself about an alert, within a budget; it never deletes anything."""
+    """An automatic reaction of the hub to an alert, within a budget; it never deletes anything."""
 
     do: Annotated[
         Literal["restart", "restart-dependents", "run"],
-        Meta(description="restart the agent, restart it with all that need it, or run a command"),
+        Meta(description="restart the agent, restart it with all agents that need it, or run a command"),
     ]
     run: Annotated[
         list[str],
-        Meta(description="the command of `run`; it gets the alert as JSON on its standard input"),
+        Meta(description="the command for `do: run`; it receives the alert as JSON on standard input"),
     ] = []
-    agents: Annotated[list[Name], Meta(description="whose alerts; default everybody's")] = []
+    agents: Annotated[list[Name], Meta(description="the agents whose alerts it handles; default all")] = []
     metric: Annotated[
         str | None,
-        Meta(description="of a threshold whose alerts are meant; without it, alerts of agents in trouble"),
-    ] = None
-    times: Annotated[PositiveCount, Meta(description="the budget of each agent: so often")] = 3
-    within: Annotated[Duration, Meta(description="the budget of each agent: in this time")] = "1h"
+        Meta(
+            description="the metric of a threshold whose alerts it handles; default: alerts of agent states"
+        ),
+    ] = msgspec.field(default=None, name="figure")
+    times: Annotated[PositiveCount, Meta(description="the budget per agent: number of attempts")] = 3
+    within: Annotated[Duration, Meta(description="the budget per agent: the period of `times`")] = "1h"
     pause: Annotated[
-        Duration, Meta(description="how long to wait for a recovery before it is tried once more")
+        Duration, Meta(description="how long to wait for a recovery before the next attempt")
     ] = "30s"
 
 
 class Scrape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a script serves metrics for Prometheus; they become figures of its agent."""
+    """The endpoint where a script serves Prometheus metrics, which are stored for its agent."""
 
-    agent: Annotated[Name, Meta(description="whose figures they are")]
-    url: Annotated[str, Meta(description="the address of the metrics, as its own machine reaches it")]
-    every: Annotated[Duration, Meta(description="the time between two questions")] = "10s"
-    max_samples: Annotated[int, Meta(description="samples that are kept of one answer", ge=1)] = 1000
+    agent: Annotated[Name, Meta(description="the agent that the metrics belong to")]
+    url: Annotated[str, Meta(description="the URL of the metrics, as seen from the agent's machine")]
+    every: Annotated[Duration, Meta(description="the time between two requests")] = "10s"
+    max_samples: Annotated[int, Meta(description="the maximum number of samples per response", ge=1)] = (
+        msgspec.field(default=1000, name="most")
+    )
 
 
 class HubSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The observability hub: where it listens, how long it keeps, whom it alerts."""
+    """The observability hub: where it listens, how long it keeps data, where it sends alerts."""
 
     port: Annotated[
-        Port, Meta(description="where the page and the metrics are; a taken port gives the next free one")
+        Port, Meta(description="the port of the page and the metrics; if taken, the next free one")
     ] = 9470
     bind: Annotated[str, Meta(description="the interface it listens on")] = "127.0.0.1"
     hosts: Annotated[
         list[str],
-        Meta(description="further names that browsers may call the page by; addresses always work"),
+        Meta(description="further host names accepted from browsers; IP addresses always work"),
     ] = []
     actions: Annotated[
         Literal["loopback", "anywhere", "never"],
-        Meta(description="from where restart, stop and quiet may be asked for, with the token"),
+        Meta(description="from where restart, stop and quiet are accepted, with the token"),
     ] = "loopback"
     token: Annotated[
         Literal["reads", "all"],
-        Meta(description="what needs the hub's token: the page and its data, or /metrics and /healthz too"),
+        Meta(
+            description="what requires the hub's token: the page and its data, or /metrics and /healthz too"
+        ),
     ] = "reads"
     max_metrics: Annotated[
         PositiveCount,
-        Meta(description="names of figures that are kept of one agent at a time; more are dropped, and told"),
-    ] = 1000
+        Meta(
+            description="the maximum number of metric names per agent; further ones are dropped and reported"
+        ),
+    ] = msgspec.field(default=1000, name="most_figures")
     detail: Annotated[
-        Duration | None, Meta(description="how long every sample is kept; default 3d, then one a minute")
+        Duration | None,
+        Meta(description="how long every sample is kept; default 3d; later, one per minute is kept"),
     ] = None
     retention: Annotated[Duration | None, Meta(description="how long records are kept; default 14d")] = None
-    scrape: Annotated[list[Scrape], Meta(description="metrics of scripts outside the library")] = []
+    scrape: Annotated[list[Scrape], Meta(description="metrics of scripts that do not use the library")] = []
     otlp: Annotated[
         str | None,
         Meta(description="the address of an OTLP/HTTP receiver, for example http://127.0.0.1:4318"),
     ] = None
     alerts: Annotated[Alerts, Meta(description="when alerts are raised, and where they go")] = Alerts()
-    recovery: Annotated[list[RecoverySpec], Meta(description="what the hub does by itself about alerts")] = []
+    recovery: Annotated[list[RecoverySpec], Meta(description="automatic reactions of the hub to alerts")] = []
 
 
 class Logs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How much of the agents' output is kept; the oldest lines go first."""
+    """How much of the agents' output is kept; the oldest lines are removed first."""
 
-    size: Annotated[Size, Meta(description="of each agent")] = "64MiB"
-    age: Annotated[Duration | None, Meta(description="so long; default no limit")] = None
-    total: Annotated[Size, Meta(description="of all agents together")] = "1GiB"
+    size: Annotated[Size, Meta(description="the maximum size per agent")] = "64MiB"
+    age: Annotated[Duration | None, Meta(description="the maximum age; default no limit")] = None
+    total: Annotated[Size, Meta(description="the maximum size of all agents together")] = "1GiB"
 
 
 class Need(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An agent that must be ready before this one starts, and what its death means."""
+    """An agent that must be ready before this one starts, and the reaction to its exit."""
 
-    agent: Annotated[Name, Meta(description="the agent that is needed")]
+    agent: Annotated[Name, Meta(description="the needed agent")]
     on_death: Annotated[
         Literal["wait", "restart", "stop", "degrade"],
         Meta(
-            description="what happens here when that agent dies: nothing until it is back (wait), "
+            description="the reaction of this agent when that agent dies: none until it is back (wait), "
             "a restart, a stop, or the state degraded"
         ),
     ] = "wait"
 
 
 class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How readiness is seen from outside.
+    """How readiness is detected.
 
-    `notify` waits for READY=1 of sd_notify; `alive` for `seconds` of life; `zmq` for a JSON
-    answer to `send` on `port`; `http` for a 2xx on `path`; `tcp` for an open `port`; `log` for
-    a line that matches `pattern`; `exec` for exit code 0 of `command`.
+    `notify` waits for READY=1 of sd_notify; `alive` until the process has run for `seconds`; `zmq`
+    for a JSON response to `send` on `port`; `http` for status 2xx on `path`; `tcp` for an open
+    `port`; `log` for a line that matches `pattern`; `exec` for exit code 0 of `command`.
     """
 
     probe: Annotated[
@@ -188,52 +201,57 @@ class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="the kind of probe; default notify for `module:Class`, else alive"),
     ] = None
     port: Annotated[
-        Port | None, Meta(description="where zmq, http and tcp ask; default the health port, else the port")
+        Port | None,
+        Meta(description="the port for zmq, http and tcp; default the health port, else the port"),
     ] = None
     send: Annotated[
         dict[str, object] | str | None,
-        Meta(description='what zmq sends, as JSON; default {"action": "health"}'),
+        Meta(description='the request of zmq, as JSON; default {"action": "health"}'),
     ] = None
-    path: Annotated[str | None, Meta(description="what http asks for; default /health")] = None
-    pattern: Annotated[str | None, Meta(description="the regular expression that log waits for")] = None
-    command: Annotated[list[ScalarText] | None, Meta(description="what exec runs")] = None
+    path: Annotated[str | None, Meta(description="the path that http requests; default /health")] = None
+    pattern: Annotated[str | None, Meta(description="the regular expression for log")] = None
+    command: Annotated[list[ScalarText] | None, Meta(description="the command that exec runs")] = None
     seconds: Annotated[
         Annotated[float, Meta(ge=0)] | None,
-        Meta(description="how long alive wants to see the process live; default 1"),
+        Meta(description="how long the process must run for alive; default 1"),
     ] = None
     notify: Annotated[
         Literal["main", "all"],
-        Meta(description="who may say READY=1: the process alone (main), or its children too (all)"),
+        Meta(description="which processes may send READY=1: the main one (main), or its children too (all)"),
     ] = "main"
 
 
 class Liveness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a running agent is seen to live on: a watchdog interval, or a probe asked again and again."""
+    """How a running agent is monitored: by a watchdog interval or a repeated probe."""
 
     watchdog: Annotated[
-        Duration | None, Meta(description="the agent says WATCHDOG=1 at least this often, from its work loop")
+        Duration | None,
+        Meta(description="the agent sends WATCHDOG=1 at least this often, from its work loop"),
     ] = None
     probe: Annotated[Literal["zmq", "http", "tcp", "exec"] | None, Meta(description="the kind of probe")] = (
         None
     )
     port: Annotated[
-        Port | None, Meta(description="where zmq, http and tcp ask; default the health port, else the port")
+        Port | None,
+        Meta(description="the port for zmq, http and tcp; default the health port, else the port"),
     ] = None
     send: Annotated[
         dict[str, object] | str | None,
-        Meta(description='what zmq sends, as JSON; default {"action": "health"}'),
+        Meta(description='the request of zmq, as JSON; default {"action": "health"}'),
     ] = None
-    path: Annotated[str | None, Meta(description="what http asks for; default /health")] = None
-    command: Annotated[list[ScalarText] | None, Meta(description="what exec runs")] = None
+    path: Annotated[str | None, Meta(description="the path that http requests; default /health")] = None
+    command: Annotated[list[ScalarText] | None, Meta(description="the command that exec runs")] = None
     every: Annotated[Duration, Meta(description="the time between two probes")] = "10s"
-    failures: Annotated[PositiveCount, Meta(description="so many failures in a row end it")] = 3
+    failures: Annotated[
+        PositiveCount, Meta(description="the number of consecutive failures after which the agent is stopped")
+    ] = 3
 
 
 class RestartLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """So many restarts within so long, then the agent is given up."""
+    """The number of restarts within a period, after which the agent is given up."""
 
-    times: Annotated[int, Meta(ge=0, description="so many restarts")] = 5
-    within: Annotated[Duration, Meta(description="within so long")] = "60s"
+    times: Annotated[int, Meta(ge=0, description="the number of restarts")] = 5
+    within: Annotated[Duration, Meta(description="the period")] = "60s"
 
 
 class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -246,7 +264,7 @@ class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class AgentKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The keys of an agent, and of `defaults`."""
 
-    # Absent keys stay UNSET, so that a default can be told from a value.
+    # Absent keys stay UNSET, which distinguishes them from a value equal to the default.
 
     run: Annotated[
         str | list[ScalarText] | UnsetType,
@@ -255,7 +273,7 @@ class AgentKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     args: Annotated[list[ScalarText] | UnsetType, Meta(description="command-line arguments")] = UNSET
     env: Annotated[
         dict[str, ScalarText] | UnsetType,
-        Meta(description="variables of the process; merged with those of `defaults`"),
+        Meta(description="environment variables; merged with those of `defaults`"),
     ] = UNSET
     env_file: Annotated[
         str | UnsetType, Meta(description="a file of NAME=value lines, read before `env`")
@@ -267,61 +285,64 @@ class AgentKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         str | UnsetType, Meta(description="the interpreter; default the one that runs argosy")
     ] = UNSET
     machine: Annotated[Name | UnsetType, Meta(description="the machine it runs on")] = UNSET
-    group: Annotated[str | UnsetType, Meta(description="a name for people, images and pages")] = UNSET
+    group: Annotated[
+        str | UnsetType, Meta(description="the group it is shown and packed into images with")
+    ] = UNSET
     port: Annotated[Port | UnsetType, Meta(description="the port it serves on")] = UNSET
-    health_port: Annotated[Port | UnsetType, Meta(description="a port of its own for health")] = UNSET
+    health_port: Annotated[Port | UnsetType, Meta(description="a separate port for health checks")] = UNSET
     needs: Annotated[
         list[Name | Need] | UnsetType,
         Meta(description="agents that must be ready before this one starts; a cycle is an error"),
     ] = UNSET
     wants: Annotated[
         list[Name] | UnsetType,
-        Meta(description="agents it talks to without waiting for them; cycles are fine"),
+        Meta(description="agents it talks to without waiting for them; cycles are allowed"),
     ] = UNSET
     required: Annotated[
-        bool | UnsetType, Meta(description="false: its failure does not make `up` fail; default true")
+        bool | UnsetType, Meta(description="whether its failure makes `up` fail; default true")
     ] = UNSET
     ready: Annotated[
         Probe | UnsetType,
-        Meta(description="how readiness is seen; default notify for `module:Class`, alive 1 s otherwise"),
+        Meta(description="how readiness is detected; default notify for `module:Class`, else alive for 1 s"),
     ] = UNSET
-    liveness: Annotated[Liveness | UnsetType, Meta(description="how a running agent is seen to live on")] = (
-        UNSET
-    )
+    liveness: Annotated[Liveness | UnsetType, Meta(description="how a running agent is monitored")] = UNSET
     start_timeout: Annotated[
-        Duration | UnsetType, Meta(description="the time it has to get ready; default 60s")
+        Duration | UnsetType, Meta(description="the time limit to become ready; default 60s")
     ] = UNSET
     stop_timeout: Annotated[
-        Duration | UnsetType, Meta(description="the time it has to end before it is killed; default 10s")
+        Duration | UnsetType, Meta(description="the time limit to exit before it is killed; default 10s")
     ] = UNSET
     restart: Annotated[
         Literal["on-failure", "always", "never"] | UnsetType,
-        Meta(description="when it is started again; default on-failure"),
+        Meta(description="when it is restarted; default on-failure"),
     ] = UNSET
     restart_limit: Annotated[
-        RestartLimit | UnsetType, Meta(description="so many restarts within so long, then it is given up")
+        RestartLimit | UnsetType,
+        Meta(description="the number of restarts within a period, after which it is given up"),
     ] = UNSET
     backoff: Annotated[Backoff | UnsetType, Meta(description="the wait before a restart")] = UNSET
     start: Annotated[
         Literal["auto", "spawn"] | UnsetType,
-        Meta(description="auto: from a warm interpreter where that is safe; spawn: a process of its own"),
+        Meta(description="auto: fork a warm interpreter where that is safe; spawn: start a new interpreter"),
     ] = UNSET
     cell: Annotated[
         Name | UnsetType,
-        Meta(description="the process it shares with others of this name; `module:Class` only"),
+        Meta(description="the name of the process that it shares with other agents; `module:Class` only"),
     ] = UNSET
     gpu_memory: Annotated[
-        Size | UnsetType, Meta(description="GPU memory; it starts while the machine's budget holds")
+        Size | UnsetType, Meta(description="the GPU memory it uses; it starts if the machine has enough left")
     ] = UNSET
-    memory: Annotated[Size | UnsetType, Meta(description="memory; a limit, and for admission")] = UNSET
+    memory: Annotated[
+        Size | UnsetType, Meta(description="the memory limit, also used for admission of starts")
+    ] = UNSET
     cpus: Annotated[
         Annotated[float, Meta(gt=0)] | UnsetType,
-        Meta(description="processors; held by a control group, where there is one"),
+        Meta(description="the number of processors; enforced by a control group if available"),
     ] = UNSET
     open_files: Annotated[PositiveCount | UnsetType, Meta(description="the limit of open files")] = UNSET
-    idempotent: Annotated[
-        list[str] | UnsetType, Meta(description="methods that may be retried without harm")
-    ] = UNSET
+    idempotent: Annotated[list[str] | UnsetType, Meta(description="methods that may be retried safely")] = (
+        UNSET
+    )
 
 
 class FleetKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -329,7 +350,7 @@ class FleetKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     fleet: Annotated[Name, Meta(description="the fleet's name")]
     machines: Annotated[
-        dict[Name, Machine | None], Meta(description="the machines, where there is more than this one")
+        dict[Name, Machine | None], Meta(description="the machines, if there is more than one")
     ] = {}
     environments: Annotated[
         dict[Name, dict[Name, str]],
@@ -339,21 +360,21 @@ class FleetKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         ),
     ] = {}
     defaults: Annotated[
-        AgentKeys, Meta(description="keys that hold for every agent that does not say otherwise")
+        AgentKeys, Meta(description="keys that apply to every agent that does not set them")
     ] = AgentKeys()
     hub: Annotated[HubSpec, Meta(description="the observability hub")] = HubSpec()
     logs: Annotated[Logs, Meta(description="how much of the agents' output is kept")] = Logs()
     max_starting: Annotated[
         PositiveCount | None,
-        Meta(description="at most so many starts at once; default: admitted by what is scarce"),
+        Meta(description="the maximum number of concurrent starts; default: limited by scarce resources"),
     ] = None
     preload: Annotated[
         Literal["auto", "none"] | list[str],
-        Meta(description="what the warm interpreter imports: auto, a list of modules, or none (no such one)"),
+        Meta(description="what the warm interpreter imports: auto, a list of modules, or none to disable it"),
     ] = "auto"
     containers: Annotated[
         Literal["group", "agent"],
-        Meta(description="what a container runs: a group of agents, or one (a cell stays together)"),
+        Meta(description="what a container runs: a group of agents, or one agent (a cell stays together)"),
     ] = "group"
     agents: Annotated[dict[Name, AgentKeys], Meta(description="the agents, by name")]
 
@@ -361,7 +382,7 @@ class FleetKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One agent with the defaults merged in, times in seconds and sizes in bytes.
 
-    run: a script path, `module:Class`, or a command (`kind` tells which).
+    run: a script path, `module:Class`, or a command, as given by `kind`.
     where: `file:line:column` of the agent's name, for messages.
     """
 
@@ -400,11 +421,10 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fleet(msgspec.Struct, frozen=True, kw_only=True):
-    """A loaded fleet: checked in itself, not yet placed in an environment.
+    """A loaded and validated fleet, not yet placed in an environment.
 
     path: the absolute path of the fleet file; its folder is the root of relative paths.
-    places: where each agent, and each entry of its needs and wants, stands in the file:
-    `agents.NAME`, `agents.NAME.needs.0` and so on to `file:line:column`.
+    locations: the `file:line:column` of each key and list item, by path (`agents.NAME.needs.0`).
     """
 
     name: str

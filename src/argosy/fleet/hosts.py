@@ -1,4 +1,4 @@
-"""Hosts and addresses as text: what is a wildcard, what is loopback, what may hold a variable."""
+"""Parses and classifies hosts and addresses given as text: wildcard, loopback, variable, local."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def parse_address(text: str) -> HostPort | None:
 def parse_port(text: str) -> int | None:
     """Return a port from 1 to 65535, else None.
 
-    `tcp://10.0.0.1:6379` counts: Docker links and Kubernetes set NAME_PORT to that form.
+    Also accepts `tcp://10.0.0.1:6379`: Docker links and Kubernetes set NAME_PORT in that form.
     """
     digits = text.rpartition(":")[2] if text.startswith("tcp://") else text
     port = int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 5 else 0
@@ -51,13 +51,13 @@ def referenced_variable(part: str) -> str | None:
 
 
 def is_wildcard(host: str) -> bool:
-    """Return whether `host` means every interface, so that no peer can be reached by it."""
+    """Return whether `host` means every interface, so that no peer can connect to it."""
     return host in _WILDCARDS
 
 
 def is_ip(host: str) -> bool:
     """Return whether `host` is a literal IPv4 or IPv6 address."""
-    import socket  # noqa: PLC0415 - who asks only of texts, as most audits, does without it
+    import socket  # noqa: PLC0415 - most audits never call this
 
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
@@ -76,7 +76,7 @@ def is_loopback(host: str) -> bool:
 def is_local_host(host: str) -> bool:
     """Return whether `host` is an address of this machine: a UDP socket can be bound to it.
 
-    No packet is sent; a name is resolved as the system resolves names.
+    Sends no packet, except that the system may resolve a name.
     """
     import socket  # noqa: PLC0415
 

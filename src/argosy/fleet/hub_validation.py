@@ -1,4 +1,4 @@
-"""What must hold in the `hub` of a fleet file: the agents that it names, bounds, recoveries."""
+"""Validates the `hub` section of a fleet file: agent names, thresholds, recoveries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check_hub_section(context: ValidationContext) -> None:
-    """Add the faults of the hub's part."""
+    """Add the faults of the `hub` section."""
     if "hub" in context.invalid_paths:
         return
     for path, name in _agent_references(context):
@@ -46,7 +46,7 @@ def _check_thresholds(context: ValidationContext) -> None:
 
 
 def _check_recoveries(context: ValidationContext) -> None:
-    figures = {each.metric for each in context.fleet.hub.alerts.thresholds}
+    metrics = {each.metric for each in context.fleet.hub.alerts.thresholds}
     for number, each in enumerate(context.fleet.hub.recovery):
         path = f"hub.recovery.{number}"
         if _has_invalid_value(context, path):
@@ -54,15 +54,15 @@ def _check_recoveries(context: ValidationContext) -> None:
         if each.do == "run" and not each.run:
             hint = "such as `run: [./free-gpu.sh]`"
             context.faults.add(
-                context.position_of(f"{path}.do"), "recovery", f"`{path}` is to run nothing", hint
+                context.position_of(f"{path}.do"), "recovery", f"`{path}` has `do: run` without `run`", hint
             )
         elif each.do != "run" and each.run:
             message = f"`{path}.run` has no meaning for `do: {each.do}`"
             context.faults.add(
-                context.position_of(f"{path}.run"), "recovery", message, "`do: run`, or take it out"
+                context.position_of(f"{path}.run"), "recovery", message, "set `do: run`, or remove it"
             )
-        if each.metric is not None and each.metric not in figures:
-            message = f"`{path}.figure` is `{each.metric}`, of which no threshold raises an alert"
+        if each.metric is not None and each.metric not in metrics:
+            message = f"`{path}.figure` is `{each.metric}`, which no threshold has"
             hint = "add it under `hub.alerts.thresholds`"
             context.faults.add(context.position_of(f"{path}.figure"), "recovery", message, hint)
 

@@ -1,4 +1,4 @@
-"""The JSON Schema (2020-12) of a YAML file, first of all the fleet file, from what its loader fills."""
+"""Generates the JSON Schema (2020-12) of a YAML file, such as the fleet file, from its structs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def fleet_json_schema() -> dict[str, Any]:
     """Return the schema that editors use for completion and checks.
 
-    It takes what the loader takes, value by value; what must hold between values (names, ports,
-    cycles) is the loader's alone.
+    It accepts the same single values as the loader; only the loader checks the relations between
+    values (names, ports, cycles).
     """
     schema = json_schema_of(fleet_spec.FleetKeys, "fleet.yaml")
     schema["$defs"]["FleetKeys"]["properties"]["agents"]["minProperties"] = 1
@@ -25,7 +25,7 @@ def fleet_json_schema() -> dict[str, Any]:
 
 
 def json_schema_of(cls: type[msgspec.Struct], title: str) -> dict[str, Any]:
-    """Return the schema of a file that holds what `cls` says; its structs are of one module."""
+    """Return the schema of a file with struct `cls` at its top; all its structs are in one module."""
     (top,), components = msgspec.json.schema_components(
         [cls], schema_hook=_any_value_schema, ref_template="#/$defs/{name}"
     )
@@ -38,9 +38,9 @@ def json_schema_of(cls: type[msgspec.Struct], title: str) -> dict[str, Any]:
 
 
 def key_descriptions(cls: type[msgspec.Struct]) -> dict[str, str]:
-    """Return the keys of a struct of `spec`, each with its meaning.
+    """Return the keys of a struct, each with its description.
 
-    A field's own words come before those of its type (`a port from 1 to 65535`).
+    A field's own description takes precedence over that of its type (`a port from 1 to 65535`).
     """
     info = msgspec.inspect.type_info(cls)
     assert isinstance(info, msgspec.inspect.StructType)
@@ -59,7 +59,7 @@ def _any_value_schema(cls: type) -> dict[str, Any]:
 
 
 def _widen_scalars(node: Any) -> None:
-    """Let texts that may be any scalar be one."""
+    """Allow numbers and booleans for strings that take any scalar."""
     if isinstance(node, list):
         for item in node:
             _widen_scalars(item)

@@ -1,4 +1,4 @@
-"""Loads a fleet file: text to document, document to structs, structs to a checked fleet."""
+"""Loads a fleet file: text to document, document to structs, structs to a validated fleet."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _EXAMPLE_HINT = "such as `agents: {Echo: {run: echo.py}}`"
 
 
 def load_fleet(path: str | Path, text: str | None = None) -> Fleet:
-    """Return the fleet that the file at `path` describes, checked in itself.
+    """Return the validated fleet of the file at `path`.
 
-    text: the file's content, where it is at hand already; `path` then only names it.
-    Raises InputError: everything that is wrong with it, in the order of the file, each with
-    `file:line:column`, what was found and what was expected.
+    text: the file's content, if already read; `path` then only names the file.
+    Raises InputError: all faults in file order, each with `file:line:column`, what was found and what
+    was expected.
     """
     fleet, faults = read_fleet(path, text)
     if faults or fleet is None:
@@ -33,10 +33,10 @@ def load_fleet(path: str | Path, text: str | None = None) -> Fleet:
 
 
 def read_fleet(path: str | Path, text: str | None = None) -> tuple[Fleet | None, list[Fault]]:
-    """Return the fleet as far as it can be told, and all faults of the file.
+    """Return the fleet, and all faults of the file.
 
-    The fleet is None when the file cannot be read, or a value does not fit its key. Faults between the parts
-    (a cycle, an unknown name, a port used twice) leave a fleet to look at.
+    The fleet is None if the file cannot be read or a value is invalid for its key. It is returned despite
+    faults between its parts (a cycle, an unknown name, a port used twice).
     """
     file = Path(path)
     faults = FaultList(format_path(file))
@@ -70,7 +70,7 @@ def _validate_document(root: Node, file: Path, faults: FaultList) -> Fleet | Non
 
 
 def _declared_agent_names(root: MappingNode) -> list[str]:
-    """Return the names under `agents`, those of faulty agents too."""
+    """Return the names under `agents`, including those of invalid agents."""
     entry = root.entries.get("agents")
     return list(entry[1].entries) if entry is not None and isinstance(entry[1], MappingNode) else []
 
@@ -84,8 +84,8 @@ def _check_has_agents(root: MappingNode, values: dict[str, Any], faults: FaultLi
 
 
 def _build_fleet(values: dict[str, Any], file: Path, decoder: StructDecoder, faults: FaultList) -> Fleet:
-    """Return the fleet of the values that fit; what did not fit is left out."""
-    locations = {path: faults.format_position(place) for path, place in decoder.positions.items()}
+    """Return the fleet of the valid values; invalid ones are left out."""
+    locations = {path: faults.format_position(position) for path, position in decoder.positions.items()}
     defaults: AgentKeys = values.pop("defaults", AgentKeys())
     machines = {name: machine or Machine() for name, machine in values.pop("machines", {}).items()}
     only_machine = next(iter(machines)) if len(machines) == 1 else None

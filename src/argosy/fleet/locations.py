@@ -1,4 +1,4 @@
-"""Places in a fleet file, and the faults found at them, kept in the order of the file."""
+"""Positions in a fleet file, and the faults found there, in file order."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FLEET_FILE_KIND = "fleet file"
 
 
 class FaultList:
-    """Collects faults of one file; `in_file_order` gives them as a reader meets them.
+    """Collects the faults of one file.
 
-    source: the name of the file in messages. kind: what sort of file it is, as messages call it.
-    schema: the command that tells what such a file holds.
+    source: the name of the file in messages. kind: the type of the file in messages.
+    schema_command: the command that prints the schema of such a file.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class FaultList:
         return len(self._faults)
 
     def add(self, position: TextPosition, code: str, message: str, hint: str = "") -> None:
-        """Record one fault at `place`."""
+        """Record one fault at `position`."""
         self._faults.append((position, Fault(self.format_position(position), code, message, hint)))
 
     def format_position(self, position: TextPosition) -> str:
@@ -45,17 +45,17 @@ class FaultList:
         return f"{self.source}:{position.line}:{position.column}"
 
     def in_file_order(self) -> list[Fault]:
-        """Return all faults, by line and column; two at one place stay in the order of finding."""
+        """Return all faults, by line and column; faults at one position keep their insertion order."""
         return [fault for _, fault in sorted(self._faults, key=lambda found: found[0])]
 
 
 def format_path(path: Path) -> str:
-    """Return how messages name a file: relative to this folder when it lies below it, else absolute."""
+    """Return a path for messages: relative if it is below the working folder, else absolute."""
     absolute = path.absolute()
     here = Path.cwd()
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
 
 
 def format_path_str(path: str) -> str:
-    """Return how messages name a file, as `displayed`."""
+    """Return a path for messages, as `format_path`."""
     return format_path(Path(path))

@@ -1,4 +1,4 @@
-"""From what a person wrote to what an agent is: defaults merged in, units turned, the kind of `run` told."""
+"""Converts the keys of an agent to an `AgentSpec`: merges defaults, converts units, detects `run`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _CLASS_PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 DEFAULT_ALIVE_S = 1.0
 DEFAULT_HEALTH_REQUEST: dict[str, object] = {"action": "health"}
 DEFAULT_HEALTH_PATH = "/health"
-# The kinds of probe that ask a port, in `ready` and in `liveness`.
+# The kinds of probe that connect to a port, in `ready` and in `liveness`.
 PORT_PROBES = frozenset({"zmq", "http", "tcp"})
 
 
 def merge_defaults(keys: AgentKeys, defaults: AgentKeys) -> AgentKeys:
-    """Return an agent's keys with those of `defaults` where it says nothing; `env` is merged by variable."""
+    """Return an agent's keys, with absent ones from `defaults`; `env` is merged by variable."""
     values = {
         name: getattr(defaults, name)
         for name in AgentKeys.__struct_fields__
@@ -37,7 +37,7 @@ def merge_defaults(keys: AgentKeys, defaults: AgentKeys) -> AgentKeys:
 def resolve_agent(name: str, keys: AgentKeys, where: str, only_machine: str | None) -> AgentSpec:
     """Return the agent that `keys`, with defaults merged in, describe.
 
-    only_machine: the machine of an agent that names none, where a fleet has just one.
+    only_machine: the machine of an agent that names none, in a fleet with exactly one machine.
     """
     run = keys.run if keys.run is not UNSET else ""
     values: dict[str, Any] = {
@@ -60,7 +60,7 @@ def resolve_agent(name: str, keys: AgentKeys, where: str, only_machine: str | No
     )
 
 
-# Keys that an agent has as the file has them.
+# Keys that are copied from the file unchanged.
 _UNCHANGED_KEYS = (
     "args",
     "env",
@@ -83,14 +83,14 @@ _UNCHANGED_KEYS = (
 
 
 def run_kind(run: str | list[str]) -> Literal["script", "class", "command"]:
-    """Return what `run` names: a list is a command, `module:Class` a class, all else a script."""
+    """Return the kind of `run`: a list is a command, `module:Class` a class, anything else a script."""
     if isinstance(run, list):
         return "command"
     return "class" if _CLASS_PATTERN.fullmatch(run) else "script"
 
 
 def resolve_probe(probe: Probe, kind: str, own_port: int | None) -> Probe:
-    """Return a probe with its kind and what that kind asks for filled in from the defaults.
+    """Return a probe with its kind and the fields of that kind filled in from the defaults.
 
     own_port: the agent's health port, else its port.
     """
@@ -129,7 +129,7 @@ def _resolve_needs(keys: AgentKeys) -> list[Need]:
 
 
 def _resolve_quantities(keys: AgentKeys) -> dict[str, Any]:
-    """Return the fields in seconds and bytes of the keys that are there."""
+    """Return the fields in seconds and bytes of the keys that are set."""
     values: dict[str, Any] = {}
     for key in ("start_timeout", "stop_timeout"):
         if (text := getattr(keys, key)) is not UNSET:

@@ -1,4 +1,4 @@
-"""A fleet placed in one environment: which machine, which peer, which interface, and why."""
+"""A fleet placed in one environment: machines, endpoints, interfaces, and the source of each."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class Placement(msgspec.Struct, frozen=True):
-    """The answers of one environment; `place` makes it, and has checked what they rest on.
+    """The addresses of a fleet in one environment; created and checked by `place`.
 
-    `connect` gives a peer, `bind` an interface: different questions, and a wildcard is only
-    ever an answer to the second.
+    `endpoint_of` returns where to connect, `bind_address_of` the interface to bind. Only the second
+    may be a wildcard.
     """
 
     lookup: AddressLookup
@@ -38,7 +38,7 @@ class Placement(msgspec.Struct, frozen=True):
         return self.lookup.environment
 
     def machine_of(self, agent: str) -> str | None:
-        """Return the machine of an agent; None in a fleet that names no machines.
+        """Return the machine of an agent; None in a fleet without machines.
 
         Raises InputError: no such agent.
         """
@@ -58,10 +58,9 @@ class Placement(msgspec.Struct, frozen=True):
         return self.lookup.host_of_machine(machine).value
 
     def endpoint_of(self, agent: str, machine: str | None = None) -> Endpoint:
-        """Return where a peer reaches an agent.
+        """Return the endpoint where a peer connects to an agent.
 
-        machine: where the peer is, when that is known; a loopback address of another machine is
-        refused then.
+        machine: the peer's machine, if known; a loopback address of another machine is then refused.
         Raises InputError: no such agent, no port, or an address that no peer can use.
         """
         spec = self._spec(agent)
@@ -72,19 +71,19 @@ class Placement(msgspec.Struct, frozen=True):
         return Endpoint(host.value, int(port.value))
 
     def bind_address_of(self, agent: str) -> str:
-        """Return the interface that an agent binds: its own address where that is a literal one.
+        """Return the interface that an agent binds: its own address if that is an IP address.
 
-        A host name may stand for an address that its machine does not have (a container's, one
-        behind a NAT), so an agent of a named host binds 0.0.0.0. `<AGENT>_BIND` overrides.
+        A host name may resolve to an address that its machine does not have (a container's, one
+        behind a NAT), so an agent with a host name binds 0.0.0.0. `<AGENT>_BIND` overrides.
 
-        Raises InputError: no such agent, or no address of it.
+        Raises InputError: no such agent, or it has no address.
         """
         return self.lookup.interface_of_agent(self._spec(agent)).value
 
     def explain_endpoint(self, agent: str, machine: str | None = None) -> tuple[AddressPart, ...]:
-        """Return where each part came from: the agent's machine, host, port and interface.
+        """Return the source of each part: the agent's machine, host, port and interface.
 
-        Raises InputError: as `connect`.
+        Raises InputError: as `endpoint_of`.
         """
         self.endpoint_of(agent, machine)
         spec, lookup = self._spec(agent), self.lookup
@@ -97,10 +96,10 @@ class Placement(msgspec.Struct, frozen=True):
         return tuple(part for part in parts if part is not None)
 
     def endpoint_of_service(self, name: str, port: int | None = None) -> Endpoint:
-        """Return where a service of the environment is.
+        """Return the endpoint of a service of the environment.
 
-        port: the usual port of the service, used where neither the file nor `<SERVICE>_PORT` names one.
-        Raises InputError: no such service here, an unset variable, or no port.
+        port: the default port of the service, used if neither the file nor `<SERVICE>_PORT` names one.
+        Raises InputError: no such service in this environment, an unset variable, or no port.
         """
         host, found = self.lookup.address_of_service(name)
         number = int(found.value) if found is not None else port
@@ -112,9 +111,9 @@ class Placement(msgspec.Struct, frozen=True):
         return Endpoint(host.value, number)
 
     def explain_service(self, name: str) -> tuple[AddressPart, ...]:
-        """Return where the host and the port of a service came from.
+        """Return the sources of the host and the port of a service.
 
-        Raises InputError: no such service here, or an unset variable.
+        Raises InputError: no such service in this environment, or an unset variable.
         """
         return tuple(part for part in self.lookup.address_of_service(name) if part is not None)
 
@@ -140,7 +139,7 @@ class Placement(msgspec.Struct, frozen=True):
         )
 
     def is_single_host(self) -> bool:
-        """Return whether all machines of the fleet are this host (every address is loopback)."""
+        """Return whether all machines of the fleet are this host: every address is loopback."""
         return all(hosts.is_loopback(self.host_of_machine(name)) for name in self.machines())
 
 
@@ -148,6 +147,6 @@ def _missing_port_fault(spec: AgentSpec) -> Fault:
     return Fault(
         spec.where,
         "no-port",
-        f"`{spec.name}` has no port, so nobody can connect to it",
+        f"`{spec.name}` has no port, so no peer can connect to it",
         f"add `port:` to it, or set {variable_names(spec.name, 'PORT')[0]}",
     )

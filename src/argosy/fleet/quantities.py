@@ -1,4 +1,4 @@
-"""Durations and sizes: the words of a fleet file to seconds and bytes, and back for people."""
+"""Parses and formats durations, sizes and counts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def parse_duration_s(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Return finite `seconds` as a duration that `duration_s` reads back exactly."""
+    """Return finite `seconds` as a duration that `parse_duration_s` reads back exactly."""
     number = f"{Decimal(repr(seconds)):f}"
     return f"{number.removesuffix('.0')}s"
 
@@ -51,7 +51,7 @@ def parse_size_bytes(text: str) -> int:
 
 
 def format_size(size_bytes: int) -> str:
-    """Return a size for people, in the largest binary unit that keeps it at 1 or more."""
+    """Return a size in the largest binary unit in which it is at least 1."""
     for unit in ("TiB", "GiB", "MiB", "KiB"):
         if size_bytes >= _BYTES[unit]:
             return f"{size_bytes / _BYTES[unit]:.4g} {unit}"

@@ -1,4 +1,4 @@
-"""Secrets of the environment: which values look like one, and texts without them."""
+"""Detects secrets in the environment by their names, and redacts them from texts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _WORD_PATTERN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _PASSWORDS = ("password", "passwd", "pass", "passphrase", "pw")
 _LOGINS = ("credential", "credentials", "auth", "authorization", "bearer", "jwt", "cookie", "dsn")
 _SECRET_WORDS = frozenset({*_PASSWORDS, *_LOGINS, "secret", "secrets", "token", "apikey", "salt"})
-# The last word says that the value is where the secret is, not the secret.
+# With one of these as the last word, the value is the location of a secret, not the secret.
 _LOCATION_WORDS = frozenset(["file", "path", "dir", "folder", "name", "url", "uri", "host", "port"])
 _URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):([^/\s@]+)(?=@)")
 _ASSIGNMENT = re.compile(r"""(--[A-Za-z][\w-]*[= ]|\b[A-Za-z_]\w*(?:=|: ?))([^\s"'`,;]+)""")
-# What is shorter may stand in any text by chance.
+# A shorter value may occur in any text by chance.
 _MIN_SECRET_LENGTH = 6
 
 
@@ -30,9 +30,9 @@ def is_secret_name(name: str) -> bool:
 
 
 def redact_text(text: str) -> str:
-    """Return `text` with what it assigns to secret names, and passwords in URLs, hidden.
+    """Return `text` with the values of secret names, and passwords in URLs, redacted.
 
-    Knows `NAME=value`, `NAME: value` and `--name value`.
+    Recognizes `NAME=value`, `NAME: value` and `--name value`.
     """
     return _ASSIGNMENT.sub(_redact_match, _URL_PASSWORD.sub(rf"\1:{REDACTED}", text))
 
@@ -42,16 +42,16 @@ def _redact_match(found: re.Match[str]) -> str:
 
 
 class Redactor:
-    """Hides the secrets of one environment wherever their values stand in a text."""
+    """Redacts the secret values of one environment from any text."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         found = {value for value in _secret_values(env) if len(value) >= _MIN_SECRET_LENGTH}
-        # The longest first: one may be a part of another.
+        # Longest first: one secret may be a prefix of another.
         parts = map(re.escape, sorted(found, key=len, reverse=True))
         self._pattern = re.compile("|".join(parts)) if found else None
 
     def redact(self, text: str) -> str:
-        """Return `text` without them."""
+        """Return `text` with every secret replaced by `***`."""
         return text if self._pattern is None else self._pattern.sub(REDACTED, text)
 
 

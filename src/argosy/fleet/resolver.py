@@ -1,9 +1,8 @@
-"""Where a machine, an agent or a service is, for code that has the name and nothing else.
+"""Resolves a machine, an agent or a service to its address by name.
 
-This stands where an address was typed into the source. The fleet file is the one that ARGOSY_FLEET_FILE
-names, else the nearest `fleet.yaml` in the folders above the asking file, else above the working
-folder. It is read when it is first needed, and again when it has changed: who has the variable
-pays nothing.
+Replaces addresses that were literals in source code. The fleet file is the one in ARGOSY_FLEET_FILE,
+else the nearest `fleet.yaml` in the folders above the calling file, else above the working folder. It
+is loaded on first use and reloaded when it changes; a call whose variable is set does not load it.
 """
 
 from __future__ import annotations
@@ -16,17 +15,16 @@ import sys
 def host(name: str, *variables: str) -> str:
     """Return the host of a machine, an agent or a service in the environment that ENV_TYPE chooses.
 
-    variables: asked before the fleet; the first that is set is the answer, an empty one too. So code
-    that had a literal behind a variable keeps what it honoured.
-    Raises MissingError: there is no fleet file. InputError: it has no such name, or not in this
-    environment, or the address comes from a variable that is not set.
+    variables: environment variables that override the fleet; the first one set is returned, even if
+    empty, so code that had a literal as the default of a variable keeps its behaviour.
+    Raises MissingError: there is no fleet file. InputError: the name is unknown in the fleet or in this
+    environment, or its address comes from a variable that is not set.
     """
     for variable in variables:
         if variable in os.environ:
             return os.environ[variable]
-    found: str = importlib.import_module("argosy.fleet.fleet_discovery").find_host_for(
-        name, _calling_folder()
-    )
+    discovery = importlib.import_module("argosy.fleet.fleet_discovery")
+    found: str = discovery.find_host_for(name, _calling_folder())
     return found
 
 
@@ -35,13 +33,12 @@ def endpoint(name: str) -> str:
 
     Raises MissingError, InputError: as `host`; or it has no port.
     """
-    found: str = importlib.import_module("argosy.fleet.fleet_discovery").find_endpoint_for(
-        name, _calling_folder()
-    )
+    discovery = importlib.import_module("argosy.fleet.fleet_discovery")
+    found: str = discovery.find_endpoint_for(name, _calling_folder())
     return found
 
 
 def _calling_folder() -> str:
-    """Return the folder of the file that asks; empty for one without a file."""
+    """Return the folder of the calling file; empty if the caller has no file."""
     path = sys._getframe(2).f_globals.get("__file__")
     return os.path.dirname(os.path.abspath(path)) if isinstance(path, str) else ""

@@ -1,8 +1,8 @@
-"""When each agent can be ready, what each need costs in time, and why a need is redundant.
+"""Computes when each agent can be ready, what each need costs in time, and why a need is redundant.
 
-Pure arithmetic over the graph (critical path method, Kelley and Walker 1959): every agent starts in
-the instant its last need is ready and takes its own time from there. How many start at once is no
-matter here; `engine.rehearsal` plays a start through with admission.
+Pure arithmetic over the graph (critical path method, Kelley and Walker 1959): every agent starts when
+its last need is ready and then takes its own duration. Concurrency is unlimited here;
+`engine.explain.start_simulation` simulates a start with admission.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from argosy.fleet.dependency_graph import Graph, UnknownAgentError
 
 
 class EdgeCost(msgspec.Struct, frozen=True):
-    """What one need costs: how much sooner without it the agent, and the whole fleet, would be ready."""
+    """The cost of one need: how much sooner the agent and the whole fleet would be ready without it."""
 
     agent: str
     need: str
@@ -25,25 +25,26 @@ class EdgeCost(msgspec.Struct, frozen=True):
 
 
 def compute_ready_times(graph: Graph, durations_s: Mapping[str, float]) -> dict[str, float]:
-    """Return when each agent is ready, in seconds from the start; needs are ready before.
+    """Return when each agent is ready, in seconds from the start of the fleet.
 
-    takes_s: seconds from the readiness of the last need to the agent's own.
-    Raises UnknownAgentError: an agent of the graph has no entry in `takes_s`.
+    durations_s: seconds from the readiness of the last need to the agent's own readiness.
+    Raises UnknownAgentError: an agent of the graph has no entry in `durations_s`.
     """
     ready: dict[str, float] = {}
     for name in graph.start_order():
         if name not in durations_s:
             raise UnknownAgentError(name)
-        # Within a cycle a need may have no time yet; a start refuses such a file.
+        # In a cycle a need may have no time yet; `up` refuses such a file.
         ready[name] = _latest_ready_s(graph.needs[name], ready) + durations_s[name]
     return ready
 
 
 def compute_edge_costs(graph: Graph, durations_s: Mapping[str, float]) -> tuple[EdgeCost, ...]:
-    """Return the cost of each need, the costliest first: for the fleet, then for the agent.
+    """Return the cost of each need, highest first: for the fleet, then for the agent.
 
-    Each is counted alone: two needs that are ready at the same time cost nothing each, and together all.
-    Raises UnknownAgentError: an agent of the graph has no entry in `takes_s`.
+    Each cost is that of removing this need only: of two needs that are ready at the same time, neither
+    has a cost, although removing both would save time.
+    Raises UnknownAgentError: an agent of the graph has no entry in `durations_s`.
     """
     ready = compute_ready_times(graph, durations_s)
     whole_s = max(ready.values(), default=0.0)
@@ -52,7 +53,7 @@ def compute_edge_costs(graph: Graph, durations_s: Mapping[str, float]) -> tuple[
     for agent, need in graph.edges():
         others = [other for other in graph.needs[agent] if other != need]
         agent_s = max(0.0, ready[need] - _latest_ready_s(others, ready))
-        # Only what stands on a longest chain can make the whole sooner.
+        # Only an agent on a longest chain can make the fleet ready sooner.
         is_tight = agent_s > 0 and ready[agent] + below[agent] >= whole_s - 1e-9
         fleet_s = (
             whole_s - max(_ready_times_if_sooner(graph, durations_s, ready, agent, agent_s))
@@ -64,9 +65,9 @@ def compute_edge_costs(graph: Graph, durations_s: Mapping[str, float]) -> tuple[
 
 
 def find_implying_chain(graph: Graph, agent: str, need: str) -> tuple[str, ...]:
-    """Return the shortest other chain of needs from `agent` to `need`, both included; empty without one.
+    """Return the shortest other chain of needs from `agent` to `need`, both included; else empty.
 
-    It is the proof that the need is redundant: each of the chain waits for the next.
+    It proves that the need is redundant, because each agent of the chain waits for the next.
     Raises UnknownAgentError: the graph has no such agent.
     """
     if agent not in graph.needs:
@@ -97,7 +98,7 @@ def _latest_ready_s(names: Iterable[str], ready: Mapping[str, float]) -> float:
 
 
 def _longest_dependent_chain(graph: Graph, durations_s: Mapping[str, float]) -> dict[str, float]:
-    """Return, for each agent, how long the longest chain takes that waits for it, itself not counted."""
+    """Return, for each agent, the duration of the longest chain that waits for it, without itself."""
     after: dict[str, float] = {}
     for name in graph.stop_order():
         after[name] = max(
@@ -109,7 +110,7 @@ def _longest_dependent_chain(graph: Graph, durations_s: Mapping[str, float]) -> 
 def _ready_times_if_sooner(
     graph: Graph, durations_s: Mapping[str, float], ready: Mapping[str, float], agent: str, sooner_s: float
 ) -> Iterable[float]:
-    """Return when all are ready if `agent` is so much sooner."""
+    """Return when each agent is ready if `agent` is ready `sooner_s` earlier."""
     shifted = dict(ready)
     shifted[agent] -= sooner_s
     touched = set(graph.with_dependents([agent])) - {agent}

@@ -1,10 +1,10 @@
-"""The nearest right word for a word that is not known."""
+"""Suggests the closest known word for an unknown one."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-# What the same thing is called elsewhere; no measure of letters finds these.
+# Names of the same keys in other tools, which spelling similarity does not find.
 _FOREIGN_KEYS = {
     "command": "run",
     "dependencies": "needs",
@@ -27,11 +27,11 @@ _FOREIGN_KEYS = {
 
 
 def closest_match(word: str, known: Collection[str]) -> str | None:
-    """Return the known word that `word` was probably meant to be, or None."""
+    """Return the known word that `word` probably means, or None."""
     equivalent = _FOREIGN_KEYS.get(word.lower())
     if equivalent in known:
         return equivalent
-    import difflib  # noqa: PLC0415  (only a wrong word needs it)
+    import difflib  # noqa: PLC0415  (only needed for an unknown word)
 
     folded = {candidate.lower(): candidate for candidate in known}
     near = difflib.get_close_matches(word.lower(), folded, 1)
@@ -39,7 +39,7 @@ def closest_match(word: str, known: Collection[str]) -> str | None:
 
 
 def suggest(word: str, known: Collection[str], what: str) -> str:
-    """Return the hint for an unknown word: the nearest one, else what there is (at most 12 words)."""
+    """Return the hint for an unknown word: the closest known word, else up to 12 known words."""
     near = closest_match(word, known)
     if near is not None:
         return f"did you mean `{near}`?"

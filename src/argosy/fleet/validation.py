@@ -1,6 +1,6 @@
-"""What must hold between the parts of a fleet file: names, needs, cycles, ports, probes, cells, budgets.
+"""Validates relations in a fleet file: names, needs, cycles, ports, probes, cells, budgets.
 
-Each check adds its faults at the place of the second party, the one that a person would change.
+Each check reports a conflict at the later of the two entries, the one to change.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class ValidationContext(NamedTuple):
-    """A fleet under check.
+    """A fleet being validated.
 
-    names: all names that stand under `agents`, those of faulty agents too.
-    misfits: paths whose value was faulty already; nothing more is said about them.
+    invalid_paths: paths whose value is already reported as invalid and is not checked again.
+    declared_names: all names under `agents`, including those of invalid agents.
     """
 
     fleet: Fleet
@@ -38,12 +38,12 @@ class ValidationContext(NamedTuple):
     declared_names: Collection[str]
 
     def position_of(self, *paths: str) -> TextPosition:
-        """Return the place of the first of `paths` that stands in the file."""
+        """Return the position of the first of `paths` that is in the file."""
         return next((self.positions[path] for path in paths if path in self.positions), TextPosition(1, 1))
 
 
 def validate_fleet(context: ValidationContext) -> None:
-    """Add every fault between the parts of the fleet."""
+    """Add all faults of relations in the fleet."""
     for agent in context.fleet.agents.values():
         _check_run(context, agent)
         _check_machine(context, agent)
@@ -59,7 +59,7 @@ def validate_fleet(context: ValidationContext) -> None:
 
 
 def _position_of_key(context: ValidationContext, agent: AgentSpec, key: str) -> TextPosition:
-    """Return the place of an agent's key, which may be inherited from `defaults`."""
+    """Return the position of an agent's key, which may be inherited from `defaults`."""
     path = f"agents.{agent.name}"
     return context.position_of(f"{path}.{key}", f"defaults.{key}", path)
 
@@ -91,7 +91,7 @@ def _check_machine(context: ValidationContext, agent: AgentSpec) -> None:
             context.faults.add(
                 _position_of_key(context, agent, "machine"),
                 "no-machine",
-                f"`{agent.name}` does not say its machine, and the fleet has {len(machines)}: {listed}",
+                f"`{agent.name}` names no machine, and the fleet has {len(machines)}: {listed}",
                 "add `machine:`, here or under `defaults`",
             )
     elif f"machines.{agent.machine}" not in context.positions:
@@ -117,10 +117,10 @@ def _edge_entries(context: ValidationContext, agent: AgentSpec) -> Iterator[_Edg
     for kind, names in named.items():
         for index, name in enumerate(names):
             path = f"agents.{agent.name}.{kind}"
-            place = context.position_of(
+            position = context.position_of(
                 f"{path}.{index}", f"defaults.{kind}.{index}", path, f"agents.{agent.name}"
             )
-            yield _EdgeEntry(kind, name, place)
+            yield _EdgeEntry(kind, name, position)
 
 
 def _check_edges(context: ValidationContext, agent: AgentSpec) -> None:
@@ -129,7 +129,7 @@ def _check_edges(context: ValidationContext, agent: AgentSpec) -> None:
         first = seen.setdefault(entry.name, entry)
         if entry.name == agent.name:
             context.faults.add(
-                entry.position, "self-edge", f"`{agent.name}` {entry.kind} itself", "take it out of the list"
+                entry.position, "self-edge", f"`{agent.name}` {entry.kind} itself", "remove it from the list"
             )
         elif entry.name not in context.declared_names:
             context.faults.add(
@@ -191,7 +191,7 @@ def _check_liveness(context: ValidationContext, agent: AgentSpec) -> None:
 def _check_probe(context: ValidationContext, agent: AgentSpec, key: str, probe: Probe | Liveness) -> None:
     kind = probe.probe or "alive"
     path = f"agents.{agent.name}.{key}"
-    place = _position_of_key(context, agent, key)
+    position = _position_of_key(context, agent, key)
     if any(_has_invalid_key(context, agent, f"{key}.{own}") for own in ("probe", *_PROBE_SPECIFIC_KEYS)):
         return
     for own in _PROBE_SPECIFIC_KEYS:
@@ -201,7 +201,7 @@ def _check_probe(context: ValidationContext, agent: AgentSpec, key: str, probe: 
                 context.position_of(f"{path}.{own}", f"defaults.{key}.{own}", path),
                 "probe",
                 f"`{path}.{own}` has no meaning for probe `{kind}`, only for {takers}",
-                f"name the probe (`probe: ...`) or take `{own}` out",
+                f"name the probe (`probe: ...`) or remove `{own}`",
             )
     missing = {
         "a port": kind in PORT_PROBES and probe.port is None and not _has_faulty_port(context, agent),
@@ -210,8 +210,8 @@ def _check_probe(context: ValidationContext, agent: AgentSpec, key: str, probe: 
     }
     for what, is_missing in missing.items():
         if is_missing:
-            hint = "give the agent a `port`, or the probe one" if what == "a port" else f"add {what}"
-            context.faults.add(place, "probe", f"`{path}` is a probe `{kind}` without {what}", hint)
+            hint = "add `port` to the agent or to the probe" if what == "a port" else f"add {what}"
+            context.faults.add(position, "probe", f"`{path}` is a probe `{kind}` without {what}", hint)
     _check_pattern(context, path, key, getattr(probe, "pattern", None))
 
 
@@ -221,8 +221,8 @@ def _check_pattern(context: ValidationContext, path: str, key: str, pattern: str
     try:
         re.compile(pattern)
     except re.error as error:
-        place = context.position_of(f"{path}.pattern", f"defaults.{key}.pattern", path)
-        context.faults.add(place, "probe", f"`{path}.pattern` is not a regular expression: {error}")
+        position = context.position_of(f"{path}.pattern", f"defaults.{key}.pattern", path)
+        context.faults.add(position, "probe", f"`{path}.pattern` is not a regular expression: {error}")
 
 
 def _has_faulty_port(context: ValidationContext, agent: AgentSpec) -> bool:
@@ -238,7 +238,7 @@ def _check_budget(context: ValidationContext, agent: AgentSpec) -> None:
         context.faults.add(
             _position_of_key(context, agent, "gpu_memory"),
             "gpu-memory",
-            f"`{agent.name}` asks for {format_size(agent.gpu_memory_bytes)} of GPU memory, "
+            f"`{agent.name}` requires {format_size(agent.gpu_memory_bytes)} of GPU memory, "
             f"`{agent.machine}` has {format_size(budget)}: it would never start",
         )
 
@@ -246,8 +246,8 @@ def _check_budget(context: ValidationContext, agent: AgentSpec) -> None:
 def _check_cells(context: ValidationContext) -> None:
     agents = context.fleet.agents.values()
     for conflict in find_cell_conflicts(agents):
-        place = _position_of_key(context, context.fleet.agents[conflict.agent], conflict.key)
-        context.faults.add(place, "cell", conflict.message, conflict.hint)
+        position = _position_of_key(context, context.fleet.agents[conflict.agent], conflict.key)
+        context.faults.add(position, "cell", conflict.message, conflict.hint)
     for loop in find_restart_loops(agents):
         context.faults.add(_position_of_edge(context, loop.agent, loop.need), "cell", loop.message, loop.hint)
 
@@ -282,27 +282,28 @@ def _check_cycles(context: ValidationContext) -> None:
     graph = build_graph(context.fleet)
     for cycle in graph.cycles():
         if len(cycle) == 1:
-            continue  # told as an edge to itself
+            continue  # reported as `self-edge`
         edges = list(zip(cycle, (*cycle[1:], cycle[0]), strict=True))
-        places = {edge: _position_of_edge(context, *edge) for edge in edges}
-        first, *rest = (places[edge] for edge in edges)
-        lines = ", ".join([context.faults.format_position(first), *(f":{place.line}" for place in rest)])
+        positions = {edge: _position_of_edge(context, *edge) for edge in edges}
+        first, *rest = (positions[edge] for edge in edges)
+        lines = ", ".join([context.faults.format_position(first), *(f":{other.line}" for other in rest)])
         cut = graph.best_cut(cycle)
+        line = positions[cut].line
         context.faults.add(
             first,
             "cycle",
             f"`{cycle[0]}` waits for itself through a cycle of {len(cycle)} agents\n"
             f"  {' -> '.join((*cycle, cycle[0]))}   ({lines})",
-            f"turn one `needs` into `wants`, for example `{cut[1]}` of `{cut[0]}` in line {places[cut].line}",
+            f"turn one `needs` into `wants`, for example `{cut[1]}` of `{cut[0]}` in line {line}",
         )
 
 
 def _position_of_edge(context: ValidationContext, agent: str, need: str) -> TextPosition:
     spec = context.fleet.agents[agent]
     return next(
-        mention.position
-        for mention in _edge_entries(context, spec)
-        if mention.kind == "needs" and mention.name == need
+        entry.position
+        for entry in _edge_entries(context, spec)
+        if entry.kind == "needs" and entry.name == need
     )
 
 
@@ -317,7 +318,7 @@ def _check_addresses(context: ValidationContext) -> None:
                 message = f"`{path}` is `{text}`, and a machine's address has no port"
             elif is_wildcard(address.host):
                 message = (
-                    f"`{path}` is `{text}`: a wildcard is an interface to bind, and no peer can connect to it"
+                    f"`{path}` is `{text}`: a wildcard is an interface to bind; no peer can connect to it"
                 )
             else:
                 continue

@@ -1,4 +1,4 @@
-"""Values as YAML that every reader understands alike: what could be taken for something else is in quotes."""
+"""Writes values as YAML that all parsers read alike: ambiguous texts are quoted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from argosy.fleet.yaml_scalars import resolve_scalar
 
 
 class _QuotingDumper(yaml.SafeDumper):
-    """Quotes by the readings of YAML 1.2 too (`0o17`, `1e3`), and keeps every text on one line."""
+    """Quotes texts that are numbers in YAML 1.2 only too (`0o17`, `1e3`); keeps each text on one line."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
@@ -20,7 +20,7 @@ class _QuotingDumper(yaml.SafeDumper):
 
 
 class _LiteralText(str):
-    """A text of several lines that is written as it stands."""
+    """A text that is written as a literal block."""
 
     __slots__ = ()
 
@@ -52,7 +52,7 @@ def dump_inline(value: object) -> str:
 
 
 def dump_document(value: object) -> str:
-    """Return a mapping or list as a document of YAML, keys in the order of the value."""
+    """Return a mapping or list as a YAML document, with keys in the order of `value`."""
     text: str = yaml.dump(
         value,
         Dumper=_QuotingDumper,
@@ -65,5 +65,5 @@ def dump_document(value: object) -> str:
 
 
 def literal_block(text: str) -> str:
-    """Return `text` so that `document` writes its lines as they stand."""
+    """Return `text` marked so that `dump_document` writes it as a literal block."""
     return _LiteralText(text)

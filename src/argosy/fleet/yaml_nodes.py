@@ -1,13 +1,11 @@
-"""A YAML text as a tree of nodes that know their place.
+"""Parses a YAML text into a tree of nodes with positions.
 
-Built from PyYAML's events, not from its node tree or its constructor: the events come from
-libyaml's state machine, so nothing recurses however deep the text nests; YAML 1.1 readings
-(`no`, `12:30`) never happen; and duplicate keys, aliases and depth are judged here, each with
-its line and column.
+Built from PyYAML's events, not from its node tree or constructor: the events come from libyaml's
+state machine, so deep nesting causes no recursion; YAML 1.1 values (`no`, `12:30`) are not resolved;
+and duplicate keys, aliases and depth are checked here, with line and column.
 
-A tree is finite and not larger than `MOST_NODES` even when every alias is written out: an
-alias inside its own anchor is a fault, and so is a bomb of aliases (each node carries the
-weight of its written-out tree).
+A tree is finite and has at most `MAX_NODES` nodes even with every alias expanded: an alias inside
+its own anchor is a fault, and so is an alias bomb (each node records the size of its expanded tree).
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ _KNOWN_TAGS = {None, *_TEXT_TAGS, *(_TAG + kind for kind in ("null", "bool", "in
 
 
 class ScalarNode:
-    """One word or text; `is_plain` when it stands without quotes and may mean a number or null."""
+    """A scalar; `is_plain` if it has no quotes and may be a number, a boolean or null."""
 
     __slots__ = ("expanded_size", "is_plain", "position", "text")
 
@@ -58,7 +56,7 @@ class SequenceNode:
 
 
 class MappingNode:
-    """Keys (by their text) with their own node and their value's."""
+    """A mapping from the text of each key to its key node and its value node."""
 
     __slots__ = ("entries", "expanded_size", "position")
 
@@ -73,7 +71,7 @@ if TYPE_CHECKING:
 
 
 def read_text(file: Path, faults: FaultList) -> str | None:
-    """Return the text of a YAML file, or None when it cannot be read or is not UTF-8; faults tell why."""
+    """Return the text of a YAML file, or None with a fault if it cannot be read or is not UTF-8."""
     try:
         data = _read_regular(file)
     except OSError as error:
@@ -98,7 +96,7 @@ def read_text(file: Path, faults: FaultList) -> str | None:
 
 
 def _read_regular(file: Path) -> bytes:
-    """Return what a file holds; a pipe may never end, a device may be endless, opening either may block.
+    """Return the content of a regular file; reading a pipe or a device may block or never end.
 
     Raises OSError: it is not a regular file, or too large.
     """
@@ -121,9 +119,9 @@ def _describe_file_type(mode: int) -> str:
 
 
 def read_document(file: Path, text: str | None, faults: FaultList) -> Node | None:
-    """Return the tree of a file, or None when there is none to speak of; faults tell why.
+    """Return the tree of a file, or None with a fault if it cannot be parsed or is empty.
 
-    text: the file's content, where it is at hand already; `file` then only names it.
+    text: the file's content, if already read; `file` then only names it.
     """
     if text is None:
         text = read_text(file, faults)
@@ -131,9 +129,9 @@ def read_document(file: Path, text: str | None, faults: FaultList) -> Node | Non
 
 
 def parse_document(text: str, faults: FaultList) -> Node | None:
-    """Return the tree of the one document in `text`, or None when it cannot be read.
+    """Return the tree of the one document in `text`, or None if it cannot be parsed or is empty.
 
-    Every fault goes to `faults`; a tree that comes back with faults lacks what was faulty.
+    All faults are added to `faults`; a tree returned with faults lacks the faulty entries.
     """
     composer = _NodeComposer(faults)
     try:
@@ -150,8 +148,8 @@ def parse_document(text: str, faults: FaultList) -> Node | None:
         _report_character(error.start, text, faults)
         return None
     if composer.root is None or _is_empty(composer.root):
-        lead = "`argosy init` writes a first one; " if faults.kind == FLEET_FILE_KIND else ""
-        hint = f"{lead}`{faults.schema_command}` tells what a {faults.kind} holds"
+        lead = "`argosy init` creates one; " if faults.kind == FLEET_FILE_KIND else ""
+        hint = f"{lead}`{faults.schema_command}` prints the schema of a {faults.kind}"
         faults.add(TextPosition(1, 1), "empty", "the file is empty", hint)
         return None
     return composer.root
@@ -162,7 +160,7 @@ def _is_empty(node: Node) -> bool:
 
 
 class _OpenCollection:
-    """A list or mapping that is still open, and the key that waits for its value."""
+    """A list or mapping that is not closed yet, and the key that has no value yet."""
 
     __slots__ = ("anchor", "key", "merges", "node")
 
@@ -174,7 +172,7 @@ class _OpenCollection:
 
 
 class _NodeComposer:
-    """Turns events into nodes, with a stack of its own in place of recursion."""
+    """Builds nodes from events, with an explicit stack instead of recursion."""
 
     def __init__(self, faults: FaultList) -> None:
         self.root: Node | None = None
@@ -183,7 +181,7 @@ class _NodeComposer:
         self._anchors: dict[str, Node] = {}
 
     def handle_event(self, event: yaml.Event) -> bool:
-        """Take one event; False when the text cannot be read on."""
+        """Process one event; return False if parsing cannot continue."""
         if isinstance(event, yaml.ScalarEvent):
             return self._handle_scalar(event)
         if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
@@ -193,7 +191,7 @@ class _NodeComposer:
         if isinstance(event, yaml.AliasEvent):
             return self._handle_alias(event)
         if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
-            message = f"a second document begins here; a {self._faults.kind} holds one"
+            message = f"a second document begins here; a {self._faults.kind} has only one"
             self._faults.add(_position_of(event), "many-documents", message)
             return False
         return True
@@ -231,14 +229,14 @@ class _NodeComposer:
         if node is not None:
             return self._attach(node, position)
         if any(frame.anchor == event.anchor for frame in self._open_collections):
-            message = f"`*{event.anchor}` stands inside its own anchor"
+            message = f"`*{event.anchor}` is inside its own anchor"
         else:
             message = f"`*{event.anchor}` has no anchor `&{event.anchor}` before it"
         self._faults.add(position, "alias", message, "text that begins with `*` needs quotes")
         return False
 
     def _attach(self, node: Node, position: TextPosition) -> bool:
-        """Hang `node`, written or repeated at `place`, where it belongs."""
+        """Attach `node`, written or aliased at `position`, to the innermost open collection."""
         if not self._open_collections:
             self.root = node
             return True
@@ -246,7 +244,7 @@ class _NodeComposer:
         frame.node.expanded_size += node.expanded_size
         if frame.node.expanded_size > MAX_NODES:
             self._faults.add(
-                position, "too-large", f"with its aliases written out this is more than {MAX_NODES:,} values"
+                position, "too-large", f"with aliases expanded this has more than {MAX_NODES:,} values"
             )
             return False
         if isinstance(frame.node, SequenceNode):
@@ -263,7 +261,7 @@ class _NodeComposer:
             self._faults.add(
                 position,
                 "key",
-                f"the key is {kind}, expected a word",
+                f"the key is {kind}, expected a scalar",
                 "text that begins with `{` or `[` needs quotes",
             )
             return False
@@ -280,12 +278,9 @@ class _NodeComposer:
             self._handle_merge(frame, value, position)
         elif key.text in mapping.entries:
             first = mapping.entries[key.text][0]
-            self._faults.add(
-                key.position,
-                "duplicate-key",
-                f"`{key.text}` is here a second time; the first is at {self._faults.format_position(first.position)}",
-                "keep one of them",
-            )
+            where = self._faults.format_position(first.position)
+            message = f"`{key.text}` occurs twice; the first is at {where}"
+            self._faults.add(key.position, "duplicate-key", message, "keep one of them")
         else:
             mapping.entries[key.text] = (key, value)
 
@@ -303,11 +298,11 @@ class _NodeComposer:
         if tag not in _KNOWN_TAGS:
             displayed_tag = (tag or "").replace(_TAG, "!!")
             message = f"the tag `{displayed_tag}` has no meaning in a {self._faults.kind}"
-            self._faults.add(position, "tag", message, "leave it out")
+            self._faults.add(position, "tag", message, "remove it")
 
 
 def _apply_merges(mapping: MappingNode, merges: list[MappingNode]) -> None:
-    """Add what `mapping` does not say itself; of two merges the earlier wins (YAML merge key, 2005)."""
+    """Add the entries that `mapping` lacks; of two merges the earlier wins (YAML merge key, 2005)."""
     for merged in merges:
         for text, entry in merged.entries.items():
             mapping.entries.setdefault(text, entry)
@@ -336,7 +331,7 @@ def _report_syntax(error: yaml.MarkedYAMLError, text: str, faults: FaultList) ->
 
 
 def _closing_hint(context: str, mark: yaml.Mark, lines: list[str]) -> str:
-    """Return how to end what was open; empty for what has no end mark of its own."""
+    """Return a hint on how to close the open construct; empty if it has no closing mark."""
     ends = {"while parsing a flow sequence": "]", "while parsing a flow mapping": "}"}
     opened = lines[mark.line][mark.column : mark.column + 1] if mark.line < len(lines) else ""
     end = opened if context == "while scanning a quoted scalar" else ends.get(context)
@@ -350,5 +345,5 @@ def _report_character(position: int, text: str, faults: FaultList) -> None:
     before = text[:position]
     fault_position = TextPosition(before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1)
     found = text[position : position + 1]
-    message = f"the character U+{ord(found) if found else 0:04X} may not stand in a YAML file"
+    message = f"the character U+{ord(found) if found else 0:04X} is not allowed in a YAML file"
     faults.add(fault_position, "yaml", message)

@@ -1,7 +1,7 @@
-"""Plain YAML scalars, by the core schema of YAML 1.2.2 (section 10.3.2).
+"""Resolves plain YAML scalars by the core schema of YAML 1.2.2 (section 10.3.2).
 
-PyYAML resolves by YAML 1.1, where `on`, `no`, `12:30` and `1_000` are not what people mean.
-Here `null`, `true`, `false`, numbers and nothing else have a meaning of their own.
+PyYAML follows YAML 1.1, where `on` and `no` are booleans and `12:30` and `1_000` are integers. Here
+only `null`, `true`, `false` and numbers are resolved.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _KEYWORDS: dict[str, bool | None] = {
     "False": False,
     "FALSE": False,
 }
-_MAX_DIGITS = 4000  # int() refuses longer ones; no number of a fleet comes near
+_MAX_DIGITS = 4000  # int() refuses longer ones
 
 
 def resolve_scalar(text: str) -> str | int | float | bool | None:
-    """Return the value of a plain scalar; what has no meaning of its own is its text."""
+    """Return the value of a plain scalar; anything else is its text."""
     if text in _KEYWORDS:
         return _KEYWORDS[text]
     if text[0] not in "+-.0123456789" or len(text) > _MAX_DIGITS:

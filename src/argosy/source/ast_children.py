@@ -1,7 +1,7 @@
-"""The nodes within a node, without the operators and contexts that all nodes share.
+"""Iterates the child nodes of a node, without operators and contexts.
 
-`ast.iter_child_nodes` looks at every field of every node and yields from two generators; readers of whole
-trees spend a third of their time in it. Here each of the frequent kinds has a function that names its fields.
+`ast.iter_child_nodes` looks at every field of every node and yields from two generators, which takes a
+third of the time of walking a whole tree. Here each frequent node type has a function for its fields.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import ast
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-# Fields that hold no node with names in it, whichever class has them.
+# Fields that never contain a node with names, in any class.
 _IGNORED_FIELDS = frozenset(
     {
         *("ctx", "op", "ops", "id", "attr", "kind", "level", "module", "asname", "simple", "is_async"),
@@ -21,7 +21,7 @@ _FIELDS: dict[type[ast.AST], tuple[str, ...]] = {ast.Name: (), ast.Constant: ()}
 
 
 def node_fields(kind: type[ast.AST]) -> tuple[str, ...]:
-    """Return the fields of a class of nodes that may hold nodes."""
+    """Return the fields of a node class that may contain nodes."""
     fields = _FIELDS.get(kind)
     if fields is None:
         fields = _FIELDS[kind] = tuple(field for field in kind._fields if field not in _IGNORED_FIELDS)
@@ -43,7 +43,7 @@ def _without_none(*nodes: ast.AST | None) -> list[ast.AST]:
     return [node for node in nodes if node is not None]
 
 
-# In the order of the fields, as all of them are.
+# Children are in the order of `_fields`.
 _CHILDREN_OF: dict[type[ast.AST], Callable[[Any], Sequence[ast.AST]]] = {
     ast.Assign: lambda node: [*node.targets, node.value],
     ast.Attribute: lambda node: (node.value,),
@@ -81,12 +81,12 @@ _CHILDREN_OF: dict[type[ast.AST], Callable[[Any], Sequence[ast.AST]]] = {
 
 
 def children(node: ast.AST) -> Sequence[ast.AST]:
-    """Return the nodes right below `node`, in the order of its fields; not to be changed."""
+    """Return the children of `node` in the order of its fields; the result must not be modified."""
     return _CHILDREN_OF.get(type(node), _generic_children)(node)
 
 
 def walk_breadth_first(root: ast.AST) -> Iterator[ast.AST]:
-    """Yield `root` and the nodes below it, a level after the other."""
+    """Yield `root` and the nodes below it, level by level."""
     todo = [root]
     for node in todo:
         yield node

@@ -1,8 +1,7 @@
-"""The binder: walks the tree of one module and makes its scopes, and an index on the way.
+"""Builds the scopes of one module, and optionally a node index, in one walk of its tree.
 
-The tree is walked once with a stack of its own, so that a sum of a thousand terms is no
-recursion. `symtable` knows the same scopes but no places within them, and would parse again;
-the tests hold the two against each other.
+The walk uses an explicit stack, so that a sum of a thousand terms causes no recursion. `symtable`
+provides the same scopes but no positions within them, and would parse again; the tests compare the two.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
 def find_scopes(parsed: Parsed, index: NodeIndex | None = None) -> NameScope:
-    """Return the module's scope, with all others below it. index: an empty one, to be filled."""
+    """Return the module's scope, with all others below it. index: an empty index to fill."""
     return _Binder(parsed.tree, {} if index is None else index.nodes).build()
 
 
 class _Binder:
-    """Walks a tree with a stack of (node, scope); what comes first in the source comes off first."""
+    """Walks a tree with a stack of (node, scope), in source order."""
 
     def __init__(self, tree: ast.Module, index: dict[type[ast.AST], list[tuple[Any, NameScope]]]) -> None:
         self.tree = tree
@@ -40,16 +39,16 @@ class _Binder:
         todo, push_children, name = self.pending, self.push_children, self.visit_name
         kept_of, visit_of = self.index.get, _VISITORS.get
         while todo:
-            place = todo.pop()
-            node, scope = place
+            entry = todo.pop()
+            node, scope = entry
             kind = type(node)
-            # A third of all nodes, of which no index is kept.
+            # A third of all nodes are names, which are not indexed.
             if kind is ast.Name:
                 name(node, scope)  # type: ignore[arg-type]
                 continue
             kept = kept_of(kind)
             if kept is not None:
-                kept.append(place)
+                kept.append(entry)
             visit = visit_of(kind)
             if visit is not None:
                 visit(self, node, scope)
@@ -99,7 +98,7 @@ class _Binder:
         self.pending += [(node.slice, scope), (node.value, scope)]
 
     def visit_leaf(self, node: ast.AST, scope: NameScope) -> None:
-        """Constants and operators hold no names."""
+        """Do nothing: constants and operators contain no names."""
 
     def visit_import(self, node: ast.Import | ast.ImportFrom, scope: NameScope) -> None:
         for alias in node.names:
@@ -134,11 +133,11 @@ class _Binder:
             self.bind(inner, arg.arg, "parameter", arg.lineno)
             self.visit_annotation(arg.annotation, outer)
         defaults = [*args.defaults, *(item for item in args.kw_defaults if item is not None)]
-        # Defaults are evaluated outside the type parameters too, but a name found there is the same.
+        # Defaults are evaluated outside the type parameters, but their names resolve the same way.
         self.push(defaults, outer)
 
     def type_parameter_scope(self, node: ast.AST, scope: NameScope) -> NameScope:
-        """Return the scope of PEP 695 type parameters, or `scope` where there are none."""
+        """Return the scope of PEP 695 type parameters, or `scope` if there are none."""
         params: list[ast.AST] = getattr(node, "type_params", [])
         if not params:
             return scope
@@ -157,7 +156,7 @@ class _Binder:
         self.push(node.decorator_list, scope)
 
     def visit_type_alias(self, node: ast.AST, scope: NameScope) -> None:
-        """`type X = ...` of PEP 695: its value is evaluated only when somebody asks."""
+        """Visit `type X = ...` (PEP 695), whose value is evaluated lazily."""
         name = getattr(node, "name", None)
         if isinstance(name, ast.Name):
             self.bind(scope, name.id, "assignment", name.lineno)
@@ -168,7 +167,7 @@ class _Binder:
     def visit_comprehension(self, node: Comprehension, scope: NameScope) -> None:
         inner = NameScope("comprehension", "", node, scope)
         first, *others = node.generators
-        # Targets before conditions and elements: a stack takes the last first.
+        # Targets must be visited before conditions and elements, so they are pushed last.
         if isinstance(node, ast.DictComp):
             self.push([node.key, node.value], inner)
         else:
@@ -186,7 +185,7 @@ class _Binder:
         self.pending.append((node.value, scope))
 
     def visit_annotated_assignment(self, node: ast.AnnAssign, scope: NameScope) -> None:
-        # Only module and class variables have their annotations computed.
+        # Only annotations of module and class variables are evaluated.
         self.visit_annotation(node.annotation, scope, is_lazy=scope.kind == "function")
         self.push([node.target] if node.value is None else [node.target, node.value], scope)
 
@@ -216,7 +215,7 @@ class _Binder:
         names.update(node.names)
 
 
-# A table instead of methods looked up by name: an audit spends its time in this loop.
+# A table is faster than looking up methods by name, and an audit spends most of its time in this loop.
 _VISITORS: dict[type[ast.AST], Callable[[_Binder, Any, NameScope], None]] = {
     ast.Attribute: _Binder.visit_attribute,
     ast.Call: _Binder.visit_call,
@@ -245,7 +244,7 @@ _VISITORS: dict[type[ast.AST], Callable[[_Binder, Any, NameScope], None]] = {
     ast.Store: _Binder.visit_leaf,
 }
 if sys.version_info >= (3, 12):
-    _VISITORS[ast.TypeAlias] = _Binder.alias_
+    _VISITORS[ast.TypeAlias] = _Binder.visit_type_alias
 
 
 def _is_globals_call(node: ast.expr) -> bool:
@@ -253,7 +252,7 @@ def _is_globals_call(node: ast.expr) -> bool:
 
 
 def _apply_global_and_nonlocal(module: NameScope) -> None:
-    """Move what a scope binds under `global` to the module, and drop what `nonlocal` says is elsewhere."""
+    """Move bindings of `global` names to the module, and drop those of `nonlocal` names."""
     for scope in list(module.walk()):
         if scope is module:
             continue

@@ -1,4 +1,4 @@
-"""What surely runs, and what only may: the shapes of control flow that several readers ask about."""
+"""Predicates about control flow in a syntax tree: exits, handlers, constant tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BASE_EXCEPTIONS = {
 
 
 def marked_statements(body: list[ast.stmt], marks: LineMarks) -> Iterator[ast.stmt]:
-    """Yield the statements of `body` on the lines that are marked, and those within them, in their order."""
+    """Yield the statements of `body` on marked lines, including nested ones, in source order."""
     todo: list[ast.AST] = list(reversed(body))
     while todo:
         node = todo.pop()
@@ -35,7 +35,7 @@ def marked_statements(body: list[ast.stmt], marks: LineMarks) -> Iterator[ast.st
 
 
 def is_caught(error: str, caught: frozenset[str]) -> bool:
-    """Return whether a handler of one of `caught` stops `error`, itself or as one of its bases."""
+    """Return whether a handler of one of `caught` catches `error` or one of its base classes."""
     name: str | None = error
     while name is not None:
         if name in caught:
@@ -45,7 +45,7 @@ def is_caught(error: str, caught: frozenset[str]) -> bool:
 
 
 def caught_by(node: ast.Try | ast.TryStar) -> frozenset[str]:
-    """Return the exceptions after which the program goes on; a handler that exits or raises stops none."""
+    """Return the exceptions after which the program continues; handlers that exit or raise do not count."""
     names: set[str] = set()
     for handler in node.handlers:
         if not always_exits(handler.body):
@@ -54,7 +54,7 @@ def caught_by(node: ast.Try | ast.TryStar) -> frozenset[str]:
 
 
 def suppressed_by(node: ast.With | ast.AsyncWith) -> frozenset[str]:
-    """Return the exceptions that a `with contextlib.suppress(...)` swallows."""
+    """Return the exceptions that a `with contextlib.suppress(...)` suppresses."""
     names: set[str] = set()
     for item in node.items:
         call = item.context_expr
@@ -65,12 +65,12 @@ def suppressed_by(node: ast.With | ast.AsyncWith) -> frozenset[str]:
 
 
 def always_exits(body: list[ast.stmt]) -> bool:
-    """Return whether the last statement leaves for good: raises, or ends the process."""
+    """Return whether the last statement raises or ends the process."""
     return bool(body) and is_exit(body[-1])
 
 
 def is_exit(node: ast.stmt) -> bool:
-    """Return whether nothing after `node` runs: it raises or ends the process, on every path through it."""
+    """Return whether every path through `node` raises or ends the process."""
     if isinstance(node, ast.Raise):
         return True
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
@@ -86,7 +86,7 @@ def is_exit(node: ast.stmt) -> bool:
 
 
 def _all_branches_exit(node: ast.If) -> bool:
-    # A chain of elif is as deep as it is long in the tree: walked, not recursed into.
+    # A long chain of elif is deeply nested in the tree, so it is walked without recursion.
     while always_exits(node.body):
         if len(node.orelse) != 1 or not isinstance(node.orelse[0], ast.If):
             return always_exits(node.orelse)
@@ -115,12 +115,12 @@ def is_always_true(test: ast.expr) -> bool:
 
 
 def is_typing_test(test: ast.expr) -> bool:
-    """Return whether `test` is TYPE_CHECKING, by whichever way it was imported."""
+    """Return whether `test` is TYPE_CHECKING, however it was imported."""
     return dotted_name(test).split(".")[-1] == "TYPE_CHECKING"
 
 
 def is_platform_test(test: ast.expr) -> bool:
-    """Return whether `test` asks for the operating system."""
+    """Return whether `test` checks the operating system."""
     for node in ast.walk(test):
         if isinstance(node, ast.Attribute) and dotted_name(node) in (
             "sys.platform",
@@ -132,7 +132,7 @@ def is_platform_test(test: ast.expr) -> bool:
 
 
 def dotted_name(node: ast.expr | None) -> str:
-    """Return `a.b.c` for a chain of names, or an empty text for anything else."""
+    """Return `a.b.c` for a chain of names, else an empty string."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)

@@ -1,7 +1,7 @@
-"""BLAKE2b, which tells a content from others.
+"""Imports BLAKE2b without `hashlib`.
 
-CPython has it in a module of its own, and `hashlib` in front of it loads OpenSSL: that takes longer than all
-the digests of an audit in which nothing has changed.
+`hashlib` loads OpenSSL, which takes longer than all digests of an audit in which nothing has changed.
+CPython has BLAKE2b in a separate module.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Which distribution gives which module: what people install is not always called what they import.
+"""Maps distributions to the modules they provide, which may have different names.
 
-Normally the two names are the same but for case and `-` or `_`. The table holds the others that are met
-in practice. What is neither is not guessed.
+Usually the two names differ only in case and in `-` or `_`. The tables contain the other common cases;
+anything else is not guessed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Collection, Iterable, Mapping
 
-# Distribution, as pip normalises its name: the modules at its top.
+# Normalized name of a distribution: its top-level modules.
 _MODULES_BY_DISTRIBUTION: Mapping[str, tuple[str, ...]] = {
     "absl-py": ("absl",),
     "antlr4-python3-runtime": ("antlr4",),
@@ -117,7 +117,7 @@ _MODULES_BY_DISTRIBUTION: Mapping[str, tuple[str, ...]] = {
     "umap-learn": ("umap",),
     "websocket-client": ("websocket",),
 }
-# What works by a command, a plugin or a compiler, and is imported by nobody.
+# Distributions used as a command, a plugin or a compiler, without an import.
 _TOOLS = frozenset(
     {
         *(
@@ -152,7 +152,7 @@ _TOOLS = frozenset(
 _TOOL_PREFIXES = ("pytest-", "flake8-", "mypy-", "sphinx-", "sphinxcontrib-", "mkdocs-", "types-", "nvidia-")
 _TOOL_SUFFIXES = ("-stubs", "-sphinx-theme", "-rtd-theme")
 
-# What another loads by itself when it is there; each by the modules that do so.
+# Distribution: the modules that load it automatically if it is installed.
 _LOADED_BY: Mapping[str, tuple[str, ...]] = {
     "accelerate": ("transformers", "diffusers", "peft", "trl"),
     "aiosqlite": ("sqlalchemy", "databases", "tortoise"),
@@ -200,7 +200,7 @@ _LOADED_BY: Mapping[str, tuple[str, ...]] = {
 }
 
 
-# What a distribution brings along, and its users import as if it were theirs.
+# Distribution: the modules of its dependencies that its users import directly.
 _BUNDLED_MODULES: Mapping[str, tuple[str, ...]] = {
     "aiohttp": ("yarl", "multidict"),
     "boto3": ("botocore",),
@@ -230,7 +230,7 @@ _BUNDLED_MODULES: Mapping[str, tuple[str, ...]] = {
     "torchvision": ("torch", "PIL", "numpy"),
     "transformers": ("huggingface_hub", "tokenizers", "safetensors", "numpy"),
 }
-# Packages whose top belongs to nobody: `google-cloud-storage` is `google.cloud.storage`.
+# Namespace packages shared by several distributions: `google-cloud-storage` is `google.cloud.storage`.
 _NAMESPACE_PACKAGES = frozenset(
     {"azure", "backports", "google", "jaraco", "opentelemetry", "sphinxcontrib", "zope"}
 )
@@ -238,19 +238,19 @@ _NAMESPACE_PACKAGES = frozenset(
 
 @functools.cache
 def normalize_name(name: str) -> str:
-    """Return a distribution's name as pip compares it: `Flask_Cors` is `flask-cors`."""
+    """Return a distribution's name as pip normalizes it: `Flask_Cors` becomes `flask-cors`."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def modules_of_distribution(distribution: str) -> tuple[str, ...]:
-    """Return the modules that a distribution gives, by the table, else the one of its own name."""
+    """Return the modules that a distribution provides: those in the table, else the one with its name."""
     known = _MODULES_BY_DISTRIBUTION.get(distribution)
     return known if known is not None else (distribution.replace("-", "_"),)
 
 
 @functools.cache
 def distributions_by_module() -> Mapping[str, tuple[str, ...]]:
-    """Return, for each module of the table, the distributions that give it."""
+    """Return, for each module in the table, the distributions that provide it."""
     found: dict[str, list[str]] = {}
     for distribution, modules in _MODULES_BY_DISTRIBUTION.items():
         for module in modules:
@@ -259,16 +259,16 @@ def distributions_by_module() -> Mapping[str, tuple[str, ...]]:
 
 
 def find_providers(distributions: Iterable[str], modules: Collection[str]) -> set[str]:
-    """Return the distributions, by their normalised names, that give one of some modules.
+    """Return the distributions, by normalized name, that provide one of some modules.
 
-    modules: at the top; where the table is silent, upper and lower case are the same.
+    modules: top-level names; case is ignored for distributions that are not in the table.
     """
     normalized_modules = {normalize_name(module) for module in modules}
     return {name for name in distributions if _is_providing(name, modules, normalized_modules)}
 
 
 def is_provider(distribution: str, modules: Collection[str]) -> bool:
-    """Return whether a distribution gives one of some modules, as `givers` has them."""
+    """Return whether a distribution provides one of some modules, as in `find_providers`."""
     return bool(find_providers((distribution,), modules))
 
 
@@ -281,7 +281,7 @@ def _is_providing(distribution: str, modules: Collection[str], normalized_module
 
 
 def modules_provided_by(distributions: Iterable[str], modules: Iterable[str]) -> set[str]:
-    """Return the modules, at the top, that one of some distributions gives."""
+    """Return the top-level modules that one of some distributions provides."""
     exact: set[str] = set()
     normalized_names: set[str] = set()
     for name in distributions:
@@ -297,18 +297,18 @@ def modules_provided_by(distributions: Iterable[str], modules: Iterable[str]) ->
 
 
 def can_provide(distribution: str, module: str) -> bool:
-    """Return whether a name looks as if it could give a module: where it does, nothing is to be said."""
+    """Return whether a distribution may provide a module, judging by its name, so that it is not reported."""
     word = normalize_name(module)
     return word in distribution.split("-") or word.replace("-", "") in distribution.replace("-", "")
 
 
 def bundled_modules(distribution: str) -> tuple[str, ...]:
-    """Return the modules that come with a distribution, and that its users import as well."""
+    """Return the modules of a distribution's dependencies that its users import directly."""
     return _BUNDLED_MODULES.get(distribution, ())
 
 
 def is_tool(distribution: str) -> bool:
-    """Return whether a distribution works without an import: by its command, as a plugin, as types."""
+    """Return whether a distribution is used without an import: as a command, a plugin or type stubs."""
     return (
         distribution in _TOOLS
         or distribution.startswith(_TOOL_PREFIXES)
@@ -317,5 +317,5 @@ def is_tool(distribution: str) -> bool:
 
 
 def loaders_of(distribution: str) -> tuple[str, ...]:
-    """Return the modules that load a distribution by themselves when it is installed."""
+    """Return the modules that load a distribution automatically if it is installed."""
     return _LOADED_BY.get(distribution, ())

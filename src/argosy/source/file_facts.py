@@ -1,4 +1,4 @@
-"""What is known about one file after reading it once: small frozen data, the tree already let go."""
+"""Extracts the facts about one file in a single read: small frozen data without the syntax tree."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ _MODULE_ATTRIBUTES = frozenset(
 
 
 class FileFacts(msgspec.Struct, frozen=True):
-    """A file that would compile.
+    """The facts about a file that compiles.
 
-    names: what the module binds, and how it does first. is_open: more names may come at run time (a
-    star import, exec, a module's `__getattr__`). early, early_as_main: names that are read too early
-    when the file is imported, and when it is run.
+    names: the names that the module binds, each with the kind of its first binding. has_dynamic_names: more
+    names may be bound at run time (a star import, exec, a module's `__getattr__`).
+    uses_before_definition, uses_before_definition_as_main: names read too early when the file is imported,
+    and when it is run as a script.
     """
 
     path: str
@@ -42,14 +43,14 @@ class FileFacts(msgspec.Struct, frozen=True):
     ports: LiteralPorts
 
     def can_provide(self, name: str) -> bool:
-        """Return whether `from this import name` may succeed; true where only a run can tell."""
+        """Return whether `from this import name` may succeed; true if only a run can tell."""
         return self.has_dynamic_names or name in self.names or name in _MODULE_ATTRIBUTES
 
 
 class FileFactsCache:
-    """The facts of the files read so far, by path; each file is read once. Not for several threads.
+    """A cache of file facts by path; each file is read once. Not thread-safe.
 
-    read: how a file is read, `read_facts` or `read_outline`; None for the former.
+    read: the function that reads a file: `read_facts` (the default) or `read_imports_only`.
     """
 
     def __init__(self, read: Callable[[str], FileFacts | Unparsed] | None = None) -> None:
@@ -57,7 +58,7 @@ class FileFactsCache:
         self._facts: dict[str, FileFacts | Unparsed] = {}
 
     def facts(self, path: str) -> FileFacts | Unparsed:
-        """Return what is known about the file at `path`, or why it could not run; never raises."""
+        """Return the facts of the file at `path`, or why it does not parse; never raises."""
         known = self._facts.get(path)
         if known is None:
             known = self._facts[path] = self._read(path)
@@ -75,7 +76,7 @@ def read_facts(path: str) -> FileFacts | Unparsed:
 
 
 def read_imports_only(path: str) -> FileFacts | Unparsed:
-    """Read one file for its imports alone, in a fifth of the time; any name may be bound in it."""
+    """Read only the imports of one file, in a fifth of the time; any name may be bound in it."""
     source = read_source(path)
     if not isinstance(source, SourceText):
         return source
@@ -103,7 +104,7 @@ def extract_facts(parsed: Parsed) -> FileFacts:
 
 
 def assemble_facts(parsed: Parsed, scope: NameScope, index: NodeIndex) -> FileFacts:
-    """Return the facts of a parsed file whose scopes have been found already."""
+    """Return the facts of a parsed file whose scopes are already known."""
     return FileFacts(
         path=parsed.path,
         imports=find_imports(parsed, index),
@@ -118,7 +119,7 @@ def assemble_facts(parsed: Parsed, scope: NameScope, index: NodeIndex) -> FileFa
 
 
 def first_bindings(module: NameScope) -> dict[str, BindingKind]:
-    """Return the names that a module binds, and how it does first."""
+    """Return the names that a module binds, each with the kind of its first binding."""
     found: dict[str, BindingKind] = {}
     for name, bindings in module.bindings.items():
         kind = next((binding.kind for binding in bindings if binding.kind != "delete"), None)
@@ -128,5 +129,5 @@ def first_bindings(module: NameScope) -> dict[str, BindingKind]:
 
 
 def has_dynamic_names(module: NameScope) -> bool:
-    """Return whether more names may come at run time: a star import, exec, a module's `__getattr__`."""
+    """Return whether a module may bind more names at run time: a star import, exec, `__getattr__`."""
     return module.has_star or module.is_dynamic or "__getattr__" in module.bindings

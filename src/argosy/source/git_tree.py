@@ -1,4 +1,4 @@
-"""What git knows of a tree; asked so that nothing which the tree's own settings name is run."""
+"""Runs git on a tree safely: no program named in the repository's configuration is executed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# No tree's own: what git ignores nearly everywhere, and what holds copies of others' files.
+# Folders that are ignored nearly everywhere, or that contain copies of other files.
 _SKIPPED_FOLDERS: Final = frozenset(
     {".git", ".argosy", "__pycache__", ".venv", "node_modules", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 )
@@ -22,29 +22,30 @@ def run_git(
     data: bytes = b"",
     variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run git in a folder with this input, and return how it ended and what it said.
+    """Run git in a folder and return the completed process with its output.
 
-    variables: of its environment, beside those of this process that do not name a repository.
+    data: its standard input.
+    variables: added to the environment of this process without the variables that name a repository.
 
-    Raises FileNotFoundError: there is no git, or no such folder.
+    Raises FileNotFoundError: git or the folder does not exist.
     """
-    # The settings of a stranger's repository may name programs to run; these would be.
+    # The configuration of an untrusted repository may name programs, which git would run.
     safe = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]
-    # In a hook git names the repository and the index that it works on; this one may be another.
+    # In a hook, git sets variables for its repository and index, which may not be this one.
     env = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
     }
-    env |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}  # looking changes nothing; messages are read
+    env |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}  # do not refresh the index; English messages
     env |= variables or {}
     return subprocess.run(["git", *safe, *arguments], cwd=folder, env=env, input=data, capture_output=True)
 
 
 def tree_files(root: str | os.PathLike[str]) -> list[str]:
-    """Return the files of a tree, relative and sorted: what git would take, else all but caches.
+    """Return the files of a tree, relative and sorted: all that git does not ignore, else all but caches.
 
-    Links are files too, also those that lead to folders or nowhere.
+    Symbolic links are included, also those to folders and broken ones.
     """
     root = Path(root)
     if (listed := _listed_by_git(root)) is not None:
@@ -63,12 +64,12 @@ def tree_files(root: str | os.PathLike[str]) -> list[str]:
 
 def _listed_by_git(root: Path) -> list[str] | None:
     try:
-        done = run_git(root, "ls-files", "-coz", "--exclude-standard")
+        completed = run_git(root, "ls-files", "-coz", "--exclude-standard")
     except OSError:
         return None
-    if done.returncode:
+    if completed.returncode:
         return None
-    return [os.fsdecode(each) for each in dict.fromkeys(done.stdout.split(b"\0")) if each]
+    return [os.fsdecode(each) for each in dict.fromkeys(completed.stdout.split(b"\0")) if each]
 
 
 def _is_skipped(path: str) -> bool:

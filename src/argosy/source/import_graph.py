@@ -1,8 +1,8 @@
-"""Everything that one program imports: the local files it reaches, and the imports that lead nowhere.
+"""Builds the import graph of one program: its local files, and its missing and external imports.
 
-Files are reached in the order of certainty: first through imports that always run, then through
-those whose failure is caught, then through the rest (in functions, under conditions). So the way
-to each file that is kept is the surest one.
+Files are visited in order of certainty: first through imports that always run, then through those whose
+failure is caught, then through the rest (in functions, under conditions). So each file keeps its most
+certain import chain.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from argosy.source.python_source import Unparsed
 
 
 class LoadCertainty(enum.IntEnum):
-    """How surely a file is loaded when the program starts."""
+    """How certain it is that a file is loaded when the program starts."""
 
     CERTAIN = 0
     GUARDED = 1
@@ -29,7 +29,7 @@ class LoadCertainty(enum.IntEnum):
 
 
 class ImportStep(msgspec.Struct, frozen=True):
-    """One import on the way to a file."""
+    """One import in the chain to a file."""
 
     path: str
     line: int
@@ -40,8 +40,8 @@ class ImportStep(msgspec.Struct, frozen=True):
 class ImportNode(msgspec.Struct, frozen=True):
     """A file of the program.
 
-    module: as which module it is loaded; None for the script itself. way: the imports from the
-    script to here. caught: the exceptions that handlers on the way survive.
+    module: the module it is loaded as; None for the script itself. import_chain: the imports from the
+    script to this file. caught: the exceptions that handlers along the chain catch.
     """
 
     path: str
@@ -55,8 +55,9 @@ class ImportNode(msgspec.Struct, frozen=True):
 class MissingImport(msgspec.Struct, frozen=True):
     """A local import that cannot succeed.
 
-    module: the dotted name up to the part that is not there, or the module that has no `name`.
-    why: `module` is not there, `module` has no `name`, or dots that lead out of any package.
+    module: the dotted name up to the missing part, or the module that lacks `name`.
+    reason: `module`: it does not exist; `name`: the module lacks it; `package`: a relative import goes beyond
+    the top-level package.
     """
 
     node: ImportNode
@@ -69,7 +70,7 @@ class MissingImport(msgspec.Struct, frozen=True):
 
 
 class ExternalImport(msgspec.Struct, frozen=True):
-    """An import of something that is neither local nor of the standard library."""
+    """An import that is neither local nor from the standard library."""
 
     node: ImportNode
     statement: Import
@@ -79,7 +80,7 @@ class ExternalImport(msgspec.Struct, frozen=True):
 
 
 class ImportGraph(msgspec.Struct, frozen=True):
-    """What a program reaches. nodes: its files by path, in the order of certainty."""
+    """The files and imports of a program. nodes: its files by path, in order of certainty."""
 
     nodes: dict[str, ImportNode]
     missing_imports: tuple[MissingImport, ...]
@@ -92,18 +93,18 @@ class ImportGraph(msgspec.Struct, frozen=True):
 
 
 def build_import_graph(path: str, finder: ModuleFinder, facts_cache: FileFactsCache) -> ImportGraph:
-    """Return the closure of local imports of the script at `path`; reads files, never raises.
+    """Return the import graph of the script at `path`; reads files, never raises.
 
-    Imports under TYPE_CHECKING never run and are left out.
+    Imports under TYPE_CHECKING never run and are omitted.
     """
-    walk = _ImportGraphBuilder(finder, facts_cache)
-    return walk.build([ImportNode(path, facts_cache.facts(path), None, LoadCertainty.CERTAIN)])
+    builder = _ImportGraphBuilder(finder, facts_cache)
+    return builder.build([ImportNode(path, facts_cache.facts(path), None, LoadCertainty.CERTAIN)])
 
 
 def build_module_import_graph(
     module: Module, finder: ModuleFinder, facts_cache: FileFactsCache
 ) -> ImportGraph:
-    """Return the closure of a module's file; its packages are loaded with it."""
+    """Return the import graph of a module, including its parent packages."""
     packages = [finder.find(name) for name in _prefixes(module.name)][:-1]
     found = [module, *(package for package in packages if package is not None)]
     nodes = [
@@ -115,20 +116,19 @@ def build_module_import_graph(
 
 
 def follow_imports(node: ImportNode, finder: ModuleFinder, facts_cache: FileFactsCache) -> ImportGraph:
-    """Return where the imports of one file lead: the files that they load at once, and what is missing.
+    """Return the import graph of one file, without the imports of the files that it imports.
 
-    `nodes` has the file itself first, then each file that it reaches by its surest import. What those
-    import in turn is left out.
+    `nodes` contains the file itself first, then each imported file with its most certain import.
     """
-    walk = _ImportGraphBuilder(finder, facts_cache)
-    walk.nodes[node.path] = node
+    builder = _ImportGraphBuilder(finder, facts_cache)
+    builder.nodes[node.path] = node
     if isinstance(node.facts, FileFacts):
         for statement in node.facts.imports:
-            walk.follow(node, statement)
-    for queue in walk.queues.values():
+            builder.follow(node, statement)
+    for queue in builder.queues.values():
         for reached in queue:
-            walk.nodes.setdefault(reached.path, reached)
-    return walk.import_graph()
+            builder.nodes.setdefault(reached.path, reached)
+    return builder.import_graph()
 
 
 class _ImportGraphBuilder:
@@ -139,7 +139,7 @@ class _ImportGraphBuilder:
         self.missing_imports: list[MissingImport] = []
         self.external_imports: list[ExternalImport] = []
         self.top_modules: dict[str, Module] = {}
-        self.queues: dict[LoadCertainty, deque[ImportNode]] = {reach: deque() for reach in LoadCertainty}
+        self.queues: dict[LoadCertainty, deque[ImportNode]] = {each: deque() for each in LoadCertainty}
 
     def build(self, first: list[ImportNode]) -> ImportGraph:
         self.queues[LoadCertainty.CERTAIN].extend(first)
@@ -189,7 +189,7 @@ class _ImportGraphBuilder:
         self.resolve(node, statement, name, certainty, caught)
 
     def is_plain_folder(self, top: Module, name: str, statement: Import) -> bool:
-        """Return whether `top` is but a folder of the same word, with nothing of Python in it."""
+        """Return whether `top` is only a folder of that name without Python files."""
         return (
             top.kind == "namespace"
             and not statement.level
@@ -238,7 +238,7 @@ class _ImportGraphBuilder:
         return isinstance(facts, FileFacts) and name in facts.names
 
     def can_provide(self, module: Module, name: str) -> bool:
-        """Return whether `from module import name` may succeed; true where it cannot be told."""
+        """Return whether `from module import name` may succeed; true if unknown."""
         if name == "*" or module.kind == "binary":
             return True
         if module.kind == "namespace":
@@ -248,7 +248,7 @@ class _ImportGraphBuilder:
 
 
 def certainty_of(statement: Import, *, is_main: bool) -> LoadCertainty:
-    """Return how surely an import runs when its module is loaded."""
+    """Return how certain it is that an import runs when its module is loaded."""
     rare = (
         statement.conditions
         - {ImportCondition.GUARDED, ImportCondition.DYNAMIC}
@@ -260,7 +260,7 @@ def certainty_of(statement: Import, *, is_main: bool) -> LoadCertainty:
 
 
 def absolute_name(statement: Import, module: Module | None) -> str | None:
-    """Return the dotted name that an import asks for; None when its dots lead out of any package."""
+    """Return the absolute name of an import; None if it goes beyond the top-level package."""
     if not statement.level:
         return statement.module
     if module is None:

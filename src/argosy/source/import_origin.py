@@ -1,4 +1,4 @@
-"""What a name was imported as: the way from `sock_lib.Context` back to `zmq.Context`."""
+"""Resolves a name to its import: from `sock_lib.Context` to `zmq.Context`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from argosy.source.name_scopes import NameScope
 
 
 class ImportOrigin(msgspec.Struct, frozen=True):
-    """Where an expression comes from.
+    """The import that an expression refers to.
 
-    name: the dotted name in full, such as `zmq.Context`; with leading dots for a relative import.
-    is_sole: nothing but that import binds the name, so that it means this whenever it is bound at all.
+    name: the full dotted name, such as `zmq.Context`; with leading dots for a relative import.
+    is_only_binding: the name has no other binding, so that it always means this if it is bound at all.
     """
 
     name: str
@@ -22,9 +22,9 @@ class ImportOrigin(msgspec.Struct, frozen=True):
 
 
 def find_import_origin(node: ast.expr, scope: NameScope) -> ImportOrigin | None:
-    """Return what a name or a dotted name in `scope` was imported as, None when no import binds it.
+    """Return the import of a name or a dotted name in `scope`; None if no import binds it.
 
-    Where imports of different things bind one name, nobody can tell: None too.
+    Also returns None if imports of different things bind the name, because it is then ambiguous.
     """
     dotted = control_flow.dotted_name(node)
     if not dotted:

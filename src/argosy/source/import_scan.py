@@ -1,6 +1,6 @@
-"""The imports of a text that does not parse, line by line: what its lines say, wherever they stand.
+"""Scans the lines of a text that does not parse for imports.
 
-What looks like an import in a text within the text is taken for one: who asks wants to miss nothing.
+Lines that look like imports inside a string are included: callers prefer false positives to misses.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ _FROM = re.compile(
     re.MULTILINE,
 )
 _PLAIN = re.compile(
-    rf"^(?P<margin>[ \t]*)import[ \t]+(?P<names>{_ALIASED_MODULE}(?:[ \t]*,[ \t]*{_ALIASED_MODULE})*)[ \t]*(?:[;#].*)?\r?$",
+    rf"^(?P<margin>[ \t]*)import[ \t]+(?P<names>{_ALIASED_MODULE}(?:[ \t]*,[ \t]*{_ALIASED_MODULE})*)"
+    r"[ \t]*(?:[;#].*)?\r?$",
     re.MULTILINE,
 )
 _COMMENT = re.compile(r"#[^\n]*")
 
 
 def scan_imports(text: str) -> tuple[Import, ...]:
-    """Return the imports that stand at the beginning of lines; an indented one may or may not run."""
+    """Return the imports at the beginning of lines; an indented one is conditional."""
     found: list[Import] = []
     for match in _FROM.finditer(text):
         if match["dots"] or match["module"]:

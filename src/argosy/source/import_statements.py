@@ -1,4 +1,4 @@
-"""Import statements as data: what, where, and under which circumstances they run."""
+"""Finds the imports of a file, with their position and the conditions under which they run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from argosy.source.python_source import LineMarks, find_marked_lines
 
 
 class ImportCondition(enum.StrEnum):
-    """A circumstance of an import; one without any runs whenever its module is loaded."""
+    """A condition of an import; an import without conditions runs whenever its module is loaded."""
 
     LAZY = "lazy"  # in a function
     GUARDED = "guarded"  # its failure is caught
@@ -32,9 +32,9 @@ class Import(msgspec.Struct, frozen=True):
     """One imported module, with the names taken from it.
 
     module: the dotted name as written, without the dots of a relative import (`level` counts them).
-    names: what `from` takes; empty for a plain `import`.
-    line, column: where the statement begins, counted from 1.
-    caught: the exceptions that an enclosing handler survives.
+    names: the names imported with `from`; empty for a plain `import`.
+    line, column: the start of the statement, counted from 1.
+    caught: the exceptions that enclosing handlers catch.
     """
 
     module: str
@@ -55,9 +55,9 @@ class Import(msgspec.Struct, frozen=True):
 
 
 def find_imports(parsed: Parsed, index: NodeIndex | None = None) -> tuple[Import, ...]:
-    """Return the imports of a file, in the order of its lines.
+    """Return the imports of a file, in line order.
 
-    index: filled by `find_scopes`; what has no import in it is then left out of the walk.
+    index: filled by `find_scopes`; lets the walk skip statements without imports.
     """
     found = list(_ImportCollector(parsed, index).block(parsed.tree.body, frozenset(), frozenset()))
     return tuple(sorted(found, key=lambda item: (item.line, item.column)))
@@ -67,7 +67,7 @@ _IMPORT_CALL_PATTERNS = (re.compile(b"import_module"), re.compile(b"__import__")
 
 
 class _ImportCollector:
-    """One pass over the statements; expressions are looked at only where an import call is near."""
+    """Walks the statements once; expressions are visited only on lines with an import call."""
 
     def __init__(self, parsed: Parsed, index: NodeIndex | None) -> None:
         self.parsed = parsed
@@ -109,7 +109,7 @@ class _ImportCollector:
     def import_calls(
         self, node: ast.stmt, conditions: frozenset[ImportCondition], caught: frozenset[str]
     ) -> Iterator[Import]:
-        """Yield the imports by call in the expressions of one statement, not in statements within it."""
+        """Yield the import calls in the expressions of one statement, without nested statements."""
         todo = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr | ast.withitem)]
         while todo:
             child = todo.pop()
@@ -127,7 +127,7 @@ def _in_function(
     conditions: frozenset[ImportCondition],
     caught: frozenset[str],
 ) -> Iterator[Block]:
-    # A handler around a def does not surround its calls.
+    # A handler around a def does not apply to calls of the function.
     yield node.body, (conditions | {ImportCondition.LAZY}) - {ImportCondition.GUARDED}, frozenset()
 
 
@@ -140,7 +140,7 @@ def _in_class(
 def _in_branches(
     node: ast.If, conditions: frozenset[ImportCondition], caught: frozenset[str]
 ) -> Iterator[Block]:
-    # A chain of elif is as deep as it is long in the tree: walked, not recursed into.
+    # A long chain of elif is deeply nested in the tree, so it is walked without recursion.
     rest: list[ast.stmt] = [node]
     while len(rest) == 1 and isinstance(rest[0], ast.If):
         branch = rest[0]
@@ -181,7 +181,7 @@ def _in_try(
     yield node.finalbody, conditions, caught
 
 
-# The blocks of a statement, with what is known about when each runs.
+# The blocks of a statement, each with its conditions and caught exceptions.
 _BLOCK_SPLITTERS: dict[
     type[ast.stmt], Callable[[Any, frozenset[ImportCondition], frozenset[str]], Iterator[Block]]
 ] = {
@@ -225,5 +225,5 @@ def _module_of_call(node: ast.Call) -> str:
         return ""
     first = node.args[0] if node.args else None
     text = first.value if isinstance(first, ast.Constant) else None
-    # With a second argument the name may be relative to a package that only the run knows.
+    # With a second argument the name may be relative to a package known only at run time.
     return text if isinstance(text, str) and text.replace(".", "_").isidentifier() else ""

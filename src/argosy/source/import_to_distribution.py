@@ -1,7 +1,7 @@
-"""From an imported module to the distribution that gives it, and how sure that is.
+"""Finds the distribution that provides an imported module, and the source of that information.
 
-The order: what the tree's own lists ask for, the curated tables, what is installed here and says so in its
-records. What none of them knows is a question to a person: a guessed name may be somebody else's package.
+In order: the requirements of the tree, the curated tables, the metadata of installed distributions. Any
+other module is left to the user: a guessed name may be an unrelated package.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import msgspec
 
 from argosy.source.distributions import distributions_by_module, is_provider, normalize_name
 
-MatchSource = Literal["asked", "table", "installed"]
+MatchSource = Literal["declared", "table", "installed"]
 
-# Where several distributions give one module: what a machine without a screen, and without a GPU, needs.
+# The choice among several distributions of one module: the one for a machine without a display or a GPU.
 _PREFERRED_DISTRIBUTIONS: Mapping[str, str] = {
     "Levenshtein": "levenshtein",
     "PIL": "pillow",
@@ -32,7 +32,7 @@ _PREFERRED_DISTRIBUTIONS: Mapping[str, str] = {
     "pynvml": "nvidia-ml-py",
     "tensorflow": "tensorflow",
 }
-# Parts of tops that belong to nobody.
+# Modules in namespace packages.
 _NAMESPACE_DISTRIBUTIONS: Mapping[str, str] = {
     "google.auth": "google-auth",
     "google.cloud.bigquery": "google-cloud-bigquery",
@@ -48,7 +48,7 @@ _NAMESPACE_DISTRIBUTIONS: Mapping[str, str] = {
     "opentelemetry.exporter.otlp": "opentelemetry-exporter-otlp",
     "opentelemetry.sdk": "opentelemetry-sdk",
 }
-# Called as they are imported, and looked at: each of these gives the module of its own name.
+# Verified distributions whose module has the same name.
 _SAME_NAME_TEXT = """
 accelerate aiofiles aiohttp aioredis aiosqlite alembic anthropic anyio apscheduler argosy arrow asyncpg
 bidict bitsandbytes blinker bokeh boto3 botocore bottle cachetools celery certifi cffi chardet
@@ -74,14 +74,14 @@ uvicorn uvloop wandb watchdog watchfiles webdriver_manager webrtcvad websockets 
 xformers xgboost xlrd xmltodict yarl yfinance zeroconf zstandard
 """
 _SAME_NAME = frozenset(_SAME_NAME_TEXT.split())
-# Nothing of these exists for Linux.
+# Distributions that do not exist for Linux.
 NOT_ON_LINUX = frozenset(
     {"pywin32", "pyobjc-core", "pyobjc", "wmi", "pywinauto", "comtypes", "windows-curses"}
 )
 
 
 class DistributionMatch(msgspec.Struct, frozen=True):
-    """The distribution that gives a module, by its normalised name, and who says so."""
+    """The distribution that provides a module, by normalized name, and the source of that information."""
 
     distribution: str
     source: MatchSource
@@ -92,19 +92,19 @@ def find_distribution(
     declared: Collection[str],
     find_installed: Callable[[str], str | None] | None = None,
 ) -> DistributionMatch | None:
-    """Return what gives the dotted `module`, or None: then only a person can tell.
+    """Return the distribution that provides the dotted `module`, or None if unknown.
 
-    asked: the distributions that the tree's lists name, normalised. installed: from a top module to the
-    distribution whose record has it; None to ask nobody.
+    declared: the normalized names of the distributions that the tree requires. find_installed: returns the
+    installed distribution of a top-level module; None to skip this source.
     """
     top = module.partition(".")[0]
     part = _namespace_distribution(module)
     named = sorted(name for name in declared if is_provider(name, (top,)))
     if part is not None and (part in declared or not named):
-        return DistributionMatch(part, "asked" if part in declared else "table")
+        return DistributionMatch(part, "declared" if part in declared else "table")
     if named:
         preferred = _PREFERRED_DISTRIBUTIONS.get(top)
-        return DistributionMatch(preferred if preferred in named else named[0], "asked")
+        return DistributionMatch(preferred if preferred in named else named[0], "declared")
     known = distributions_by_module().get(top, ())
     if top in _PREFERRED_DISTRIBUTIONS or len(known) == 1:
         return DistributionMatch(_PREFERRED_DISTRIBUTIONS.get(top) or known[0], "table")
@@ -115,7 +115,7 @@ def find_distribution(
 
 
 def is_namespace(module: str) -> bool:
-    """Return whether many distributions put modules under its top, so that the top tells none of them."""
+    """Return whether its top-level package is shared by many distributions, so that it identifies none."""
     tops = {part.partition(".")[0] for part in _NAMESPACE_DISTRIBUTIONS}
     return module.partition(".")[0] in tops and _namespace_distribution(module) is None
 
@@ -129,7 +129,7 @@ def _namespace_distribution(module: str) -> str | None:
 
 
 def find_installed_distribution(top: str) -> str | None:
-    """Return the one distribution here whose record has the top module `top`; None for none or several."""
+    """Return the only installed distribution with the top-level module `top`; None for none or several."""
     found = {normalize_name(name) for name in _installed_distributions().get(top, ())}
     return found.pop() if len(found) == 1 else None
 

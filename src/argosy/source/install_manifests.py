@@ -1,6 +1,6 @@
-"""What one file of a project installs: a requirements file, a packaging tool's file, or a Dockerfile.
+"""Reads what a requirements file, a packaging file or a Dockerfile installs.
 
-A Dockerfile comes as its instructions, since reading one is another floor's matter.
+A Dockerfile is passed as parsed instructions, because its parser is on another floor.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PLAIN_BASE_IMAGE = re.compile(
 
 
 class CopyInstruction(msgspec.Struct, frozen=True, array_like=True):
-    """One COPY or ADD from the build context. sources: as written, without the flags."""
+    """One COPY or ADD from the build context. sources: as written, without flags."""
 
     sources: tuple[str, ...]
     target: str
@@ -43,8 +43,8 @@ class CopyInstruction(msgspec.Struct, frozen=True, array_like=True):
 class FileInstalls(msgspec.Struct, frozen=True, array_like=True):
     """What one file installs.
 
-    copied: what a Dockerfile takes from its context, None for other files. is_plain: it begins with an image
-    of a Linux or of Python alone, so that nothing else brings packages.
+    copies: the copies of a Dockerfile from its build context; None for other files. has_plain_base: its base
+    image contains only Linux or Python, so that nothing else provides packages.
     """
 
     requirements: Requirements
@@ -53,7 +53,7 @@ class FileInstalls(msgspec.Struct, frozen=True, array_like=True):
 
 
 class DockerfileInstructionLike(Protocol):
-    """An instruction of a Dockerfile: its word in capitals, its text, flags and line."""
+    """An instruction of a Dockerfile: its keyword in capitals, its arguments, flags and line."""
 
     @property
     def keyword(self) -> str: ...
@@ -64,7 +64,7 @@ class DockerfileInstructionLike(Protocol):
     @property
     def line(self) -> int: ...
     def argv(self) -> tuple[str, ...] | None:
-        """Return the words of its text; None for what is no list of words."""
+        """Return its arguments as a list; None if they cannot be split."""
 
 
 _READERS_BY_NAME: dict[str, Callable[[str], Requirements]] = {
@@ -75,43 +75,46 @@ _READERS_BY_NAME: dict[str, Callable[[str], Requirements]] = {
 
 
 def read_install_file(path: str, text: str) -> FileInstalls:
-    """Return what a file of one of the LISTS names installs; a list by name for testing has helpers only."""
+    """Return what a file installs whose name matches INSTALL_FILE_PATTERNS.
+
+    The packages of a requirements file for development, by its name, are `dev_packages`.
+    """
     name = os.path.basename(path)
     if name in _READERS_BY_NAME:
         return FileInstalls(_READERS_BY_NAME[name](text))
     if name.endswith((".yml", ".yaml")):
         return FileInstalls(requirements.read_conda(text))
-    asked = requirements.read_requirements(text)
+    declared = requirements.read_requirements(text)
     if _DEVELOPMENT_NAME.search(name.replace("requirements", "")):
-        return FileInstalls(Requirements((), asked.packages, asked.includes, asked.has_unnamed))
-    return FileInstalls(asked)
+        return FileInstalls(Requirements((), declared.packages, declared.includes, declared.has_unnamed))
+    return FileInstalls(declared)
 
 
 def read_dockerfile_installs(instructions: Iterable[DockerfileInstructionLike]) -> FileInstalls:
-    """Return what a Dockerfile installs by pip, and what it takes from its context."""
+    """Return what a Dockerfile installs with pip and copies from its build context."""
     packages: list[PackageRequirement] = []
     includes: list[str] = []
     copies: list[CopyInstruction] = []
     bases: list[str] = []
     stages: set[str] = set()
-    is_open = False
+    has_unnamed = False
     for item in instructions:
         if item.keyword == "FROM":
             words = item.arguments.split()
             bases += [base for base in words[:1] if base.lower() not in stages]
             stages |= {words[2].lower()} if len(words) > 2 else set()
         elif item.keyword == "RUN":
-            asked = requirements.read_pip_lines(item.arguments, item.line)
-            packages += asked.packages
-            includes += asked.includes
-            is_open = is_open or asked.has_unnamed
+            declared = requirements.read_pip_lines(item.arguments, item.line)
+            packages += declared.packages
+            includes += declared.includes
+            has_unnamed = has_unnamed or declared.has_unnamed
         elif item.keyword in ("COPY", "ADD") and "from" not in item.flags:
-            taken = _parse_copy(item)
-            if taken is not None:
-                copies.append(taken)
+            copy = _parse_copy(item)
+            if copy is not None:
+                copies.append(copy)
     has_plain_base = bool(bases) and all(map(_PLAIN_BASE_IMAGE.match, bases))
     return FileInstalls(
-        Requirements(tuple(packages), (), tuple(includes), is_open), tuple(copies), has_plain_base
+        Requirements(tuple(packages), (), tuple(includes), has_unnamed), tuple(copies), has_plain_base
     )
 
 

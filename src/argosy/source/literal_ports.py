@@ -1,4 +1,4 @@
-"""Ports that a script states as literal numbers, and whether it could take another."""
+"""Finds the ports that a script contains as literals, and whether it can use others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PortPattern = Literal["super().__init__", "self.port", "--port", "bind"]
 
 
 class LiteralPort(msgspec.Struct, frozen=True):
-    """One literal port. how: the shape that it stands in."""
+    """One literal port. pattern: the code pattern that contains it."""
 
     port: int
     line: int
@@ -29,8 +29,8 @@ class LiteralPort(msgspec.Struct, frozen=True):
 class LiteralPorts(msgspec.Struct, frozen=True):
     """The literal ports of a file.
 
-    numbers: every number from 1 to 65535 in the code, in strings too. is_open: the file takes a port
-    from somewhere else as well (a variable, an argument, a file), so the literals say nothing.
+    numbers: every number from 1 to 65535 in the code, including strings. has_computed_ports: the file also
+    takes a port from a variable, an argument or a file, so the literals are not conclusive.
     """
 
     literals: tuple[LiteralPort, ...] = ()
@@ -39,7 +39,7 @@ class LiteralPorts(msgspec.Struct, frozen=True):
 
 
 def find_literal_ports(parsed: Parsed, index: NodeIndex) -> LiteralPorts:
-    """Return the literal ports of a file, in the order of its lines. index: filled by `find_scopes`."""
+    """Return the literal ports of a file, in line order. index: filled by `find_scopes`."""
     collector = _PortCollector(parsed)
     for call, _ in index.of_type(ast.Call):
         collector.visit_call(call)
@@ -54,7 +54,7 @@ def find_literal_ports(parsed: Parsed, index: NodeIndex) -> LiteralPorts:
 
 
 def find_bound_ports(parsed: Parsed, index: NodeIndex) -> tuple[LiteralPort, ...]:
-    """Return the literal ports that a file listens on, in the order of its lines."""
+    """Return the literal ports that a file listens on, in line order."""
     collector = _PortCollector(parsed)
     for call, _ in index.of_type(ast.Call):
         if isinstance(call.func, ast.Attribute) and call.func.attr == "bind":
@@ -70,7 +70,7 @@ class _PortCollector:
         self.has_computed_ports = False
 
     def add_port(self, node: ast.expr | None, pattern: PortPattern) -> None:
-        """Take `node` as a port: a literal one is kept, anything else makes the file open."""
+        """Record `node` as a port: a literal is kept, anything else is a computed port."""
         if node is None:
             return
         if isinstance(node, ast.Constant) and _is_port(node.value):

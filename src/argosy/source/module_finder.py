@@ -1,4 +1,4 @@
-"""From a dotted name to a file, as Python's path finder does it, without importing anything."""
+"""Finds the file of a module by its dotted name, like Python's path finder but without importing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SUFFIXES: tuple[tuple[str, ModuleKind], ...] = (
     *((suffix, "source") for suffix in importlib.machinery.SOURCE_SUFFIXES),
     *((suffix, "binary") for suffix in importlib.machinery.BYTECODE_SUFFIXES),
 )
-# Loaded before a script's folder is on the path, so that nothing beside the script can stand in.
+# Loaded before a script's folder is on the path, so that no file next to the script can shadow them.
 _PRELOADED_MODULES = frozenset(sys.builtin_module_names) | {
     "_collections_abc",
     "_sitebuiltins",
@@ -36,8 +36,8 @@ _PRELOADED_MODULES = frozenset(sys.builtin_module_names) | {
 class Module(msgspec.Struct, frozen=True):
     """A module that was found.
 
-    path: its file, for a package its `__init__`; empty for a namespace package.
-    folders: where its submodules are looked for; empty when it is no package.
+    path: its file, `__init__` for a package; empty for a namespace package.
+    folders: the folders of its submodules; empty if it is not a package.
     """
 
     name: str
@@ -51,16 +51,16 @@ class Module(msgspec.Struct, frozen=True):
 
 
 class DirectoryListings:
-    """Listings of folders, each read once; what one check shares between its finders.
+    """A cache of folder listings, shared by the finders of one check.
 
-    entries: those that are known already, by absolute path: name to is-a-folder.
+    entries: known listings by absolute path; each maps a name to whether it is a folder.
     """
 
     def __init__(self, entries: dict[str, dict[str, bool]] | None = None) -> None:
         self._entries: dict[str, dict[str, bool]] = entries or {}
 
     def entries_of(self, folder: str) -> dict[str, bool]:
-        """Return name to is-a-folder; a folder that cannot be read is empty."""
+        """Return a map from name to whether it is a folder; empty if the folder cannot be read."""
         known = self._entries.get(folder)
         if known is None:
             try:
@@ -78,7 +78,7 @@ class DirectoryListings:
         return self.entries_of(folder).get(name) is True
 
     def has_python_files(self, folder: str, depth: int = 2) -> bool:
-        """Return whether there is a `*.py` in `folder` or at most `depth` folders down."""
+        """Return whether `folder` contains a `*.py` file, at most `depth` levels down."""
         entries = self.entries_of(folder)
         if any(not is_folder and name.endswith(".py") for name, is_folder in entries.items()):
             return True
@@ -92,8 +92,8 @@ class DirectoryListings:
 class ModuleFinder:
     """Finds local modules below the roots of one program.
 
-    roots: what is surely on its sys.path before the standard library, in order.
-    assumed: folders that count as local after it (the tree's root, what the program adds).
+    roots: the folders that are certainly on sys.path before the standard library, in order.
+    assumed_roots: folders searched after it (the root of the tree, folders added by the program).
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class ModuleFinder:
         self._cache: dict[str, Module | None] = {}
 
     def find(self, name: str) -> Module | None:
-        """Return the local module `name`, or None: it is not local, or not there."""
+        """Return the local module `name`, or None if it is not local or does not exist."""
         if name not in self._cache:
             head, _, tail = name.rpartition(".")
             if head:
@@ -123,11 +123,11 @@ class ModuleFinder:
         return self._search(f"{package.name}.{name}", name, package.folders)
 
     def is_assumed(self, module: Module) -> bool:
-        """Return whether a top module lies in a folder that is not surely on sys.path."""
+        """Return whether a top-level module is in a folder that may not be on sys.path."""
         return self._search(module.name, module.name, self.roots) is None
 
     def folder_of(self, module: Module) -> str:
-        """Return the folder that holds a top module."""
+        """Return the folder that contains a top-level module."""
         inside = module.folders[0] if module.folders else module.path
         return os.path.dirname(inside)
 
@@ -139,7 +139,7 @@ class ModuleFinder:
             return found
         if is_standard(name):
             return None
-        # A folder without `__init__` is taken only when no root has better.
+        # A folder without `__init__` is used only if no root has a regular module.
         return self._search(name, name, self.roots + self.assumed_roots)
 
     def _search(self, name: str, last: str, folders: Sequence[str]) -> Module | None:
@@ -164,12 +164,12 @@ class ModuleFinder:
 
 
 def is_standard(name: str) -> bool:
-    """Return whether the top module `name` comes with Python."""
+    """Return whether the top-level module `name` is in the standard library."""
     return name in sys.stdlib_module_names
 
 
 def is_installed(name: str) -> bool:
-    """Return whether the running interpreter would find the top module `name`; imports nothing.
+    """Return whether the running interpreter would find the top-level module `name`; imports nothing.
 
     Asks the finders on sys.meta_path, so that editable installs count too.
     """

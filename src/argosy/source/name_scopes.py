@@ -1,7 +1,4 @@
-"""The scopes of one module as data: who binds a name where, who reads it, and whose it is.
-
-`binder` makes them from a tree.
-"""
+"""The scopes of one module as data: bindings and uses of names. Built by `binder`."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ ScopeKind = Literal["module", "function", "class", "comprehension", "parameters"
 BindingKind = Literal["import", "def", "class", "assignment", "parameter", "delete"]
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
-# Bound in every module, or on some platform, or by a common habit (gettext installs `_`).
+# Bound in every module, on some platforms, or by convention (gettext installs `_`).
 PREDEFINED_NAMES = frozenset(dir(builtins)) | {
     "__annotations__",
     "__builtins__",
@@ -32,7 +29,7 @@ PREDEFINED_NAMES = frozenset(dir(builtins)) | {
 
 
 class Binding(msgspec.Struct, frozen=True):
-    """One place that binds a name. origin: what an import imports, as `zmq.Context` or `.near.thing`."""
+    """One binding of a name. origin: the imported name, such as `zmq.Context` or `.near.thing`."""
 
     kind: BindingKind
     line: int
@@ -40,7 +37,7 @@ class Binding(msgspec.Struct, frozen=True):
 
 
 class NameUse(msgspec.Struct, frozen=True):
-    """One place that reads a name. is_evaluated: false for an annotation that nobody computes."""
+    """One use of a name. is_evaluated: false in an annotation that is not evaluated."""
 
     name: str
     node: ast.Name
@@ -48,12 +45,12 @@ class NameUse(msgspec.Struct, frozen=True):
 
 
 class NameScope:
-    """A block of names. Filled by `binder.find_scopes`, then only read.
+    """A scope. Filled by `binder.find_scopes`, then read-only.
 
-    Holds its children, not its parent, so that a tree goes when its module's scope does.
+    It references its parent weakly, so that a tree is freed with its module's scope.
 
-    bindings: places by name, as Python sees them: after `global x` an assignment is the module's.
-    has_star, is_dynamic (module only): names may come from a star import, or by exec or globals().
+    bindings: by name, as in Python: after `global x` an assignment belongs to the module.
+    has_star, is_dynamic (module only): names may be bound by a star import, or by exec or globals().
     """
 
     __slots__ = (
@@ -92,7 +89,7 @@ class NameScope:
         return None if self._parent is None else self._parent()
 
     def walk(self) -> Iterator[NameScope]:
-        """Yield this scope and all within it."""
+        """Yield this scope and all nested ones."""
         todo = [self]
         while todo:
             scope = todo.pop()
@@ -100,7 +97,7 @@ class NameScope:
             todo.extend(reversed(scope.children))
 
     def qualified_name(self) -> str:
-        """Return such as `Translator.start`; empty for the module."""
+        """Return the qualified name, such as `Translator.start`; empty for the module."""
         parts: list[str] = []
         scope: NameScope | None = self
         while scope is not None and scope.parent is not None:
@@ -119,7 +116,7 @@ class NameScope:
         return False
 
     def owner_of(self, name: str) -> NameScope | None:
-        """Return the scope whose `name` a use here reads; None when no scope of the module binds it."""
+        """Return the scope that `name` resolves to here; None if no scope of the module binds it."""
         scope: NameScope | None = self
         while scope is not None and scope.parent is not None:
             if name in scope.global_names:
@@ -134,7 +131,7 @@ class NameScope:
 
 
 def has_lazy_annotations(tree: ast.Module) -> bool:
-    """Return whether no annotation is computed: by PEP 563 in this file, or by PEP 649 in this Python."""
+    """Return whether annotations are not evaluated, by PEP 563 in this file or PEP 649 in this Python."""
     return sys.version_info >= (3, 14) or any(
         isinstance(node, ast.ImportFrom)
         and node.module == "__future__"

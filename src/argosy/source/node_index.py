@@ -1,4 +1,4 @@
-"""The nodes of one module by kind: what readers of a whole file ask for, gathered in one walk."""
+"""The nodes of one module by type, collected in one walk for readers of a whole file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from argosy.source.name_scopes import NameScope
 
 Node = TypeVar("Node", bound=ast.AST)
 
-# Each kind costs every file a little.
+# Each further type slows down the walk of every file.
 INDEXED_TYPES: tuple[type[ast.AST], ...] = (
     ast.AnnAssign,
     ast.Assign,
@@ -39,9 +39,9 @@ INDEXED_TYPES: tuple[type[ast.AST], ...] = (
 
 
 class NodeIndex:
-    """The nodes of a module by kind, in the order of the source, each with the scope that evaluates it.
+    """The nodes of a module by type, in source order, each with the scope that evaluates it.
 
-    Has the kinds of INDEXED, filled by `binder.find_scopes`. Annotations that nobody computes are left out.
+    Contains the types in INDEXED_TYPES, filled by `binder.find_scopes`, without unevaluated annotations.
     """
 
     __slots__ = ("nodes",)
@@ -50,5 +50,5 @@ class NodeIndex:
         self.nodes: dict[type[ast.AST], list[tuple[Any, NameScope]]] = {kind: [] for kind in INDEXED_TYPES}
 
     def of_type(self, kind: type[Node]) -> list[tuple[Node, NameScope]]:
-        """Return the nodes of one kind. Raises KeyError: it is none of INDEXED."""
+        """Return the nodes of one type. Raises KeyError: the type is not in INDEXED_TYPES."""
         return self.nodes[kind]

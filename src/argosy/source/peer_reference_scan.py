@@ -1,4 +1,4 @@
-"""Whom a file speaks to: names and ports of others that it hands to what connects or asks."""
+"""Finds the peers of a file: names and ports that it passes to functions that connect or send."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from argosy.source import control_flow
 from argosy.source.node_index import NodeIndex
 from argosy.source.python_parser import Parsed
 
-# What a function is called that reaches another program by name. Others (loggers, lists, prints)
-# take names too, and reach nobody.
+# Names of functions that contact another program by name. Other functions (loggers, lists, prints) take
+# such names too, but contact no peer.
 _PEER_CALL_NAME = re.compile(
     r"connect|peer|ask|meet|call|request|discover|lookup|resolve|endpoint|address|service|agent|"
     r"pass_on|send|query|fetch|subscribe",
@@ -28,9 +28,9 @@ _MAX_PORT = 65_535
 
 
 class PeerReference(msgspec.Struct, frozen=True):
-    """A text or a port that is handed on to reach somebody.
+    """A text or a port that is passed to contact a peer.
 
-    scope: the class or function at the top of the file that it stands in, or empty. call: what takes it.
+    scope: the enclosing top-level class or function, or empty. call: the name of the called function.
     """
 
     text: str
@@ -42,9 +42,9 @@ class PeerReference(msgspec.Struct, frozen=True):
 
 
 class PeerReferences(msgspec.Struct, frozen=True):
-    """All that a file says of others.
+    """All references to peers in a file.
 
-    words: every word in its texts. numbers: every number in it and in them that may be a port.
+    text_words: every word in its texts. possible_ports: every number in code and texts that may be a port.
     """
 
     references: tuple[PeerReference, ...]
@@ -53,26 +53,26 @@ class PeerReferences(msgspec.Struct, frozen=True):
 
 
 def find_peer_references(parsed: Parsed, index: NodeIndex) -> PeerReferences:
-    """Return whom a file speaks to, in the order of its lines. index: filled by `find_scopes`."""
+    """Return the references to peers in a file, in line order. index: filled by `find_scopes`."""
     values = _module_values(parsed.tree)
     found: list[PeerReference] = []
     for call, scope in index.of_type(ast.Call):
         if is_peer_call(_last_name(call.func)):
             found += _references_in_call(call, scope.qualified_name().partition(".")[0], values, parsed)
     texts = {node.value for node, _ in index.of_type(ast.Constant) if type(node.value) is str}
-    # One search for all of them: neither a word nor a number goes over the end of a line.
+    # One search for all texts: neither a word nor a number spans a line break.
     joined = "\n".join(text for text in texts if len(text) <= _MAX_TEXT_LENGTH)
     words = frozenset(_WORD.findall(joined))
     numbers = {int(digits) for digits in set(_NUMBER.findall(joined))}
     numbers |= {node.value for node, _ in index.of_type(ast.Constant) if type(node.value) is int}
     ports = frozenset(number for number in numbers if number <= _MAX_PORT)
-    found.sort(key=lambda mention: (mention.line, mention.column))
+    found.sort(key=lambda reference: (reference.line, reference.column))
     return PeerReferences(tuple(found), words, ports)
 
 
 @functools.lru_cache(4096)
 def is_peer_call(call: str) -> bool:
-    """Return whether a function of this name takes the name or the address of another program."""
+    """Return whether a function with this name takes the name or the address of another program."""
     return call != "bind" and _PEER_CALL_NAME.search(call) is not None
 
 
@@ -95,7 +95,7 @@ def _last_name(node: ast.expr) -> str:
 
 
 def _text_of(node: ast.expr, values: dict[str, str | int]) -> str | None:
-    """Return an argument's text: a literal, a constant of the module, an f-string; `?` for what varies."""
+    """Return the text of a literal, a module constant or an f-string, with `?` for variable parts."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else None
     if isinstance(node, ast.Name):

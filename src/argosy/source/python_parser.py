@@ -1,4 +1,4 @@
-"""Source to syntax tree, with failure as data."""
+"""Parses source to a syntax tree; failures are returned as data."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from argosy.source.python_source import FailureStage, SourceText, Unparsed, spli
 class Parsed(msgspec.Struct, frozen=True):
     """A source and its tree.
 
-    lines: the lines as UTF-8, which `ast` counts its offsets in; None for plain ASCII, where
-    bytes and characters are the same.
+    lines: the lines as UTF-8, because offsets in `ast` count UTF-8 bytes; None for plain ASCII, where bytes
+    and characters are the same.
     """
 
     source: SourceText
@@ -34,23 +34,22 @@ class Parsed(msgspec.Struct, frozen=True):
 
 
 def parse(source: SourceText, *, is_compiled: bool = True) -> Parsed | Unparsed:
-    """Return the tree of `source`, or where and why there is none; never raises.
+    """Return the tree of `source`, or where and why it does not parse; never raises.
 
-    The compiler refuses what the parser takes (`return` outside a function, `await` outside an
-    async one), so the tree is compiled too, and the code thrown away; `is_compiled=False` leaves
-    that out for those who only look. Changes the process's warning filters while it runs: not for
-    several threads at once.
+    The compiler rejects code that the parser accepts (`return` outside a function, `await` outside an
+    async one), so the tree is also compiled and the code discarded; `is_compiled=False` skips this.
+    Not thread-safe: changes the process's warning filters while it runs.
     """
     if (at := source.data.find(b"\0")) >= 0:
         line = source.data.count(b"\n", 0, at) + 1
         column = at - (source.data.rfind(b"\n", 0, at) + 1) + 1
         return Unparsed(source.path, line, column, "the source has a null byte", "read")
     with warnings.catch_warnings():
-        # Invalid escapes and the like are told by warnings, which a stranger's tree is full of.
+        # Invalid escapes and the like cause warnings, which are irrelevant for other people's code.
         warnings.simplefilter("ignore")
         try:
             tree = ast.parse(source.data, source.path)
-        except Exception as error:  # codecs, deep nesting: what hostile bytes raise is documented nowhere
+        except Exception as error:  # codecs, deep nesting: the possible exceptions are not documented
             return _unparsed_from_error(source, error, "parse")
     parsed = Parsed(source, tree, None if source.data.isascii() else _encoded_lines(source))
     built = compile_parsed(parsed) if is_compiled else None
@@ -58,14 +57,14 @@ def parse(source: SourceText, *, is_compiled: bool = True) -> Parsed | Unparsed:
 
 
 def compile_parsed(parsed: Parsed) -> CodeType | Unparsed:
-    """Return the module's code, never to be run, or what the compiler refuses in its tree; never raises."""
+    """Return the module's code, which must not be run, or why it does not compile; never raises."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             try:
                 return compile(parsed.tree, parsed.path, "exec", dont_inherit=True)
             except RecursionError:
-                # Taking a tree back costs more depth than the text itself: a sum of 1500 terms compiles.
+                # Compiling a tree needs more recursion than compiling text: a sum of 1500 terms compiles.
                 return compile(parsed.source.data, parsed.path, "exec", dont_inherit=True)
         except Exception as error:
             return _unparsed_from_error(parsed.source, error, "compile")

@@ -1,4 +1,4 @@
-"""Python source as it lies on disk: its bytes, its encoding, its byte order mark, its line ends."""
+"""Reads Python source from disk: bytes, encoding, byte order mark, line endings."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class SourceText(msgspec.Struct, frozen=True):
-    """A file's bytes and how they are text.
+    """The bytes of a file and how to decode them.
 
-    encoding: a codec for the bytes after the mark. newline: what ends its lines, `mixed` for
-    several, empty for a file of one open line.
+    encoding: a codec for the bytes after the byte order mark. newline: its line ending, `mixed` for several,
+    empty for a single line without one.
     """
 
     path: str
@@ -34,12 +34,12 @@ class SourceText(msgspec.Struct, frozen=True):
     newline: Newline
 
     def text(self) -> str:
-        """Return the text with its line ends as they are; what does not decode becomes U+FFFD."""
+        """Return the text with unchanged line endings; undecodable bytes become U+FFFD."""
         return self.data[len(_BOM) * self.has_bom :].decode(self.encoding, "replace")
 
 
 class Unparsed(msgspec.Struct, frozen=True):
-    """A file that Python could not run, and where it begins to be wrong (counted from 1)."""
+    """A file that Python cannot run, and the position of the error, counted from 1."""
 
     path: str
     line: int
@@ -49,17 +49,17 @@ class Unparsed(msgspec.Struct, frozen=True):
 
 
 def read_source(path: str | os.PathLike[str]) -> SourceText | Unparsed:
-    """Return the source at `path`; a file that cannot be read is data too."""
+    """Return the source at `path`, or why it cannot be read; never raises."""
     data = read_source_bytes(path)
     return data if isinstance(data, Unparsed) else decode_source(data, os.fspath(path))
 
 
 def read_source_bytes(path: str | os.PathLike[str]) -> bytes | Unparsed:
-    """Return the bytes of a file, or why they cannot be read; never raises, never waits."""
+    """Return the bytes of a file, or why it cannot be read; never raises and never blocks."""
     name = os.fspath(path)
     try:
         if not stat.S_ISREG(os.stat(name).st_mode):
-            # A pipe or a device would be waited for without end.
+            # Reading a pipe or a device could block forever.
             raise OSError(errno.EINVAL, "not a regular file")
         with open(name, "rb") as file:
             return file.read()
@@ -71,7 +71,7 @@ def read_source_bytes(path: str | os.PathLike[str]) -> bytes | Unparsed:
 def decode_source(data: bytes, path: str) -> SourceText | Unparsed:
     """Return `data` as the source of `path`, by the rules of PEP 263 and PEP 3120."""
     try:
-        # A carriage return alone ends a line for Python, and not for a file of bytes.
+        # A lone carriage return ends a line in Python, but not for `BytesIO.readline`.
         head = b"\n".join(re.split(rb"\r\n|\r|\n", data, maxsplit=2)[:2])
         encoding, _ = tokenize.detect_encoding(io.BytesIO(head).readline)
         io.TextIOWrapper(io.BytesIO(), encoding)  # raises for a codec from bytes to bytes, such as zlib
@@ -82,9 +82,9 @@ def decode_source(data: bytes, path: str) -> SourceText | Unparsed:
 
 
 class LineMarks:
-    """The lines of a source that hold something of interest, for readers that skip the others.
+    """A set of marked lines in a source, so that readers can skip the others.
 
-    Lines are counted as Python counts them, from 1.
+    Lines are counted as in Python, from 1.
     """
 
     def __init__(self, lines: Iterable[int]) -> None:
@@ -95,11 +95,11 @@ class LineMarks:
         return bool(self._lines)
 
     def with_lines(self, lines: Iterable[int]) -> LineMarks:
-        """Return these marks and some more."""
+        """Return these marks and those for `lines`."""
         return LineMarks([*self._lines, *lines])
 
     def is_marked(self, first: int, last: int | None) -> bool:
-        """Return whether one of the lines from `first` to `last` is marked; None is for `first` alone."""
+        """Return whether a line from `first` to `last` is marked; None means only `first`."""
         if last is None or last == first:
             return first in self._line_set
         at = bisect_left(self._lines, first)
@@ -107,9 +107,9 @@ class LineMarks:
 
 
 def find_marked_lines(data: bytes, *patterns: re.Pattern[bytes]) -> LineMarks:
-    """Return the lines of a source in which one of `patterns` begins a match.
+    """Return the lines of a source on which a match of one of `patterns` starts.
 
-    Several that begin with a literal each are found ten times as fast as one with alternatives.
+    Several patterns that each start with a literal are ten times as fast as one with alternatives.
     """
     found: list[int] = []
     for pattern in patterns:
@@ -129,7 +129,7 @@ def _count_line_ends(data: bytes, start: int, stop: int) -> int:
 
 
 def split_lines(text: str) -> list[str]:
-    """Return the lines as Python counts them: a form feed or U+2028 ends none."""
+    """Return the lines as Python counts them: a form feed or U+2028 does not end a line."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 

@@ -1,4 +1,4 @@
-"""What a project says that it installs: requirement files, pyproject.toml, setup.cfg and the like."""
+"""Parses the requirements of a project: requirements files, pyproject.toml, setup.cfg and others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EGG = re.compile(r"[#&]egg=([A-Za-z0-9._-]+)")
 _INCLUDE = re.compile(r"(?:-r|--requirement)[\s=]+(\S+)")
 _PIP = re.compile(r"(?:^|[\s;&|])(?:pip[0-9.]*|uv\s+pip|python[0-9.]*\s+-m\s+pip)\s+install\s+([^;&|]*)")
 _CONDA = re.compile(r"^\s*-\s*([A-Za-z0-9][\w.-]*)\s*(?:[=<>!~ ].*)?$")
-# Options of pip whose next word is their value.
+# Options of pip that take a value.
 _OPTIONS_WITH_VALUE = frozenset(
     {
         *("-i", "-f", "-t", "-c", "--index-url", "--extra-index-url", "--find-links", "--target"),
@@ -30,7 +30,7 @@ _DEVELOPMENT_GROUP = re.compile(
 
 
 class PackageRequirement(msgspec.Struct, frozen=True, array_like=True):
-    """One distribution that is asked for. name: normalised; shown: as written; column: counted from 1."""
+    """One required distribution. name: normalized; written_name: as written; column: counted from 1."""
 
     name: str
     written_name: str
@@ -39,11 +39,11 @@ class PackageRequirement(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Requirements(msgspec.Struct, frozen=True, array_like=True):
-    """What one file asks for.
+    """The requirements in one file.
 
-    packages: for running. helpers: for testing, building and the like. includes: other files, as written; `.`
-    for the project of the folder itself.
-    is_open: it installs something that its text does not name. project: its own distribution, normalised.
+    packages: for running. dev_packages: for testing, building and the like. includes: other files, as
+    written; `.` for the project in the folder itself.
+    has_unnamed: it installs something that it does not name. project: its own normalized distribution name.
     """
 
     packages: tuple[PackageRequirement, ...]
@@ -54,7 +54,7 @@ class Requirements(msgspec.Struct, frozen=True, array_like=True):
 
 
 def read_requirements(text: str) -> Requirements:
-    """Return what a requirements file asks for."""
+    """Return the requirements of a requirements file."""
     found: list[PackageRequirement] = []
     includes: list[str] = []
     has_unnamed = False
@@ -64,16 +64,16 @@ def read_requirements(text: str) -> Requirements:
         if include is not None:
             includes.append(include[1])
         elif word and not word.startswith("#"):
-            made = parse_requirement(line, number)
-            if made is not None:
-                found.append(made)
+            requirement = parse_requirement(line, number)
+            if requirement is not None:
+                found.append(requirement)
             elif not word.startswith("-") or word.startswith(("-e", "--editable")):
                 has_unnamed = True
     return Requirements(tuple(found), includes=tuple(includes), has_unnamed=has_unnamed)
 
 
 def parse_requirement(line: str, number: int, offset: int = 0) -> PackageRequirement | None:
-    """Return the requirement that a line begins with, None for an option, a path, or what names nothing."""
+    """Return the requirement at the start of a line; None for an option, a path, or text without a name."""
     egg = _EGG.search(line)
     match = egg or (None if "://" in line.partition("@")[0].partition("#")[0] else _NAME.match(line))
     if match is None:
@@ -82,7 +82,7 @@ def parse_requirement(line: str, number: int, offset: int = 0) -> PackageRequire
 
 
 def read_pip_lines(text: str, line: int) -> Requirements:
-    """Return what the `pip install` commands in a text of the shell ask for. line: where the text stands."""
+    """Return the requirements of the `pip install` commands in a shell text. line: its line number."""
     pip = _PipCommandReader(line)
     for command in _PIP.findall(text):
         try:
@@ -112,11 +112,11 @@ class _PipCommandReader:
                 self.add_package(argument)
 
     def add_package(self, argument: str) -> None:
-        made = None if _is_path_or_url(argument) else parse_requirement(argument, self.line)
+        requirement = None if _is_path_or_url(argument) else parse_requirement(argument, self.line)
         if argument in (".", "./"):
             self.includes.append(".")
-        elif made is not None:
-            self.found.append(msgspec.structs.replace(made, column=1))
+        elif requirement is not None:
+            self.found.append(msgspec.structs.replace(requirement, column=1))
         else:
             self.has_unnamed = True
 
@@ -131,8 +131,8 @@ def _is_path_or_url(argument: str) -> bool:
 
 
 def read_pyproject(text: str) -> Requirements:
-    """Return what a pyproject.toml asks for, in the ways of the standard, of Poetry and of PDM."""
-    import tomllib  # noqa: PLC0415 - few trees have such a file, and fewer runs read it anew
+    """Return the requirements of a pyproject.toml, in the standard, Poetry and PDM formats."""
+    import tomllib  # noqa: PLC0415 - few trees have such a file, and few runs read it again
 
     try:
         data = tomllib.loads(text)
@@ -162,8 +162,8 @@ def read_pyproject(text: str) -> Requirements:
 
 
 def read_pipfile(text: str) -> Requirements:
-    """Return what a Pipfile asks for."""
-    import tomllib  # noqa: PLC0415 - few trees have such a file, and fewer runs read it anew
+    """Return the requirements of a Pipfile."""
+    import tomllib  # noqa: PLC0415 - few trees have such a file, and few runs read it again
 
     try:
         data = tomllib.loads(text)
@@ -175,8 +175,8 @@ def read_pipfile(text: str) -> Requirements:
 
 
 def read_setup_cfg(text: str) -> Requirements:
-    """Return what a setup.cfg asks for."""
-    import configparser  # noqa: PLC0415 - few trees have such a file, and fewer runs read it anew
+    """Return the requirements of a setup.cfg."""
+    import configparser  # noqa: PLC0415 - few trees have such a file, and few runs read it again
 
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
@@ -199,7 +199,7 @@ def read_setup_cfg(text: str) -> Requirements:
 
 
 def read_conda(text: str) -> Requirements:
-    """Return what an environment of conda asks for; `pip` within it included."""
+    """Return the requirements of a conda environment, including its `pip` section."""
     found: list[PackageRequirement] = []
     is_inside = False
     for number, line in enumerate(text.splitlines(), 1):
@@ -212,19 +212,20 @@ def read_conda(text: str) -> Requirements:
 
 
 class _RequirementLocator:
-    """Finds where in a text requirements stand that a parser of its format has given."""
+    """Finds the positions of parsed requirements in a text."""
 
     def __init__(self, text: str) -> None:
         self.lines = text.splitlines()
 
     def locate_all(self, texts: Iterable[str]) -> Iterator[PackageRequirement]:
         for text in texts:
-            made = parse_requirement(text, 1)
-            if made is not None:
-                word = re.compile(rf"(?<![\w.-]){re.escape(made.written_name)}(?![\w-])")
+            requirement = parse_requirement(text, 1)
+            if requirement is not None:
+                word = re.compile(rf"(?<![\w.-]){re.escape(requirement.written_name)}(?![\w-])")
                 hits = ((number, word.search(line)) for number, line in enumerate(self.lines, 1))
                 line, hit = next(((number, hit) for number, hit in hits if hit), (1, None))
-                yield PackageRequirement(made.name, made.written_name, line, hit.start() + 1 if hit else 1)
+                column = hit.start() + 1 if hit else 1
+                yield PackageRequirement(requirement.name, requirement.written_name, line, column)
 
 
 def _get_table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -237,5 +238,5 @@ def _get_texts(value: object) -> list[str]:
 
 
 def _package_names(value: object) -> list[str]:
-    """Return the names in a table of Poetry, which has Python itself among them."""
+    """Return the names in a Poetry table, without Python itself."""
     return [key for key in value if key != "python"] if isinstance(value, dict) else []

@@ -1,4 +1,4 @@
-"""What stops a program while it loads: the findings of its closure, in the order of its lines."""
+"""Finds errors that stop a program while it loads, in the order in which they occur."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from argosy.source.use_before_def import UseBeforeDefinition
 
 
 class StartupFinding(msgspec.Struct, frozen=True):
-    """One thing that stops a program, or may.
+    """One error that stops a program, or may stop it.
 
-    code: S101 to S104, or I602. subject: the name or module that it is about.
-    is_certain: every start ends here, if it gets so far; else it is met only on some path.
-    way: the imports from the script to the file that is at fault.
+    code: S101 to S104, or I602. subject: the name or module concerned.
+    is_certain: every start that gets this far fails here; otherwise only some code paths do.
+    import_chain: the imports from the script to the faulty file.
     """
 
     code: str
@@ -45,12 +45,12 @@ class StartupFinding(msgspec.Struct, frozen=True):
     import_chain: tuple[ImportStep, ...] = ()
 
     def sort_key(self) -> tuple[int, ...]:
-        """Return when the program meets this: the line of each import on the way, then its own."""
+        """Return the order of occurrence: the line of each import in the chain, then its own line."""
         return (*(step.line for step in self.import_chain), self.line)
 
 
 class StartupDiagnosis(NamedTuple):
-    """What there is to say of a fault, wherever it was met."""
+    """The code, subject, message and hint of an error, without its location."""
 
     code: str
     subject: str
@@ -59,11 +59,11 @@ class StartupDiagnosis(NamedTuple):
 
 
 class StartupContext(msgspec.Struct, frozen=True):
-    """What a program starts in.
+    """The environment that a program starts in.
 
-    folder: its working folder, which PYTHONPATH is relative to. installed: answers whether a top
-    module is installed for its interpreter; None when that cannot be told. shown: how messages name
-    a file. offer: the hint for a module that is not installed.
+    folder: its working folder, which PYTHONPATH is relative to. is_installed: whether a top-level module is
+    installed for its interpreter; None if unknown. format_path: formats a path for messages.
+    install_hint: returns the hint for a module that is not installed.
     """
 
     finder: ModuleFinder
@@ -74,9 +74,9 @@ class StartupContext(msgspec.Struct, frozen=True):
 
 
 def find_startup_findings(import_graph: ImportGraph, context: StartupContext) -> tuple[StartupFinding, ...]:
-    """Return all findings of a program; what stops it comes first, in the order in which it is met.
+    """Return all findings of a program: certain ones first, each group in order of occurrence.
 
-    A subject is told once for each file, at its surest place.
+    A subject is reported once per file, at its most certain location.
     """
     found: list[StartupFinding] = []
     for node in import_graph.nodes.values():
@@ -99,7 +99,7 @@ def find_startup_findings(import_graph: ImportGraph, context: StartupContext) ->
 
 
 def _unparsed_finding(node: ImportNode, failed: Unparsed, context: StartupContext) -> StartupFinding:
-    """A file that does not parse is told at its own place when it is the script, else at its import."""
+    """Return the finding of a file that does not parse: in the script itself, else at its import."""
     prefix = {"read": "", "parse": "does not parse: ", "compile": "does not compile: "}[failed.stage]
     if not node.import_chain:
         return StartupFinding(
@@ -108,8 +108,8 @@ def _unparsed_finding(node: ImportNode, failed: Unparsed, context: StartupContex
     last = node.import_chain[-1]
     name = node.module.name if node.module is not None else last.module
     is_certain = _is_certain(node.certainty, "SyntaxError", node.caught)
-    place = f"{context.format_path(failed.path)}:{failed.line}:{failed.column}"
-    message = f"imports `{name}`, which {prefix or 'cannot be read: '}{failed.message} ({place})"
+    location = f"{context.format_path(failed.path)}:{failed.line}:{failed.column}"
+    message = f"imports `{name}`, which {prefix or 'cannot be read: '}{failed.message} ({location})"
     return StartupFinding(
         "S101", name, last.path, last.line, last.column, message, "", is_certain, node.import_chain[:-1]
     )
@@ -119,14 +119,14 @@ def _name_findings(node: ImportNode, facts: FileFacts, import_graph: ImportGraph
     early = facts.uses_before_definition_as_main if node.module is None else facts.uses_before_definition
     reported = {item.name for item in early}
 
-    def offer(name: str) -> str:
+    def suggest(name: str) -> str:
         return suggest_import(name, _defining_modules(name, import_graph), facts.names)
 
     for item in early:
         caught = node.caught | item.caught
         is_certain = item.is_certain and _is_certain(node.certainty, "NameError", caught)
         place = (node.path, item.line, item.column)
-        diagnosis = diagnose_use_before_definition(item, offer)
+        diagnosis = diagnose_use_before_definition(item, suggest)
         yield StartupFinding(
             diagnosis.code,
             diagnosis.subject,
@@ -138,7 +138,7 @@ def _name_findings(node: ImportNode, facts: FileFacts, import_graph: ImportGraph
         )
     for name in facts.undefined:
         if name.name not in reported:
-            diagnosis = diagnose_undefined(name, offer)
+            diagnosis = diagnose_undefined(name, suggest)
             place = (node.path, name.line, name.column)
             yield StartupFinding(
                 diagnosis.code,
@@ -154,9 +154,9 @@ def _name_findings(node: ImportNode, facts: FileFacts, import_graph: ImportGraph
 def diagnose_use_before_definition(
     item: UseBeforeDefinition, suggest: Callable[[str], str]
 ) -> StartupDiagnosis:
-    """Return what there is to say of a name that is read too early. offer: the hint for an unknown one."""
+    """Return the diagnosis of a name that is read too early. suggest: the hint for an unknown name."""
     if item.bound_by is None:
-        message = f"`{item.name}` is read while the module loads, and never bound"
+        message = f"`{item.name}` is read while the module loads, but never bound"
         return StartupDiagnosis("S104", item.name, message, suggest(item.name))
     verb = {"import": "imported", "def": "defined", "class": "defined"}.get(item.bound_by, "assigned")
     message = f"`{item.name}` is read before it is {verb} in line {item.bound_line}"
@@ -165,9 +165,9 @@ def diagnose_use_before_definition(
 
 
 def diagnose_undefined(item: UndefinedName, suggest: Callable[[str], str]) -> StartupDiagnosis:
-    """Return what there is to say of a name that nothing binds."""
+    """Return the diagnosis of a name that is never bound."""
     times = f" ({item.use_count} uses, the first here)" if item.use_count > 1 else ""
-    message = f"`{item.name}` is read in `{item.scope}` and never bound{times}"
+    message = f"`{item.name}` is read in `{item.scope}` but never bound{times}"
     return StartupDiagnosis("S104", item.name, message, suggest(item.name))
 
 
@@ -179,25 +179,24 @@ def _missing_import_finding(item: MissingImport, import_graph: ImportGraph) -> S
 def diagnose_missing_import(
     item: MissingImport, names: Callable[[], Collection[str]]
 ) -> tuple[StartupDiagnosis, str]:
-    """Return what there is to say of a local import that cannot succeed, and the error that it raises.
+    """Return the diagnosis of a local import that cannot succeed, and the exception that it raises.
 
-    names: what the module binds that lacks the name.
+    names: returns the names that the imported module binds.
     """
     error = "ModuleNotFoundError" if item.reason == "module" else "ImportError"
     hint = ""
     if item.reason == "module":
-        whole, _, last = item.module.rpartition(".")
-        asked = (
-            "" if item.statement.module == item.module else f" (asked for: `{item.statement.written_name()}`)"
-        )
-        where = f": `{whole}` has no `{last}`" if whole else ""
-        message = f"there is no module `{item.module}` in the tree{where}{asked}"
+        parent, _, last = item.module.rpartition(".")
+        is_whole = item.statement.module == item.module
+        imported = "" if is_whole else f" (imported as `{item.statement.written_name()}`)"
+        where = f": `{parent}` has no `{last}`" if parent else ""
+        message = f"there is no module `{item.module}` in the tree{where}{imported}"
     elif item.reason == "name":
-        message = f"cannot import `{item.name}` from `{item.module}`: nothing there binds it"
+        message = f"cannot import `{item.name}` from `{item.module}`: the module does not bind it"
         hint = _closest_match(item.name, names())
     else:
-        message = f"the relative import `{item.module}` leads out of every package"
-        hint = "a script is no package: name the module in full, or run it as `module:Class`"
+        message = f"the relative import `{item.module}` goes beyond the top-level package"
+        hint = "a script is not a package: use the absolute name, or run it as `module:Class`"
     return StartupDiagnosis("S103", f"{item.module}:{item.name}", message, hint), error
 
 
@@ -234,7 +233,7 @@ def _is_not_installed(item: ExternalImport, context: StartupContext) -> bool:
 
 
 def _off_path_findings(import_graph: ImportGraph, context: StartupContext) -> Iterator[StartupFinding]:
-    """Yield the local packages that lie beside sys.path, where nothing that runs before changes it."""
+    """Yield the local packages that are not on sys.path, unless code that runs earlier changes it."""
     finder = context.finder
     assumed = {top.name: top for top in import_graph.top_modules if finder.is_assumed(top)}
     for name, step in _first_certain_imports(import_graph, assumed).items():
@@ -249,9 +248,9 @@ def _off_path_findings(import_graph: ImportGraph, context: StartupContext) -> It
 
 
 def _first_certain_imports(import_graph: ImportGraph, tops: Collection[str]) -> dict[str, ImportStep]:
-    """Return the first import of each of `tops` that surely runs; none when a file changes sys.path.
+    """Return the first certain import of each of `tops`; none if a file changes sys.path.
 
-    Only files count that are reached without any of `tops`: the others would never be loaded.
+    Files that are loaded only through one of `tops` are ignored.
     """
     first: dict[str, ImportStep] = {}
     for node in import_graph.nodes.values():
@@ -285,7 +284,7 @@ def _bound_names(module: str, import_graph: ImportGraph) -> list[str]:
 
 
 def _defining_modules(name: str, import_graph: ImportGraph) -> set[str]:
-    """Return the modules of a program that define a function or class of this name."""
+    """Return the modules of a program that define a function or class with this name."""
     return {
         node.module.name
         for node in import_graph.nodes.values()
@@ -296,7 +295,7 @@ def _defining_modules(name: str, import_graph: ImportGraph) -> set[str]:
 
 
 def suggest_import(name: str, modules: Collection[str], known: Collection[str]) -> str:
-    """Return an import for an unknown name, if one module alone defines it, else the nearest name.
+    """Return an import for an unknown name if exactly one module defines it, else the closest name.
 
     known: the names that the file itself binds.
     """
@@ -306,7 +305,7 @@ def suggest_import(name: str, modules: Collection[str], known: Collection[str]) 
 
 
 def _closest_match(name: str, known: Collection[str]) -> str:
-    import difflib  # noqa: PLC0415 - asked for a fault alone
+    import difflib  # noqa: PLC0415 - only needed for a finding
 
     near = difflib.get_close_matches(name, known, 1, 0.8)
     return f"did you mean `{near[0]}`?" if near else ""

@@ -1,7 +1,7 @@
-"""Classes as their sources tell them: where a name leads, and the line of a class's bases.
+"""Resolves names and class hierarchies statically, without importing.
 
-Nothing is imported. A name is followed through the imports of local files to where it is defined;
-what is installed is taken by its name.
+A name is followed through the imports of local files to its definition; names from installed packages are
+returned unresolved.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.Assign 
 
 
 class SymbolRef(msgspec.Struct, frozen=True):
-    """A name in a module, with dots where it lies in a class; empty for the module itself."""
+    """A name in a module, dotted if it is in a class; empty for the module itself."""
 
     module: str
     name: str
@@ -38,9 +38,9 @@ class ClassDefinition(msgspec.Struct, frozen=True):
 
 
 class SymbolResolver:
-    """The modules below the roots of one program, each read once. Not for several threads.
+    """Resolves names in the modules of one program; each module is read once. Not thread-safe.
 
-    read: how a file is read, by its absolute path; from the disk when None.
+    read: returns the tree of a file by its absolute path; by default reads it from disk.
     """
 
     def __init__(self, finder: ModuleFinder, read: Callable[[str], Parsed | Unparsed] | None = None) -> None:
@@ -50,11 +50,11 @@ class SymbolResolver:
         self._bindings_by_module: dict[str, dict[str, Definition | SymbolRef]] = {}
 
     def is_local(self, module: str) -> bool:
-        """Return whether a module is one of the tree's files."""
+        """Return whether a module is in the tree."""
         return self._finder.find(module) is not None
 
     def read(self, module: str) -> Parsed | Unparsed | None:
-        """Return a module's tree or why there is none; None where it is not of the tree, or no source."""
+        """Return a module's tree or why it does not parse; None if it is not in the tree or not source."""
         if module not in self._parsed:
             found = self._finder.find(module)
             is_source = found is not None and found.kind == "source"
@@ -62,20 +62,20 @@ class SymbolResolver:
         return self._parsed[module]
 
     def override_module(self, module: str, parsed: Parsed) -> None:
-        """Take a module as it is given, not as it would be read."""
+        """Use `parsed` for a module instead of reading it."""
         self._parsed[module] = parsed
         self._bindings_by_module.pop(module, None)
 
     def find_class(self, module: str, name: str) -> ClassDefinition | None:
-        """Return the class that `name` means in a local module, followed through imports."""
-        place = self.resolve(module, name)
-        node = self.find_definition(place) if place else None
-        return ClassDefinition(place.module, node) if place and isinstance(node, ast.ClassDef) else None
+        """Return the class that `name` refers to in a local module, followed through imports."""
+        symbol = self.resolve(module, name)
+        node = self.find_definition(symbol) if symbol else None
+        return ClassDefinition(symbol.module, node) if symbol and isinstance(node, ast.ClassDef) else None
 
     def base_chain(self, cls: ClassDefinition) -> tuple[ClassDefinition, ...]:
-        """Return a class and those of its bases that the tree has, nearest first.
+        """Return a class and its bases in the tree, nearest first.
 
-        A base that is reached on two ways comes after the last of them, as in Python's own order.
+        A base that is reached through two classes comes after the last of them, as in Python's MRO.
         """
         found = list(self._walk_bases(cls, ()))
         return tuple(dict.fromkeys(reversed(found)))[::-1]
@@ -93,59 +93,59 @@ class SymbolResolver:
                 yield from self._walk_bases(found, (*descendants, cls))
 
     def resolve(self, module: str, dotted: str) -> SymbolRef | None:
-        """Return where a name that a local module uses is defined, None when that cannot be told.
+        """Return the symbol that a name in a local module refers to; None if unknown.
 
         dotted: as written, such as `Translation` or `np.ndarray`.
         """
-        place: SymbolRef | None = SymbolRef(module, dotted)
-        for _ in range(20):  # as many re-exports; imports in a circle end here too
-            if place is None or not self.is_local(place.module):
-                return place
-            bindings = self._bindings_of(place.module)
-            root = next(filter(bindings.__contains__, _prefixes(place.name)), "")
-            rest = place.name[len(root) + 1 :]
+        symbol: SymbolRef | None = SymbolRef(module, dotted)
+        for _ in range(20):  # the limit of re-exports, which also ends import cycles
+            if symbol is None or not self.is_local(symbol.module):
+                return symbol
+            bindings = self._bindings_of(symbol.module)
+            root = next(filter(bindings.__contains__, _prefixes(symbol.name)), "")
+            rest = symbol.name[len(root) + 1 :]
             bound = bindings.get(root)
             if bound is None:
-                is_builtin = place == SymbolRef(module, dotted) and hasattr(builtins, dotted)
+                is_builtin = symbol == SymbolRef(module, dotted) and hasattr(builtins, dotted)
                 return SymbolRef(BUILTINS, dotted) if is_builtin else None
             if not isinstance(bound, SymbolRef):
-                return place
-            place = self._follow_import(bound, rest)
+                return symbol
+            symbol = self._follow_import(bound, rest)
         return None
 
     def _follow_import(self, bound: SymbolRef, rest: str) -> SymbolRef | None:
-        """Follow an import: a submodule may be meant by what is taken from its package."""
+        """Follow an import; a name imported from a package may be one of its submodules."""
         dotted = ".".join(filter(None, (bound.name, rest)))
         module = bound.module
         while dotted:
             root, _, further = dotted.partition(".")
             own = self._bindings_of(module).get(root) if self.is_local(module) else None
-            is_bound = own not in (None, SymbolRef(module, root))  # a package may take its own submodule
+            is_bound = own not in (None, SymbolRef(module, root))  # a package may import its own submodule
             if is_bound or not self.is_local(f"{module}.{root}"):
                 return SymbolRef(module, dotted)
             module, dotted = f"{module}.{root}", further
         return SymbolRef(module, "")
 
-    def find_definition(self, place: SymbolRef) -> Definition | None:
-        """Return the statement that defines a local name, also one within a class."""
-        names = place.name.split(".")
-        found = self._bindings_of(place.module).get(names[0])
+    def find_definition(self, symbol: SymbolRef) -> Definition | None:
+        """Return the statement that defines a local name, which may be in a class."""
+        names = symbol.name.split(".")
+        found = self._bindings_of(symbol.module).get(names[0])
         for name in names[1:]:
             if not isinstance(found, ast.ClassDef):
                 return None
-            found = dict(_iter_bindings(found.body, place.module, is_package=False)).get(name)
+            found = dict(_iter_bindings(found.body, symbol.module, is_package=False)).get(name)
         return found if not isinstance(found, SymbolRef) else None
 
     def _bindings_of(self, module: str) -> dict[str, Definition | SymbolRef]:
-        """Return what a local module binds at its top, each name as it is bound first."""
+        """Return the top-level bindings of a local module, the first one of each name."""
         if module not in self._bindings_by_module:
             parsed = self.read(module)
             found = self._finder.find(module)
             body = parsed.tree.body if isinstance(parsed, Parsed) else []
-            made: dict[str, Definition | SymbolRef] = {}
+            bindings: dict[str, Definition | SymbolRef] = {}
             for name, what in _iter_bindings(body, module, is_package=bool(found and found.is_package)):
-                made.setdefault(name, what)
-            self._bindings_by_module[module] = made
+                bindings.setdefault(name, what)
+            self._bindings_by_module[module] = bindings
         return self._bindings_by_module[module]
 
 
@@ -160,7 +160,7 @@ def _parse_file(path: str) -> Parsed | Unparsed:
 def _iter_bindings(
     body: list[ast.stmt], module: str, *, is_package: bool
 ) -> Iterator[tuple[str, Definition | SymbolRef]]:
-    """Yield what the statements of a module or a class bind, under conditions too, not in functions."""
+    """Yield the bindings of a module or class, including those under conditions but not in functions."""
     for node in body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name, node
@@ -175,7 +175,7 @@ def _iter_bindings(
 
 
 def _nested_statements(node: ast.stmt) -> list[ast.stmt]:
-    """Return the statements of a condition, a try or a with, all branches."""
+    """Return the statements in all branches of an if, a try or a with."""
     if not isinstance(node, ast.If | ast.Try | ast.With):
         return []
     parts: list[ast.stmt] = [*node.body]
@@ -188,7 +188,7 @@ def _nested_statements(node: ast.stmt) -> list[ast.stmt]:
 def _import_bindings(
     node: ast.Import | ast.ImportFrom, module: str, *, is_package: bool
 ) -> Iterator[tuple[str, SymbolRef]]:
-    """`import a.b as c` binds the submodule, `import a.b` binds `a`, and lets `a.b` be said."""
+    """Yield the bindings of an import: `import a.b as c` binds `c`; `import a.b` binds `a` and `a.b`."""
     source = _absolute_module(node, module, is_package=is_package) if isinstance(node, ast.ImportFrom) else ""
     for alias in node.names:
         if isinstance(node, ast.Import):
@@ -207,7 +207,7 @@ def _prefixes(dotted: str) -> list[str]:
 
 
 def _absolute_module(node: ast.ImportFrom, module: str, *, is_package: bool) -> str:
-    """Return the module that a `from` names, empty when its dots lead out of any package."""
+    """Return the absolute module of a `from` import; empty if it goes beyond the top-level package."""
     if not node.level:
         return node.module or ""
     parts = module.split(".")

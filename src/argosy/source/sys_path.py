@@ -1,7 +1,7 @@
-"""What a script adds to sys.path, as far as its text tells.
+"""Finds the folders that a script adds to sys.path, by static evaluation.
 
-Evaluates the handful of expressions that people write there (`os.path.join(os.path.dirname(__file__),
-"..")`, `str(Path(__file__).resolve().parent)`, names assigned from such) and nothing else.
+Evaluates only the usual expressions (`os.path.join(os.path.dirname(__file__), "..")`,
+`str(Path(__file__).resolve().parent)`, and names assigned from such).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _ADDITION_PATTERNS = (re.compile(rb"sys\.path"), re.compile(b"addsitedir"))
 
 
 class PathAdditions(msgspec.Struct, frozen=True):
-    """Folders that a file adds to sys.path. is_complete: all of them could be told."""
+    """Folders that a file adds to sys.path. is_complete: all of them could be evaluated."""
 
     folders: tuple[str, ...] = ()
     is_complete: bool = True
 
 
 def find_path_additions(parsed: Parsed) -> PathAdditions:
-    """Return what a file adds to sys.path, anywhere in it."""
+    """Return the folders that a file adds to sys.path, anywhere in it."""
     marks = find_marked_lines(parsed.source.data, *_ADDITION_PATTERNS)
     if not marks:
         return PathAdditions()
@@ -46,7 +46,7 @@ def find_path_additions(parsed: Parsed) -> PathAdditions:
 
 
 def _added_expressions(node: ast.stmt) -> list[ast.expr | None]:
-    """Return the expressions that `node` adds to sys.path; None for one that is out of reach."""
+    """Return the expressions that `node` adds to sys.path; None for one that cannot be evaluated."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         return _expressions_added_by_call(node.value)
     if isinstance(node, ast.Assign | ast.AugAssign):
@@ -80,7 +80,7 @@ def _elements(node: ast.expr) -> list[ast.expr | None]:
 
 
 def _module_values(tree: ast.Module) -> dict[str, ast.expr]:
-    """Return the expressions of names that are assigned once at module level."""
+    """Return the values of names that are assigned exactly once at module level."""
     values: dict[str, list[ast.expr]] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -89,7 +89,7 @@ def _module_values(tree: ast.Module) -> dict[str, ast.expr]:
 
 
 def _evaluate(node: ast.expr, file: str, values: dict[str, ast.expr], depth: int) -> str | None:
-    """Return the path that `node` computes in `file`, or None for anything out of the ordinary."""
+    """Return the path that `node` evaluates to in `file`; None for an unsupported expression."""
     if depth > 20:
         return None
 
@@ -112,7 +112,7 @@ def _evaluate(node: ast.expr, file: str, values: dict[str, ast.expr], depth: int
 
 
 def _evaluate_ancestor(node: ast.Subscript, evaluate: Callable[[ast.expr], str | None]) -> str | None:
-    """`PATH.parents[2]`"""
+    """Evaluate `PATH.parents[2]`."""
     if not (isinstance(node.value, ast.Attribute) and node.value.attr == "parents"):
         return None
     folder, index = evaluate(node.value.value), node.slice

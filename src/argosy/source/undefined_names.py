@@ -1,4 +1,4 @@
-"""Names that functions read and nothing binds: NameErrors that wait for a call."""
+"""Finds names that functions read but nothing binds: NameErrors at the time of a call."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from argosy.source import control_flow
 from argosy.source.name_scopes import PREDEFINED_NAMES, NameScope, NameUse
 from argosy.source.python_parser import Parsed
 
-# Bound by Python in a function of a class, and in a class body.
+# Bound implicitly in methods and in class bodies.
 _CLASS_PREDEFINED_NAMES = frozenset({"__class__", "__module__", "__qualname__"})
 
 
 class UndefinedName(msgspec.Struct, frozen=True):
-    """A name that is read and never bound. uses: how often in this file; the place is of the first."""
+    """A name that is read but never bound. use_count: in this file; the position is that of the first use."""
 
     name: str
     line: int
@@ -26,10 +26,10 @@ class UndefinedName(msgspec.Struct, frozen=True):
 
 
 def find_undefined(parsed: Parsed, module: NameScope) -> tuple[UndefinedName, ...]:
-    """Return the names that functions read and nothing binds, each once, with the place of its first use.
+    """Return the names that functions read but nothing binds, each once, with its first use.
 
-    What runs with the module itself is `order`'s question. Empty where a star import or exec may
-    bind anything. A use under a handler of NameError is a test for the name, not a fault.
+    `use_before_def` checks code that runs when the module loads. Returns nothing if a star import or exec may
+    bind any name. A use under a handler of NameError is a test for the name, not a fault.
     """
     if module.has_star or module.is_dynamic:
         return ()
@@ -49,7 +49,7 @@ def find_undefined(parsed: Parsed, module: NameScope) -> tuple[UndefinedName, ..
 
 def _unbound_uses(parsed: Parsed, module: NameScope) -> Iterator[tuple[NameUse, NameScope]]:
     tested = _uses_tested_by_handler(parsed.tree) if b"NameError" in parsed.source.data else set()
-    # What the module binds is bound for all within it, however it is found.
+    # A name that the module binds is bound in all nested scopes.
     known = PREDEFINED_NAMES | _CLASS_PREDEFINED_NAMES | module.bindings.keys()
     for scope in module.walk():
         if not scope.is_in_function():

@@ -1,8 +1,8 @@
-"""Names that a module reads while it loads, before anything could have bound them.
+"""Finds names that a module reads while it loads, before anything can have bound them.
 
-Follows the module's own statements and those of its class bodies, not its functions. A name counts
-as bound from the first place on any path that may bind it, so what is reported as certain is a
-NameError in every run that gets there.
+Follows the statements of the module and of its class bodies, not of functions. A name counts as bound
+after the first statement on any path that may bind it, so a finding reported as certain is a NameError in
+every run that gets there.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ _CLASS_NAMES = ("__module__", "__qualname__")
 
 
 class UseBeforeDefinition(msgspec.Struct, frozen=True):
-    """A name read too early, or never bound at all.
+    """A name read too early, or never bound.
 
     bound_line, bound_by: where and how the module binds it later; 0 and None for never.
-    is_certain: the line surely runs when the module loads. caught: what enclosing handlers survive.
+    is_certain: the line always runs when the module loads. caught: the exceptions that enclosing handlers
+    catch.
     """
 
     name: str
@@ -42,10 +43,10 @@ class UseBeforeDefinition(msgspec.Struct, frozen=True):
 def find_uses_before_definition(
     parsed: Parsed, module: NameScope, *, is_main: bool
 ) -> tuple[UseBeforeDefinition, ...]:
-    """Return the names that are read too early, each once, in the order of their lines.
+    """Return the names that are read too early, each once, in line order.
 
     is_main: the file is run as a script, so that the block under `__name__ == "__main__"` runs.
-    Empty where a star import or exec may bind anything.
+    Returns nothing if a star import or exec may bind any name.
     """
     if module.has_star or module.is_dynamic:
         return ()
@@ -58,9 +59,9 @@ def find_uses_before_definition(
 
 
 class _FlowState:
-    """Where the walk is: what may be bound so far, and how surely it gets here.
+    """The state of the walk: the names that may be bound so far, and whether it certainly gets here.
 
-    names: may be bound in the module. local: the same of the class body we are in, else None.
+    names: may be bound in the module. local: may be bound in the current class body, else None.
     """
 
     __slots__ = ("caught", "is_certain", "local", "names")
@@ -74,7 +75,7 @@ class _FlowState:
         self.caught = caught
 
     def fork(self, *, is_certain: bool = False, caught: frozenset[str] = frozenset()) -> _FlowState:
-        """Return a branch of its own, which `join` adds again."""
+        """Return a copy for a branch; `join` merges it back."""
         local = None if self.local is None else set(self.local)
         return _FlowState(set(self.names), local, self.is_certain and is_certain, self.caught | caught)
 
@@ -102,11 +103,11 @@ class _DefinitionChecker:
         self.lazy_annotations = has_lazy_annotations(parsed.tree)
         self.has_walrus = b":=" in parsed.source.data
         self.found: list[UseBeforeDefinition] = []
-        # How many blocks around this place an exception may leave in their middle, and the program go on.
+        # The number of enclosing blocks that a caught exception may leave midway.
         self.interruptible_depth = 0
 
     def globally_bound_names(self) -> set[str]:
-        """Return the names that functions bind by `global`: a call anywhere may have bound them."""
+        """Return the names that functions bind by `global`: any call may have bound them."""
         names: set[str] = set()
         for scope in self.module.walk():
             names |= scope.global_names
@@ -171,12 +172,12 @@ class _DefinitionChecker:
                 self.check_reads(target, state)
 
     def unbind(self, name: str, state: _FlowState) -> None:
-        """Take a name as unbound from here on, unless a handler may go on from before this line."""
+        """Mark a name as unbound from here on, unless a handler may continue from before this line."""
         if not self.interruptible_depth:
             state.unbind(name)
 
     def bind_targets(self, target: ast.expr, state: _FlowState, *, is_bound: bool = True) -> None:
-        """Bind the names of an assignment's left side; what it reads (`a[i]`, `a.b`) is read."""
+        """Bind the names of an assignment target, and check those that it reads (`a[i]`, `a.b`)."""
         for node in ast.walk(target):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and is_bound:
                 state.bind(node.id)
@@ -200,34 +201,34 @@ class _DefinitionChecker:
     def visit_class(self, node: ast.ClassDef, state: _FlowState) -> None:
         for item in node.decorator_list:
             self.check_reads(item, state)
-        # Type parameters are names of their own; their classes are left to Python.
+        # Type parameters bind further names; classes that have them are not checked.
         if not getattr(node, "type_params", None):
             for base in (*node.bases, *(keyword.value for keyword in node.keywords)):
                 self.check_reads(base, state)
-        # Shares the module's names, and sees none of an enclosing class.
+        # Shares the module's names, but not those of an enclosing class.
         inner = _FlowState(state.names, set(_CLASS_NAMES), state.is_certain, state.caught)
         self.visit_block(node.body, inner)
         state.is_certain = inner.is_certain
         state.bind(node.name)
 
     def visit_if(self, node: ast.If, state: _FlowState) -> None:
-        taken: list[_FlowState] = []
+        branches: list[_FlowState] = []
         rest: list[ast.stmt] = [node]
         is_reached = True
         while len(rest) == 1 and isinstance(rest[0], ast.If):
             node = rest[0]
             self.check_reads(node.test, state, is_certain=is_reached)
             if not self.is_never_taken(node.test):
-                taken.append(
+                branches.append(
                     self.visit_branch(node.body, state, is_reached and self.is_always_taken(node.test))
                 )
                 is_reached = False
             rest = node.orelse
-        taken.append(self.visit_branch(rest, state, is_reached))
-        state.join(*taken)
+        branches.append(self.visit_branch(rest, state, is_reached))
+        state.join(*branches)
 
     def visit_branch(self, body: list[ast.stmt], state: _FlowState, is_certain: bool) -> _FlowState:
-        """Walk a block that control may enter, and return where it ends; an end of the process is one."""
+        """Walk a block that may run, and return its final state; it may end the process."""
         inner = state.fork(is_certain=is_certain)
         was_certain = inner.is_certain
         self.visit_block(body, inner)
@@ -270,14 +271,14 @@ class _DefinitionChecker:
             if handler.name:
                 self.unbind(handler.name, branch)
             others.append(branch)
-        done = body.fork(is_certain=not node.handlers)
-        done.caught = state.caught
-        self.visit_block(node.orelse, done)
-        state.join(body, done, *others)
+        no_error = body.fork(is_certain=not node.handlers)
+        no_error.caught = state.caught
+        self.visit_block(node.orelse, no_error)
+        state.join(body, no_error, *others)
         was_certain = state.is_certain
         self.visit_block(node.finalbody, state)
         if was_certain and not node.handlers:
-            state.is_certain = state.is_certain and done.is_certain
+            state.is_certain = state.is_certain and no_error.is_certain
 
     def visit_with(self, node: ast.With | ast.AsyncWith, state: _FlowState) -> None:
         for item in node.items:
@@ -310,7 +311,7 @@ class _DefinitionChecker:
             state.bind(alias.asname or alias.name.split(".")[0])
 
     def check_reads(self, node: ast.expr | None, state: _FlowState, *, is_certain: bool = True) -> None:
-        """Check every name that evaluating `node` reads; what it may skip is not certain."""
+        """Check every name that evaluating `node` reads; parts that may be skipped are not certain."""
         if node is None or type(node) is ast.Constant:
             return
         if self.has_walrus:
@@ -341,7 +342,7 @@ class _DefinitionChecker:
 
 
 def _iter_reads(root: ast.expr) -> Iterator[tuple[ast.Name, bool]]:
-    """Yield (name, surely read) for what `root` reads when evaluated."""
+    """Yield (name, is certain) for each name that evaluating `root` reads."""
     todo: list[tuple[ast.AST, bool, frozenset[str]]] = [(root, True, frozenset())]
     while todo:
         node, is_certain, shadowed = todo.pop()
@@ -384,7 +385,7 @@ def _comprehension_reads(node: Comprehension, is_certain: bool, shadowed: frozen
     ]
 
 
-# What an expression may leave out when it is evaluated, and what names are its own.
+# Expressions that may skip parts when evaluated, or that bind names of their own.
 _PARTIAL_READERS: dict[type[ast.AST], Callable[[Any, bool, frozenset[str]], list[Read]]] = {
     ast.Lambda: _lambda_reads,
     ast.BoolOp: _bool_reads,
@@ -407,7 +408,7 @@ def _comprehension_targets(node: Comprehension) -> frozenset[str]:
 
 
 def _comprehension_expressions(node: Comprehension) -> list[ast.expr]:
-    """Return what a comprehension evaluates for its items; its first iterable is evaluated outside."""
+    """Return the expressions a comprehension evaluates per item; its first iterable is evaluated outside."""
     heads = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
     iterables = [generator.iter for generator in node.generators[1:]]
     return [*heads, *iterables, *(test for generator in node.generators for test in generator.ifs)]

@@ -71,7 +71,7 @@ def test_a_clean_tree_is_zero_and_says_so(tree: Path, capsys: pytest.CaptureFixt
 def test_the_account_in_words_adds_up(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", str(tree), "--select", "S104"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "pack/bad.py:2:12: S104 `missing` is read in `f` and never bound"
+    assert lines[0] == "pack/bad.py:2:12: S104 `missing` is read in `f` but never bound"
     assert lines[2].split() == ["1", "S104", "undefined", "name", "in", "1", "file,", "review"]
     assert lines[-1].startswith(
         "3 files: 1 with findings, 1 not parsed and not shown, 1 without; 1 finding (1 not selected); "

@@ -68,7 +68,7 @@ def test_warnings_alone_are_exit_0(folder: Path, capsys: pytest.CaptureFixture[s
     (folder / "b.py").write_text("def f():\n    return jsn\nimport json\n")
     assert main(["check"]) == 0
     assert capsys.readouterr().out == (
-        "warning: b.py:2:12: S104 `jsn` is read in `f` and never bound\n"
+        "warning: b.py:2:12: S104 `jsn` is read in `f` but never bound\n"
         "hint: did you mean `json`?\n"
         "2 agents: 2 can start; 1 warning\n"
     )

@@ -28,8 +28,8 @@ def test_the_file_is_written_and_told(folder: Path, capsys: pytest.CaptureFixtur
     assert main(["import", "startup.yaml", "-o", "out.yaml"]) == 0
     out, err = capsys.readouterr()
     assert out == ""
-    assert "`C` is left out of what `B` needs" in err
-    assert "2 agents on 1 machine; 2 edges found = 1 needs + 0 wants + 1 left out." in err
+    assert "`C` is omitted from the needs of `B`" in err
+    assert "2 agents on 1 machine; 2 edges found = 1 needs + 0 wants + 1 omitted." in err
     assert "`argosy check out.yaml`" in err
     assert set(load_fleet("out.yaml").agents) == {"A", "B"}
     umask = os.umask(0)
@@ -109,7 +109,7 @@ def test_an_unknown_format_says_what_is_understood(folder: Path, capsys: pytest.
     (folder / "x.yaml").write_text("key: value\n")
     assert main(["import", "x.yaml"]) == 2
     err = capsys.readouterr().err
-    assert "error: x.yaml: nothing in this file says which agents there are; it has the keys `key`" in err
+    assert "error: x.yaml: this file defines no agents in a known format; it has the keys `key`" in err
     assert "Procfile" in err
 
 

@@ -107,7 +107,10 @@ def test_one_that_exits_with_an_error_and_is_never_restarted_counts_as_changed_t
     ("text", "reason"),
     [
         ("x = (\n", "a.py:1:5: does not parse: '(' was never closed"),
-        ("from b import nothing\n", "a.py:1:1: cannot import `nothing` from `b`: nothing there binds it"),
+        (
+            "from b import nothing\n",
+            "a.py:1:1: cannot import `nothing` from `b`: the module does not bind it",
+        ),
     ],
 )
 def test_a_script_that_can_never_start_is_started_once(rig: Rig, text: str, reason: str) -> None:

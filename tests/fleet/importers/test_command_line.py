@@ -48,7 +48,7 @@ def test_a_script_without_an_interpreter_is_told() -> None:
 
 @pytest.mark.parametrize("words", [(), ("A=1",)])
 def test_nothing_to_run_is_an_error(words: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match="no word to run"):
+    with pytest.raises(ValueError, match="names no program"):
         parse_argv(words)
 
 

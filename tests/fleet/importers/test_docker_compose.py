@@ -82,11 +82,11 @@ def test_a_service_that_only_names_an_image_is_an_address(sample: Imported) -> N
     assert environments["container"]["redis"] == "redis:6379"
     assert environments["production"]["redis"] == "$REDIS_HOST:6379"
     assert environments["testing"]["redis"] == "127.0.0.1:6379"
-    assert sample.decision("`redis` is no agent").where == "docker-compose.yml:10:5"
+    assert sample.decision("`redis` is not an agent").where == "docker-compose.yml:10:5"
     assert (
-        sample.decision("`redis` is left out of the needs of `registry`").where == "docker-compose.yml:21:18"
+        sample.decision("`redis` is omitted from the needs of `registry`").where == "docker-compose.yml:21:18"
     )
-    assert sample.decision("name the host `redis`")
+    assert sample.decision("contain the host `redis`")
 
 
 def test_edges_of_the_list_and_the_map_form(sample: Imported) -> None:
@@ -104,7 +104,7 @@ def test_the_port_is_the_one_inside_the_container(sample: Imported) -> None:
     assert registry.ready.probe == "tcp"
     assert sample.decision("listens on 7100, published as 8100")
     assert sample.decision("`5353:5353/udp`")
-    assert sample.decision("it has 7101 too")
+    assert sample.decision("others are 7101")
     assert sample.fleet.agents["web"].port == 9000
 
 
@@ -131,7 +131,7 @@ def test_healthchecks_are_told_once(sample: Imported) -> None:
     assert sample.decision("`healthcheck` of `registry`").where == "docker-compose.yml:22:5"
 
 
-def test_variables_come_from_the_dot_env_beside_the_file(tree: Tree) -> None:
+def test_variables_come_from_the_dot_env_next_to_the_file(tree: Tree) -> None:
     tree.write(".env", "PORT=7100 # here\nNAME='a b'\n")
     tree.write(
         "compose.yaml",
@@ -145,7 +145,7 @@ def test_variables_come_from_the_dot_env_beside_the_file(tree: Tree) -> None:
     imported = tree.read("compose.yaml")
     assert imported.fleet.agents["a"].run == ("serve", "a b", "", "set")
     assert imported.fleet.agents["a"].port == 7100
-    assert imported.decision("`$UNSET` is filled in as nothing")
+    assert imported.decision("`$UNSET` is replaced by an empty text")
 
 
 def test_scripts_are_found_through_mounts(tree: Tree) -> None:

@@ -107,7 +107,7 @@ def test_whatever_rows_say_the_fleet_file_has_no_fault(
     )
     needs = sum(len(agent.needs) for agent in fleet.agents.values())
     wants = sum(len(agent.wants) for agent in fleet.agents.values())
-    assert f"{needs} needs + {wants} wants + {plan.edge_count - needs - wants} left out" in summarize_plan(
+    assert f"{needs} needs + {wants} wants + {plan.edge_count - needs - wants} omitted" in summarize_plan(
         plan
     )
     assert needs + wants <= plan.edge_count

@@ -41,12 +41,12 @@ def test_optional_agents_stay_optional(imported: Imported) -> None:
 def test_the_row_that_stands_twice_is_merged_and_told(imported: Imported) -> None:
     agent = imported.fleet.agents["MemoryOrchestratorService"]
     assert (agent.port, agent.health_port) == (7140, 8140)
-    assert imported.decision("`MemoryOrchestratorService` stands in two rows on port 7140")
+    assert imported.decision("`MemoryOrchestratorService` is in two rows on port 7140")
     assert "`7141`" in imported.decision("the health port of `MemoryOrchestratorService`").what
 
 
 def test_the_error_bus_clash_is_told(imported: Imported) -> None:
-    decision = imported.decision("`error_bus_port: 7150` is the `port` of `VisionProcessingAgent`")
+    decision = imported.decision("`error_bus_port: 7150` is also the `port` of `VisionProcessingAgent`")
     assert decision.where.endswith("pc2_code/config/startup_config.yaml:293:1")
 
 
@@ -63,4 +63,4 @@ def test_the_one_cycle_is_cut_for_the_quickest_start(imported: Imported) -> None
 def test_of_the_versions_in_a_folder_the_real_one_is_read(corpus: Path) -> None:
     imported = Tree(corpus).read("main_pc_code", "pc2_code/config")
     assert len(imported.fleet.agents) == 84
-    assert len([one for one in imported.plan.decisions if "not read: it describes" in one.what]) >= 6
+    assert len([one for one in imported.plan.decisions if "not imported: it also defines" in one.what]) >= 6

@@ -62,7 +62,7 @@ def test_a_port_is_claimed_once_on_a_machine(tree: Tree) -> None:
     tree.write("s.yaml", "agents: {A: {script: a.py, port: 1}, B: {script: b.py, port: 2, health_port: 1}}\n")
     imported = tree.read("s.yaml")
     assert (imported.fleet.agents["B"].health_port, imported.fleet.agents["B"].ready.probe) == (None, "tcp")
-    assert imported.decision("`health_port` 1 of `B` is left out", "`port` of `A`").where == "s.yaml:1:38"
+    assert imported.decision("`health_port` 1 of `B` is omitted", "`port` of `A`").where == "s.yaml:1:38"
 
 
 def test_the_cut_leaves_the_quickest_start() -> None:
@@ -118,7 +118,7 @@ def test_an_address_that_the_rows_agree_on_is_that_of_their_machine(tree: Tree) 
     tree.write("b/s.yaml", "agents: {C: {script: c.py, host: 10.0.0.6}, D: {script: d.py, host: 10.0.0.7}}\n")
     imported = tree.read("a", "b")
     assert imported.fleet.environments["development"] == {"a": "10.0.0.5", "b": "127.0.0.1"}
-    assert imported.decision("`host: 10.0.0.7` of `D`", "more than one")
+    assert imported.decision("`host: 10.0.0.7` of `D`", "have several")
 
 
 def test_an_address_told_by_hand_is_that_of_a_machine_or_makes_a_service(tree: Tree) -> None:
@@ -178,7 +178,7 @@ def test_a_python_path_of_a_container_becomes_the_root_of_the_tree(tree: Tree) -
     imported = tree.read("deploy/compose.yaml")
     agent = imported.fleet.agents["a"]
     assert (agent.run, agent.cwd, agent.env) == ("app/agents/a.py", "app", {"PYTHONPATH": "."})
-    assert imported.decision("`PYTHONPATH: /app` of `a` is written as `.`")
+    assert imported.decision("`PYTHONPATH: /app` of `a` becomes `.`")
 
 
 def test_a_python_path_that_is_here_stays(tree: Tree) -> None:
@@ -192,4 +192,4 @@ def test_a_source_of_services_alone_joins_another(tree: Tree) -> None:
     tree.write("compose.yaml", "services: {redis: {image: redis, ports: ['6379:6379']}}\n")
     imported = tree.read("s.yaml", "compose.yaml")
     assert imported.fleet.environments["container"]["redis"] == "redis:6379"
-    assert imported.decision("`redis` is left out of the needs of `A`")
+    assert imported.decision("`redis` is omitted from the needs of `A`")

@@ -20,10 +20,10 @@ def test_of_versions_the_name_that_others_extend_is_read(tree: Tree) -> None:
     tree.write("config/mini.yaml", ONE)
     imported = tree.read(".")
     assert imported.plan.sources == ("config/startup.yaml",)
-    left = {one.where: one.what for one in imported.plan.decisions if "not read" in one.what}
+    left = {one.where: one.what for one in imported.plan.decisions if "not imported" in one.what}
     assert set(left) == {"config/startup.v2.yaml", "config/startup_fixed.yaml", "config/mini.yaml"}
     assert "1 of them differently (`A`)" in left["config/startup.v2.yaml"]
-    assert "alike" in left["config/mini.yaml"]
+    assert "identically" in left["config/mini.yaml"]
 
 
 def test_files_of_one_folder_without_a_common_agent_are_all_read(tree: Tree) -> None:
@@ -48,8 +48,8 @@ def test_files_that_say_nothing_or_are_faulty_are_told(tree: Tree) -> None:
     tree.write("fleet.yaml", "fleet: f\nagents: {A: {run: a.py}}\n")
     tree.write("bad.yaml", "a: [\n")
     imported = tree.read(".")
-    assert imported.decision("read, and without agents", "`settings.yaml`")
-    assert imported.decision("this is a fleet file already").where == "fleet.yaml"
+    assert imported.decision("without agents", "`settings.yaml`")
+    assert imported.decision("this is already a fleet file").where == "fleet.yaml"
     assert imported.decision("not YAML").where.startswith("bad.yaml:")
 
 
@@ -59,7 +59,7 @@ def test_a_file_whose_scripts_are_all_gone_is_left_aside(tree: Tree) -> None:
     tree.write("old.yaml", "agents: {Old: {script: gone.py}}\n")
     imported = tree.read(".")
     assert list(imported.fleet.agents) == ["A"]
-    assert imported.decision("of the 1 scripts it names none is there").where == "old.yaml"
+    assert imported.decision("none of its 1 scripts exists").where == "old.yaml"
     assert list(tree.read("old.yaml").fleet.agents) == ["Old"]
 
 

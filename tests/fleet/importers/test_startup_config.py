@@ -89,12 +89,12 @@ def test_edges_that_lead_nowhere_are_counted_and_told(groups: Imported) -> None:
     assert groups.plan.edge_count == 4
     assert [need.agent for need in groups.fleet.agents["Voice"].needs] == ["Twin"]
     assert groups.decision("`Twin` names `Registry` twice").where == "config/startup.yaml:17:32"
-    assert groups.decision("`Nobody` is left out").where == "config/startup.yaml:21:28"
+    assert groups.decision("`Nobody` is omitted").where == "config/startup.yaml:21:28"
     assert groups.decision("`Voice` names itself").where == "config/startup.yaml:21:36"
 
 
 def test_what_is_no_agent_is_told(groups: Imported) -> None:
-    assert groups.decision("`Broken` is left out").where == "config/startup.yaml:22:5"
+    assert groups.decision("`Broken` is omitted").where == "config/startup.yaml:22:5"
     assert groups.decision("`config` of `Registry`").where == "config/startup.yaml:12:7"
     assert groups.decision("`global_settings.resource_limits`").where == "config/startup.yaml:3:3"
 
@@ -102,19 +102,19 @@ def test_what_is_no_agent_is_told(groups: Imported) -> None:
 def test_variables_for_all_are_defaults_as_written(groups: Imported) -> None:
     expected = {"PYTHONPATH": ".", "LEVEL": "INFO", "DEBUG": "false", "RATIO": "1.10"}
     assert groups.fleet.agents["Voice"].env == expected
-    assert groups.decision("`PYTHONPATH: /app` is written as `.`")
+    assert groups.decision("`PYTHONPATH: /app` becomes `.`")
 
 
 def test_a_row_that_stands_twice_is_one_agent(lists: Imported) -> None:
     agent = lists.fleet.agents["A"]
     assert (agent.port, agent.health_port) == (7000, 8000)
     assert [need.agent for need in agent.needs] == ["B", "C"]
-    assert lists.decision("`A` stands in two rows on port 7000").where == "startup.yaml:6:5"
+    assert lists.decision("`A` is in two rows on port 7000").where == "startup.yaml:6:5"
     assert "`7999`" in lists.decision("the health port of `A` is `8000`").what
 
 
 def test_a_port_named_in_passing_is_told(lists: Imported) -> None:
-    assert lists.decision("`bus_port: 7001` is the `port` of `B`").where == "startup.yaml:14:1"
+    assert lists.decision("`bus_port: 7001` is also the `port` of `B`").where == "startup.yaml:14:1"
     assert not any("other_port: 7555" in one.what for one in lists.plan.decisions)
 
 
@@ -123,8 +123,8 @@ def test_commands_of_rows(lists: Imported) -> None:
     assert (agents["C"].run, agents["C"].args, agents["C"].required) == ("agents/c.py", ("--x",), False)
     assert agents["D"].run == ("node", "d.js", "010")
     assert agents["D"].port is None
-    assert lists.decision("`row 3` is left out").where == "startup.yaml:4:5"
-    assert lists.decision("`port: 99999` of `D` is left out").where == "startup.yaml:13:39"
+    assert lists.decision("`row 3` is omitted").where == "startup.yaml:4:5"
+    assert lists.decision("`port: 99999` of `D` is omitted").where == "startup.yaml:13:39"
 
 
 def test_groups_are_the_keys_over_the_rows(lists: Imported) -> None:

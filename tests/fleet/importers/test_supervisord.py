@@ -89,7 +89,7 @@ def test_what_has_no_place_is_told_where_it_stands(sample: Imported) -> None:
     assert sample.decision("`priority = 1`", "order, not a dependency").where == "supervisord.conf:10:1"
     assert sample.decision("`user = nobody`").where == "supervisord.conf:14:1"
     assert sample.decision("`stdout_logfile`").where == "supervisord.conf:15:1"
-    assert sample.decision("`worker` does not start by itself").where == "supervisord.conf:22:1"
+    assert sample.decision("`worker` does not start automatically").where == "supervisord.conf:22:1"
     assert sample.decision("[eventlistener:crash]").where == "supervisord.conf:32:1"
 
 
@@ -99,11 +99,11 @@ def test_what_has_no_place_is_told_where_it_stands(sample: Imported) -> None:
         ("command=python 'a.py", 2, "cannot be read"),
         ("command=python a.py\nnumprocs=two", 3, "a whole number"),
         ("command=python a.py\nautorestart=maybe", 3, "unexpected"),
-        ("command=python %(nothing)s", 2, "names nothing"),
+        ("command=python %(nothing)s", 2, "is unknown"),
         ("command=python a.py\nenvironment=A", 3, "KEY"),
         ('command=python a.py\nenvironment=A="x', 3, "quote"),
         ("command=python a.py\nnumprocs=2", 3, "all called `a`"),
-        ("directory=/x", 1, "no word to run"),
+        ("directory=/x", 1, "names no program"),
     ],
 )
 def test_a_bad_value_names_its_line(read: Read, line: str, where: int, word: str) -> None:

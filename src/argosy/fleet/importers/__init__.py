@@ -1,11 +1,8 @@
-"""Importers: what fleets have today, read into one fleet file.
+"""Importers: convert existing process configurations to a fleet file.
 
-    search -> reader -> (groups | lists | compose | procfile | supervisord) -> Source
-    Source ... -> merge -> Plan -> emit -> the text of a fleet.yaml
-
-Each importer recognises a file by what is in it and returns frozen data; nothing is settled before
-`merge` sees all sources. Nothing is dropped in silence: what has no place in a fleet file, or had
-to be decided, is a `Decision` with its place, and becomes a comment in the file.
+`source_search` finds files, `format_detection` reads each into an `ImportSource`, `merge` combines these
+into an `ImportPlan`, `fleet_file_writer` renders it. Whatever is decided or not imported is an
+`ImportDecision`, written as a comment. Other packages use the names in `__all__` and these modules.
 """
 
 from __future__ import annotations
@@ -36,22 +33,24 @@ def plan_import(
     machine_overrides: Mapping[Path, str] | None = None,
     address_overrides: Mapping[str, str] | None = None,
 ) -> ImportPlan:
-    """Return the fleet that the files and folders at `paths` describe together.
+    """Return the plan of the fleet described by the files and folders at `paths`.
 
-    folder: the folder of the fleet file to be; its paths are relative to it.
-    machines: names of machines, by the file or folder whose agents run there; others come from the paths.
-    addresses: of machines and services in `development`, by name; others come from the sources.
+    folder: the folder of the fleet file to write; its paths are relative to it.
+    machine_overrides: machine names by the file or folder whose agents run there; others are derived
+        from the paths.
+    address_overrides: addresses of machines and services in `development`, by name; others come from
+        the sources.
 
-    Raises InputError: a path is missing, unreadable, of no known shape, an address is none, or nothing at
-        all was found.
+    Raises InputError: a path is missing, unreadable or of an unknown format, an address is invalid, or
+        no agent was found.
     """
     found = find_sources(tuple(paths))
     if not any(source.agents for source in found.sources):
         read = ", ".join(f"`{source.path.name}`" for source in found.sources)
         services = sum(len(source.services) for source in found.sources)
-        message = f"no agent was found in {read}: of its {services} services none says what it runs"
+        message = f"no agent was found in {read}: none of its {services} services has a command"
         raise InputError(
-            Fault(str(paths[0]), "nothing-found", message, "understood are: " + "; ".join(SUPPORTED_FORMATS))
+            Fault(str(paths[0]), "nothing-found", message, "known formats: " + "; ".join(SUPPORTED_FORMATS))
         )
     overrides = {path.absolute(): name for path, name in (machine_overrides or {}).items()}
     return merge_sources(found, folder.absolute(), overrides, address_overrides or {})

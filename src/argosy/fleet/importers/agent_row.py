@@ -1,6 +1,6 @@
-"""One row of a startup config: the mapping that gives an agent's script, ports and dependencies.
+"""Reads one row of a startup config: the mapping with an agent's script, ports and dependencies.
 
-Two shapes hold such rows, `groups` (by name) and `rows` (in a list); a row reads the same in both.
+`named_agents` and `listed_agents` both find such rows; a row has the same keys in both.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from argosy.fleet.importers.command_line import CommandLine, parse_argv
 from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent, ImportedEdge
 from argosy.fleet.importers.input_file import InputFile, KeyPath
 
-# Every key of a row that is understood, by what it means.
+# The supported keys of a row, by meaning.
 _SCRIPT_KEYS = ("script_path", "script", "path", "file")
 _COMMAND_KEYS = ("command", "cmd")
 _HEALTH_PORT_KEYS = ("health_check_port", "health_port")
@@ -38,13 +38,13 @@ SUPPORTED_ROW_KEYS = frozenset(
         *_ENABLED_KEYS,
     )
 )
-# Names that say nothing: a list called `agents` is no group.
+# Names without meaning: a list called `agents` is not a group.
 _GENERIC_NAMES = frozenset({"agents", "services", "programs", "processes"})
 _FALSE_WORDS = frozenset({"false", "no", "off", "0"})
 
 
 class AgentRow(msgspec.Struct, frozen=True):
-    """A row, and where it stands in its file."""
+    """A row and its path in the file."""
 
     name: str
     path: KeyPath
@@ -58,27 +58,27 @@ def has_script(value: object) -> bool:
 
 
 def has_command(value: object) -> bool:
-    """Return whether a value is a mapping that gives a command."""
+    """Return whether a value is a mapping with a command."""
     return isinstance(value, dict) and any(
         isinstance(value.get(key), (str, list)) and value.get(key) for key in _COMMAND_KEYS
     )
 
 
 def group_of(key_path: KeyPath) -> str | None:
-    """Return the group that the key over some rows gives them, or None where it says nothing."""
+    """Return the group named by the key above some rows, or None if the key is generic."""
     name = str(key_path[-1]) if key_path else ""
     return None if not name or name.lower() in _GENERIC_NAMES else name
 
 
 def _is_script(key: str, value: object) -> bool:
-    # `path` and `file` name many things; only a Python file is taken for a script.
+    # `path` and `file` are used for many things, so they count only with a Python file.
     return (
         isinstance(value, str) and bool(value.strip()) and (key in _SCRIPT_KEYS[:2] or value.endswith(".py"))
     )
 
 
 class AgentRowReader:
-    """Reads the rows of one file and keeps the decisions that reading them took."""
+    """Reads the rows of one file and records the decisions."""
 
     def __init__(self, input_file: InputFile) -> None:
         self._input_file = input_file
@@ -129,7 +129,7 @@ class AgentRowReader:
             return self._split_argv(row, key)
         if value:
             self._add_decision(
-                row, key, f"`{key}` is not taken over", "it is no list of words; write it as `args`"
+                row, key, f"`{key}` is not imported", "it is not a list of arguments; write it as `args`"
             )
         return ()
 
@@ -152,7 +152,7 @@ class AgentRowReader:
         if isinstance(value, dict):
             return {name: self._input_file.scalar_text((*row.path, key, name)) for name in value}
         if value:
-            self._add_decision(row, key, f"`{key}` is not taken over", "it is no mapping of variables")
+            self._add_decision(row, key, f"`{key}` is not imported", "it is not a mapping of variables")
         return {}
 
     def _host(self, row: AgentRow) -> str | None:
@@ -167,7 +167,7 @@ class AgentRowReader:
         port = parse_port_value(value)
         if port is None:
             why = "a port is a whole number from 1 to 65535"
-            self._add_decision(row, key, f"`{key}: {value}` of `{row.name}` is left out", why)
+            self._add_decision(row, key, f"`{key}: {value}` of `{row.name}` is omitted", why)
         return port
 
     def _edges(self, row: AgentRow) -> tuple[ImportedEdge, ...]:
@@ -184,15 +184,15 @@ class AgentRowReader:
             if isinstance(to, str | int) and not isinstance(to, bool) and str(to).strip():
                 edges.append(ImportedEdge(str(to).strip(), where))
             else:
-                self._add_decision(row, key, f"`{item}` in `{key}` is left out", "it names no agent")
+                self._add_decision(row, key, f"`{item}` in `{key}` is omitted", "it names no agent")
         return tuple(edges)
 
     def _required(self, row: AgentRow) -> bool:
         key = _first_present_key(row, _ENABLED_KEYS)
         if key in row.keys and not _is_true(row.keys[key]):
-            what = f"`{row.name}` is switched off today (`{key}: {row.keys[key]}`) and gets `required: false`"
+            what = f"`{row.name}` is disabled (`{key}: {row.keys[key]}`) and gets `required: false`"
             self._add_decision(
-                row, key, what, "argosy starts every agent of the file: take it out, or use `--only`"
+                row, key, what, "argosy starts every agent in the file: remove it, or use `--only`"
             )
             return False
         return _is_true(row.keys.get("required", True))

@@ -1,7 +1,7 @@
-"""Command lines as files write them, turned into what a fleet file runs: a script, or a command.
+"""Converts command lines to a script or a command of a fleet file.
 
-`python agents/a.py --fast` is the script `agents/a.py` with an argument, so that it can be
-checked, forked and measured; anything else stays the command it is.
+`python agents/a.py --fast` becomes the script `agents/a.py` with an argument, so that it can be
+checked, forked and measured; anything else stays a command.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import msgspec
 
 _PYTHON_EXECUTABLE = re.compile(r"^(?:.*/)?python(?:\d+(?:\.\d+)?)?$")
 _ASSIGNMENT = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.DOTALL)
-# What a shell would act upon outside quotes; `#` and `=` are harmless in the middle of a word.
+# Characters that a shell interprets outside quotes; `#` and `=` are literal within a word.
 _SHELL_SYNTAX = re.compile(r"[$`|&;<>()*?\[\]{}~\n]")
 
 
 class CommandLine(msgspec.Struct, frozen=True):
-    """What to run; `notes` are (what, why) pairs that the reader of the file should be told."""
+    """What to run; `notes` are (what, why) pairs for comments in the fleet file."""
 
     run: str | tuple[str, ...]
     args: tuple[str, ...] = ()
@@ -28,15 +28,15 @@ class CommandLine(msgspec.Struct, frozen=True):
 
 
 def parse_argv(argv: tuple[str, ...]) -> CommandLine:
-    """Return what the words of an exec-style command run; nothing in them is for a shell.
+    """Return what an argument list runs without a shell.
 
-    Raises ValueError: there is no word to run.
+    Raises ValueError: it names no program.
     """
     argv, env = _strip_prefix(argv)
     if not argv:
-        raise ValueError("the command has no word to run")
+        raise ValueError("the command names no program")
     if argv[0].endswith(".py"):
-        note = (f"`{argv[0]}` runs with a Python interpreter", "its first line chose one until now")
+        note = (f"`{argv[0]}` runs with a Python interpreter", "its first line (`#!`) is not used")
         return CommandLine(argv[0], argv[1:], env, notes=(note,))
     if not _PYTHON_EXECUTABLE.match(argv[0]):
         return CommandLine(argv, env=env)
@@ -52,15 +52,15 @@ def parse_argv(argv: tuple[str, ...]) -> CommandLine:
 
 
 def parse_shell_command(text: str) -> CommandLine:
-    """Return what a line written for a shell runs: without a shell where it needs none.
+    """Return what a shell command runs, without the shell if it uses no shell syntax.
 
-    Raises ValueError: the quotes do not match, or there is nothing to run.
+    Raises ValueError: the quotes do not match, or it names no program.
     """
     argv = tuple(shlex.split(text))
     if _needs_shell(text):
         note = (
             "the command runs through `sh -c`",
-            "it uses what only a shell understands; the shell, not the program, is what argosy watches",
+            "it uses shell syntax; argosy monitors the shell, not the program",
         )
         return CommandLine(("sh", "-c", text), notes=(note,))
     return parse_argv(argv)
@@ -74,7 +74,7 @@ def _needs_shell(text: str) -> bool:
 
 
 def _strip_prefix(argv: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Take `exec`, `env` and `NAME=value` off the front; return what is left and the variables."""
+    """Remove `exec`, `env` and `NAME=value` from the front; return the rest and the variables."""
     env: dict[str, str] = {}
     while argv:
         assignment = _ASSIGNMENT.match(argv[0])

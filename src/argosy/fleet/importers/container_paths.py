@@ -1,4 +1,4 @@
-"""Where the files of a container are on the machine: its build context, its bind mounts, its Dockerfile."""
+"""Maps paths in a container to the host: build context, bind mounts, Dockerfile."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from argosy.fleet.importers.input_file import PlainData
 class ContainerPaths:
     """The files of one Compose service.
 
-    context: the folder that its image is built from; the Compose file's own where it builds none.
-    dockerfile: where that is. process: what it says.
+    context: the build context; the Compose file's folder if there is no build.
+    dockerfile: its path. process: the process it defines.
     """
 
     def __init__(self, base: Path, keys: Mapping[str, PlainData]) -> None:
@@ -28,7 +28,7 @@ class ContainerPaths:
         self._mounts = dict(_mounts(base, keys.get("volumes")))
 
     def host_script(self, path: str) -> str:
-        """Return where a script of the container is here: absolute when it exists, else as far as known."""
+        """Return the host path of a script in the container: absolute if it exists, else relative."""
         inside = self._working_dir / path
         for candidate in self._candidates(inside):
             if candidate.is_file():
@@ -39,7 +39,7 @@ class ContainerPaths:
         return str(relative).lstrip("/")
 
     def host_working_dir(self) -> str | None:
-        """Return where the container's working folder is here; None when that cannot be told."""
+        """Return the host path of the container's working folder; the build context if it is not found."""
         if self._working_dir == PurePosixPath("/"):
             return str(self.context)
         return next(
@@ -47,7 +47,7 @@ class ContainerPaths:
         )
 
     def _candidates(self, inside: PurePosixPath) -> list[Path]:
-        """Return where a container path may be: in a mount, else in the context, longest tail first."""
+        """Return possible host paths of a container path: in mounts, then in the context, longest first."""
         found: list[Path] = []
         for target, source in sorted(self._mounts.items(), key=lambda mount: -len(mount[0].parts)):
             if inside.is_relative_to(target):
@@ -66,7 +66,7 @@ def _mounts(base: Path, volumes: PlainData) -> list[tuple[PurePosixPath, Path]]:
             source, target = str(item.get("source", "")), str(item.get("target", ""))
         else:
             source, target = [*str(item).split(":"), ""][:2]
-        # A source without a slash is a volume that Docker keeps, not a folder.
+        # A source without a slash is a named volume, not a folder.
         if target.startswith("/") and (source.startswith((".", "/")) or "/" in source):
             mounts.append((PurePosixPath(target), _normalized_path(base, source)))
     return mounts

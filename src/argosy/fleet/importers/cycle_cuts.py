@@ -1,10 +1,10 @@
-"""Turns needs into wants until no agent waits for itself, and says why it was that edge.
+"""Turns needs into wants until no cycle is left, and records the reason for each cut.
 
-Which edge goes is `Graph.cut`'s rule, the one that `argosy check` proposes by: the edge that leaves
-the fewest cycles, then the fewest levels, that is the quickest start.
+`Graph.best_cut` chooses the edge, as it does for the hint of `argosy check`: the edge that leaves the
+fewest cycles, then the fewest levels, which gives the quickest start.
 
-Rejected: cutting the edge that closes the cycle in file order. It depends on how the file happens to
-be sorted, and on the measured fleet it would have lengthened the longest chain by two agents.
+Rejected: cutting the edge that closes the cycle in file order. It depends on the order of the file,
+and on the measured fleet it would have lengthened the longest chain by two agents.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from argosy.fleet.dependency_graph import Graph, graph_from_edges
 class CycleCut(msgspec.Struct, frozen=True):
     """One edge turned from a need into a want.
 
-    cycle: the shortest way round that it breaks, begun at `of`; each needs the next.
-    levels: how many agents stand one after the other in the longest chain after the cut.
-    others: the other edges of the cycle, each with the levels that its cut would leave.
+    cycle: the cycle that it breaks, starting at `agent`; each agent needs the next.
+    levels: the length of the longest chain after the cut, in agents.
+    others: the other edges of the cycle, each with the levels after cutting it instead.
     """
 
     agent: str
@@ -32,7 +32,7 @@ class CycleCut(msgspec.Struct, frozen=True):
 
 
 def plan_cuts(needs: Mapping[str, tuple[str, ...]]) -> tuple[CycleCut, ...]:
-    """Return the cuts after which `needs` has no cycle, in the order they are made, shortest cycle first.
+    """Return the cuts that remove all cycles from `needs`, in order, shortest cycle first.
 
     needs: for each agent, in file order, the agents it needs; none needs itself.
     """

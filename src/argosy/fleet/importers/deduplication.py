@@ -1,4 +1,4 @@
-"""Joins the rows that describe one agent, and gives every agent a name of its own."""
+"""Merges the rows of one agent, and gives every agent a unique name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent
 from argosy.fleet.importers.unique_names import make_unique, to_fleet_name
 from argosy.fleet.redaction import redact_text
 
-# What two rows of one agent may say, with the word for it in a startup config.
+# The fields that two rows of one agent may both set, with their names for messages.
 _FIELD_LABELS = {
     "run": "script or command",
     "args": "arguments",
@@ -22,7 +22,7 @@ _FIELD_LABELS = {
     "health_port": "health port",
     "required": "`required`",
     "restart": "restart",
-    "alive_s": "time until it counts as started",
+    "start_grace_s": "time until it counts as started",
     "stop_timeout_s": "stop time-out",
     "memory": "memory",
     "cpus": "cpus",
@@ -31,7 +31,7 @@ _UNSET_VALUES: tuple[object, ...] = (None, (), {}, True)
 
 
 class PlacedAgent(msgspec.Struct, frozen=True):
-    """An agent on its machine, with the name that the fleet file gives it."""
+    """An agent on its machine, with its name in the fleet file."""
 
     name: str
     machine: str
@@ -39,31 +39,31 @@ class PlacedAgent(msgspec.Struct, frozen=True):
 
 
 class DeduplicatedAgents(msgspec.Struct, frozen=True):
-    """All agents, each once, and the decisions that this took."""
+    """All agents, each once, and the decisions made."""
 
     agents: tuple[PlacedAgent, ...]
     decisions: tuple[ImportDecision, ...]
 
 
 def deduplicate(found: Sequence[tuple[str, ImportedAgent]]) -> DeduplicatedAgents:
-    """Return the agents of (machine, agent) pairs; rows of one name on one machine are one agent."""
+    """Return the agents of (machine, agent) pairs; rows with one name on one machine are one agent."""
     rows: dict[tuple[str, str], list[ImportedAgent]] = {}
     for machine, agent in found:
         rows.setdefault((machine, agent.name), []).append(agent)
     decisions: list[ImportDecision] = []
-    taken: dict[str, PlacedAgent] = {}
+    by_name: dict[str, PlacedAgent] = {}
     for (machine, _), (first, *others) in rows.items():
-        name = _choose_name(first, machine, taken)
-        decisions += _rename_decisions(name, first, taken)
+        name = _choose_name(first, machine, by_name)
+        decisions += _rename_decisions(name, first, by_name)
         for other in others:
             decisions += _merge_decisions(name, first, other)
             first = _merge_rows(first, other)
-        taken[name] = PlacedAgent(name, machine, first)
-    return DeduplicatedAgents(tuple(taken.values()), tuple(decisions))
+        by_name[name] = PlacedAgent(name, machine, first)
+    return DeduplicatedAgents(tuple(by_name.values()), tuple(decisions))
 
 
 def _merge_rows(first: ImportedAgent, other: ImportedAgent) -> ImportedAgent:
-    """Return one agent of two rows: what the first says holds, the other adds what it leaves unsaid."""
+    """Return one agent of two rows: the first takes precedence, the other fills in unset fields."""
     added = {key: getattr(other, key) for key in _FIELD_LABELS if getattr(first, key) in _UNSET_VALUES}
     known = {edge.target for edge in first.edges}
     edges = (*first.edges, *(edge for edge in other.edges if edge.target not in known))
@@ -72,15 +72,16 @@ def _merge_rows(first: ImportedAgent, other: ImportedAgent) -> ImportedAgent:
 
 def _merge_decisions(name: str, first: ImportedAgent, other: ImportedAgent) -> Iterator[ImportDecision]:
     on = f" on port {first.port}" if first.port is not None and first.port == other.port else ""
-    what = f"`{first.name}` stands in two rows{on}, here and in {first.where}; they are one agent"
+    what = f"`{first.name}` is in two rows{on}, here and in {first.where}; they are merged into one agent"
     yield ImportDecision(
         other.where, what, "one name on one machine; the dependencies of both are kept", name
     )
     for key, label in _FIELD_LABELS.items():
         mine, theirs = getattr(first, key), getattr(other, key)
         if mine not in _UNSET_VALUES and theirs not in _UNSET_VALUES and mine != theirs:
-            what = f"the {label} of `{first.name}` is {_quote_value(mine)} in {first.where} and {_quote_value(theirs)} here"
-            yield ImportDecision(other.where, what, f"the first row holds: {_quote_value(mine)}", name)
+            kept, dropped = _quote_value(mine), _quote_value(theirs)
+            what = f"the {label} of `{first.name}` is {kept} in {first.where} and {dropped} here"
+            yield ImportDecision(other.where, what, f"the first row takes precedence: {kept}", name)
 
 
 def _quote_value(value: object) -> str:
@@ -104,5 +105,5 @@ def _rename_decisions(
     holder = agents_by_name.get(to_fleet_name(agent.name))
     why = "a name has a letter first, then letters, digits, `_`, `-` and `.`"
     if holder is not None:
-        why = f"`{holder.name}` is taken ({holder.imported.where}), and a fleet has each name once"
+        why = f"`{holder.name}` is taken ({holder.imported.where}), and names in a fleet are unique"
     yield ImportDecision(agent.where, f"`{agent.name}` is called `{name}`", why, name)

@@ -1,7 +1,7 @@
-"""Reads a Docker Compose file: its services, as the processes they run.
+"""Reads the services of a Docker Compose file as agents and external services.
 
-A service that says what it runs is an agent. One that only names an image is something the agents
-talk to: it gets an address in every environment, and nothing starts it.
+A service with a command is an agent. A service with only an image is external: it gets an address in
+every environment and is not started.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*([bkmg])?(?:i?b)?$", re.IGNORECASE)
 _UNITS = {"": "B", "b": "B", "k": "KiB", "m": "MiB", "g": "GiB"}
 _UNSUPPORTED_REASONS = {
-    "healthcheck": "it runs inside the container; the probe under `ready` is chosen from the ports",
+    "healthcheck": "it runs inside the container; the probe under `ready` is chosen by the ports",
     "networks": "addresses come from the environment of the fleet file",
-    "container_name": "the agent is called what the service is called",
-    "extends": "what it would add from another service is missing here",
+    "container_name": "the agent has the name of the service",
+    "extends": "the keys of the extended service are missing here",
 }
 
 
 def is_compose(input_file: InputFile) -> bool:
-    """Return whether the file has `services` that say an image, a build or a command."""
+    """Return whether the file has `services` with an image, a build or a command."""
     services = input_file.top_mapping().get("services")
     if not isinstance(services, dict) or not services:
         return False
@@ -69,7 +69,7 @@ def is_compose(input_file: InputFile) -> bool:
 
 
 def read_compose(input_file: InputFile) -> ImportSource:
-    """Return the services of a Compose file, in its order.
+    """Return the services of a Compose file, in file order.
 
     Raises InputError: a command whose quotes do not match.
     """
@@ -104,33 +104,33 @@ def read_compose(input_file: InputFile) -> ImportSource:
 
 
 def _unsupported_reason(key: str) -> str:
-    return _UNSUPPORTED_REASONS.get(key, "it is about the container, not about the process in it")
+    return _UNSUPPORTED_REASONS.get(key, "it configures the container, not the process in it")
 
 
 def _variable_decisions(input_file: InputFile, interpolation: Interpolation) -> Iterator[ImportDecision]:
     where = input_file.location_of(("services",))
     for name, text in interpolation.defaults_used.items():
         yield ImportDecision(
-            where, f"`${name}` is written as its default `{text}`", "`.env` beside the file does not set it"
+            where, f"`${name}` is replaced by its default `{text}`", "`.env` next to the file does not set it"
         )
     for name in sorted(interpolation.unset_names):
-        why = "`.env` beside the file does not set it, and it has no default; Compose does the same"
-        yield ImportDecision(where, f"`${name}` is filled in as nothing", why)
+        why = "`.env` next to the file does not set it, and it has no default; Compose does the same"
+        yield ImportDecision(where, f"`${name}` is replaced by an empty text", why)
 
 
 def _section_decisions(input_file: InputFile) -> Iterator[ImportDecision]:
     for key in ("include", "secrets", "configs"):
         if key in input_file.top_mapping():
             why = (
-                "name an included file on the command line to read it as well"
+                "name an included file on the command line to import it too"
                 if key == "include"
                 else _unsupported_reason(key)
             )
-            yield ImportDecision(input_file.location_of((key,)), f"`{key}` is not taken over", why)
+            yield ImportDecision(input_file.location_of((key,)), f"`{key}` is not imported", why)
 
 
 class _ServiceReader:
-    """Reads one service and keeps the decisions that this took."""
+    """Reads one service and records the decisions."""
 
     def __init__(self, input_file: InputFile, name: str, keys: Mapping[str, PlainData]) -> None:
         self.keys = keys
@@ -141,15 +141,15 @@ class _ServiceReader:
         self._container = ContainerPaths(input_file.path.parent, keys)
 
     def read(self) -> ImportedAgent | ExternalService:
-        """Return the agent that the service is, or the service itself when nothing says what it runs."""
+        """Return the service as an agent, or as an external service if it has no command."""
         argv = self._container_argv()
         ports = self._ports()
         where = self._input_file.location_of(self._key_path)
         if not argv or argv[0].startswith("-"):
             self._add_decision(
                 "image",
-                f"`{self._name}` is no agent: nothing here says what it runs; it gets an address instead",
-                "its image knows; start it as you do today",
+                f"`{self._name}` is not an agent: it has no command here; it gets an address instead",
+                "the command is in its image; start it separately",
             )
             return ExternalService(self._name, where, ports[0] if ports else None)
         try:
@@ -165,7 +165,7 @@ class _ServiceReader:
         if len(ports) > 1:
             rest = ", ".join(map(str, ports[1:]))
             self._add_decision(
-                "ports", f"`port` of `{self._name}` is {ports[0]}", f"the first it lists; it has {rest} too"
+                "ports", f"`port` of `{self._name}` is {ports[0]}", f"the first one listed; others are {rest}"
             )
         self._add_image_decision()
         return ImportedAgent(
@@ -192,14 +192,14 @@ class _ServiceReader:
         )
 
     def _container_argv(self) -> tuple[str, ...]:
-        """Return what the container runs: entry point and command, else what its Dockerfile says."""
+        """Return what the container runs: entry point and command, else those of its Dockerfile."""
         entry, command = self._split_command("entrypoint"), self._split_command("command")
         if entry or (command and not command[0].startswith("-")):
             return (*entry, *command)
         argv = self._container.process.argv
         if argv:
             what = f"`{self._name}` runs `{shlex.join(argv)}`"
-            self._add_decision("build", what, f"the Dockerfile `{self._container.dockerfile}` says so")
+            self._add_decision("build", what, f"from the Dockerfile `{self._container.dockerfile}`")
         return (*argv, *command)
 
     def _split_command(self, key: str) -> tuple[str, ...]:
@@ -217,13 +217,11 @@ class _ServiceReader:
 
     def _add_image_decision(self) -> None:
         if "image" in self.keys and "build" not in self.keys:
-            what = (
-                f"`{self._name}` ran in the image `{self.keys['image']}` and runs on the machine itself now"
-            )
-            self._add_decision("image", what, "what its command needs must be installed there")
+            what = f"`{self._name}` ran in the image `{self.keys['image']}` and now runs on the machine"
+            self._add_decision("image", what, "the dependencies of its command must be installed there")
 
     def _ports(self) -> list[int]:
-        """Return the ports that the process itself listens on: those inside its container."""
+        """Return the ports that the process listens on, as seen inside its container."""
         value = self.keys.get("ports") or self.keys.get("expose") or []
         ports: list[int] = []
         for item in value if isinstance(value, list) else [value]:
@@ -244,12 +242,12 @@ class _ServiceReader:
         port = parse_port_value(str(inside).partition("-")[0])
         if port is None or protocol not in ("", "tcp"):
             self._add_decision(
-                "ports", f"the port `{item}` is left out", "a port is a TCP port from 1 to 65535"
+                "ports", f"the port `{item}` is omitted", "a port is a TCP port from 1 to 65535"
             )
             return []
         if outside not in (None, "", inside, str(inside)):
             what = f"`{self._name}` listens on {port}, published as {outside}"
-            self._add_decision("ports", what, "without a container there is no other number outside")
+            self._add_decision("ports", what, "without a container there is no port mapping")
         return [port]
 
     def _environment(self) -> dict[str, str]:
@@ -261,11 +259,11 @@ class _ServiceReader:
         else:
             texts = [str(one).partition("=") for one in value] if isinstance(value, list) else []
             pairs = [(name, text if sign else None) for name, sign, text in texts]
-        # A name without a value is handed on from the one who starts the fleet; agents inherit it anyway.
+        # A name without a value is inherited from the caller's environment, which agents inherit anyway.
         return {name.strip(): text for name, text in pairs if text is not None}
 
     def _variable_text(self, name: str, value: PlainData) -> str:
-        """Return the value of a variable: filled in where it is text, as written where it is a number."""
+        """Return the value of a variable: interpolated if it is text, as written if it is a number."""
         return (
             value
             if isinstance(value, str)
@@ -277,9 +275,9 @@ class _ServiceReader:
         items = value if isinstance(value, list) else [value] if value else []
         paths = [str(item.get("path", "")) if isinstance(item, dict) else str(item) for item in items]
         if len(paths) > 1:
-            what = f"`env_file` of `{self._name}` is `{paths[-1]}` alone"
+            what = f"`env_file` of `{self._name}` is only `{paths[-1]}`"
             self._add_decision(
-                "env_file", what, f"a fleet file takes one; of {len(paths)} the last wins in Compose too"
+                "env_file", what, f"a fleet file allows one; of {len(paths)} the last wins in Compose too"
             )
         return str(self._input_file.path.parent / paths[-1]) if paths else None
 
@@ -298,9 +296,9 @@ class _ServiceReader:
     def _dependency_edge(self, to: str, options: Mapping[str, PlainData]) -> ImportedEdge:
         where = self._input_file.location_of((*self._key_path, "depends_on", to))
         if options.get("condition") == "service_completed_successfully":
-            what = f"`{self._name}` needs `{to}` to be ready; Compose waits until it has ended well"
+            what = f"`{self._name}` needs `{to}` to be ready; Compose waits until it has exited with 0"
             self.decisions.append(
-                ImportDecision(where, what, "an agent is expected to go on running", self._name)
+                ImportDecision(where, what, "an agent is expected to keep running", self._name)
             )
         if options.get("required") is False:
             return ImportedEdge(to, where, "want")
@@ -311,9 +309,9 @@ class _ServiceReader:
         if not profiles:
             return True
         names = ", ".join(f"`{one}`" for one in profiles) if isinstance(profiles, list) else f"`{profiles}`"
-        what = f"`{self._name}` starts only with the profile {names} today and gets `required: false`"
+        what = f"`{self._name}` starts only with the profile {names} and gets `required: false`"
         self._add_decision(
-            "profiles", what, "argosy starts every agent of the file: take it out, or use `--only`"
+            "profiles", what, "argosy starts every agent in the file: remove it, or use `--only`"
         )
         return False
 
@@ -325,8 +323,8 @@ class _ServiceReader:
         if word not in _RESTART_POLICIES:
             self._add_decision(
                 "restart",
-                f"`restart: {value}` is not taken over",
-                f"known are {', '.join(_RESTART_POLICIES)}",
+                f"`restart: {value}` is not imported",
+                f"known values: {', '.join(_RESTART_POLICIES)}",
             )
         return _RESTART_POLICIES.get(word)
 

@@ -1,4 +1,4 @@
-"""What a Dockerfile says about the process of its image: working folder, entry point, command."""
+"""Reads the process of an image from its Dockerfile: working folder, entry point, command."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from argosy.fleet.dockerfile import DockerfileInstruction, read_instructions
 
 
 class ContainerProcess(msgspec.Struct, frozen=True):
-    """What the last stage of a Dockerfile runs, and where."""
+    """The command and working folder of the last stage of a Dockerfile."""
 
     argv: tuple[str, ...] = ()
     working_dir: str | None = None
 
 
 def read_container_process(path: Path) -> ContainerProcess:
-    """Return the process that the image of a Dockerfile runs; an empty one where there is no file."""
+    """Return the process that the image of a Dockerfile runs; an empty one if there is no file."""
     if not path.is_file():
         return ContainerProcess()
     entry: tuple[str, ...] = ()
@@ -37,5 +37,5 @@ def read_container_process(path: Path) -> ContainerProcess:
 
 def _argv_of(item: DockerfileInstruction) -> tuple[str, ...]:
     argv = item.argv()
-    # Docker itself takes a list it cannot read for the shell form.
+    # Docker, too, treats an invalid list as shell form.
     return ("sh", "-c", item.arguments) if argv is None else argv

@@ -1,4 +1,4 @@
-"""Turns the dependencies that sources spell out into edges between agents of the fleet."""
+"""Resolves the dependencies named in sources to edges between agents of the fleet."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _MAX_NAMED = 5
 
 
 class ResolvedEdges(msgspec.Struct, frozen=True):
-    """What each agent needs and wants, without a cycle of needs.
+    """The needs and wants of each agent, without cycles of needs.
 
-    count: dependencies as found, each once, those that were cut or left out among them.
+    found_count: the number of distinct dependencies found, including those cut or omitted.
     """
 
     needs: Mapping[str, tuple[str, ...]]
@@ -28,9 +28,9 @@ class ResolvedEdges(msgspec.Struct, frozen=True):
 
 
 def resolve_edges(agents: Sequence[PlacedAgent], services: AbstractSet[str]) -> ResolvedEdges:
-    """Return the edges between `agents`; one to a service, to nothing or to the agent itself is left out.
+    """Return the edges between `agents`; those to services, unknown names or the agent itself are omitted.
 
-    services: what sources call the things that agents talk to and nothing here starts.
+    services: the names of external services in the sources.
     """
     resolver = _EdgeResolver(agents, services)
     for agent in agents:
@@ -58,9 +58,9 @@ def resolve_edges(agents: Sequence[PlacedAgent], services: AbstractSet[str]) -> 
 
 
 class _EdgeResolver:
-    """Looks up what dependencies name, and keeps what was left out and why.
+    """Resolves dependencies by name, and records omitted ones with the reason.
 
-    ends: for each agent, the agents that its dependencies lead to.
+    targets: for each agent, the agents that its dependencies resolve to.
     """
 
     def __init__(self, agents: Sequence[PlacedAgent], services: AbstractSet[str]) -> None:
@@ -86,7 +86,7 @@ class _EdgeResolver:
             known = targets.setdefault(target, edge)
             if known is not edge:
                 what = f"`{agent.name}` names `{edge.target}` twice"
-                self._add_decision(edge, what, f"once is enough; the first is in {known.where}", agent)
+                self._add_decision(edge, what, f"the first is in {known.where}", agent)
                 if edge.kind == "need":
                     targets[target] = edge
 
@@ -95,10 +95,9 @@ class _EdgeResolver:
         for service, users in self._users.items():
             names = ", ".join(f"`{name}`" for name, _ in users[:_MAX_NAMED])
             more = f" and {len(users) - _MAX_NAMED} more" if len(users) > _MAX_NAMED else ""
-            what = f"`{service}` is left out of the needs of {names}{more}"
-            yield ImportDecision(
-                users[0][1], what, "it is no agent: nothing here starts it; its address is in `environments`"
-            )
+            what = f"`{service}` is omitted from the needs of {names}{more}"
+            why = "it is not an agent and is not started here; its address is in `environments`"
+            yield ImportDecision(users[0][1], what, why)
 
     def _find_target(self, agent: PlacedAgent, edge: ImportedEdge) -> str | None:
         namesakes = self._by_name.get(edge.target, [])
@@ -106,19 +105,22 @@ class _EdgeResolver:
         found = same_machine[0] if same_machine else namesakes[0] if len(namesakes) == 1 else None
         if found is agent:
             self._add_decision(
-                edge, f"`{agent.name}` names itself, which is left out", "nothing waits for itself", agent
+                edge,
+                f"`{agent.name}` names itself, which is omitted",
+                "an agent cannot wait for itself",
+                agent,
             )
         elif found is not None:
             return found.name
         elif edge.target in self._services:
             self._users.setdefault(edge.target, []).append((agent.name, edge.where))
         elif namesakes:
-            what = f"`{edge.target}` is left out of what `{agent.name}` needs"
+            what = f"`{edge.target}` is omitted from the needs of `{agent.name}`"
             self._add_decision(
-                edge, what, f"{len(namesakes)} agents elsewhere are called so: write which", agent
+                edge, what, f"{len(namesakes)} agents on other machines have this name: choose one", agent
             )
         else:
-            what = f"`{edge.target}` is left out of what `{agent.name}` needs: no agent is called so"
+            what = f"`{edge.target}` is omitted from the needs of `{agent.name}`: no agent has this name"
             self._add_decision(edge, what, suggest(edge.target, self._by_name, "agents"), agent)
         return None
 
@@ -132,7 +134,7 @@ def _cut_decision(cut: CycleCut, where: str) -> ImportDecision:
     return ImportDecision(
         where,
         f"`{cut.agent}` waits for itself through a cycle of {len(cut.cycle)} agents ({path}); "
-        f"it wants `{cut.need}` and no longer needs it",
-        f"of the edges of the cycle this cut leaves the quickest start: {cut.levels} levels; {others}",
+        f"its need `{cut.need}` becomes a want",
+        f"of all edges of the cycle this cut gives the quickest start: {cut.levels} levels; {others}",
         cut.agent,
     )

@@ -1,4 +1,4 @@
-"""The four standard environments of an imported fleet: what each machine and service is called where."""
+"""Derives the addresses of machines and services in the four standard environments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOOPBACK_HOST = "127.0.0.1"
 
 
 class ImportedAddresses(msgspec.Struct, frozen=True):
-    """The addresses by environment, and the decisions that they took."""
+    """The addresses by environment, and the decisions made."""
 
     environments: dict[str, dict[str, str]]
     decisions: tuple[ImportDecision, ...]
@@ -29,12 +29,12 @@ def resolve_addresses(
     where: str,
     overrides: Mapping[str, str],
 ) -> ImportedAddresses:
-    """Return the addresses of machines and services; one that nobody tells is never guessed.
+    """Return the addresses of machines and services; an unknown address is never guessed.
 
-    where: what to name as the place of what is decided for the whole fleet.
-    chosen: addresses in `development`, told by hand; a name that is no machine's is a service's.
+    where: the location of decisions about the whole fleet.
+    overrides: addresses in `development` given by the user; a name that is not a machine is a service.
 
-    Raises InputError: an address that is none, or that of a machine with a port.
+    Raises InputError: an address is invalid, or that of a machine has a port.
     """
     parsed_overrides = {
         name: _parse_override(name, text, is_machine=name in machines) for name, text in overrides.items()
@@ -85,7 +85,7 @@ def _apply_overrides(
     overrides: Mapping[str, HostPort],
     where: str,
 ) -> dict[str, ExternalService]:
-    """Return the services with those that only a hand tells, and with the ports that one tells."""
+    """Return the services with those that only the user named, and with the ports the user gave."""
     found = dict(services)
     for name in sorted(names):
         service = found.get(name, ExternalService(name, where))
@@ -97,9 +97,9 @@ def _apply_overrides(
 def _parse_override(name: str, text: str, *, is_machine: bool) -> HostPort:
     address = parse_address(text)
     if address is None or is_wildcard(address.host) or (address.port and not address.port.isdigit()):
-        message, hint = f"`{text}` is no address that a peer can connect to", "such as `10.0.0.2`"
+        message, hint = f"`{text}` is not an address that a peer can connect to", "such as `10.0.0.2`"
     elif is_machine and address.port:
-        message, hint = f"`{name}` is a machine, and `{text}` has a port", "leave the port out"
+        message, hint = f"`{name}` is a machine, and `{text}` has a port", "remove the port"
     else:
         return address
     raise InputError(Fault("--address", "usage", message, hint))
@@ -108,7 +108,7 @@ def _parse_override(name: str, text: str, *, is_machine: bool) -> HostPort:
 def _unique_services(
     machines: Sequence[str], services: Sequence[ExternalService]
 ) -> dict[str, ExternalService]:
-    """Return the services by the name that they get, each once and none with a machine's name."""
+    """Return the services by unique name; no service has the name of a machine."""
     named: dict[str, ExternalService] = {}
     for service in {one.name: one for one in services}.values():
         named[make_unique(to_fleet_name(service.name), {*machines, *named})] = service
@@ -123,12 +123,12 @@ def _addresses_by_name(named: Mapping[str, ExternalService], host: Callable[[str
 
 
 def _as_host_name(name: str) -> str:
-    """Return a name as a host name, which ends in a letter, digit or `_`."""
+    """Return a name as a host name, which must end in a letter, digit or `_`."""
     return name.rstrip("-.")
 
 
 def _common_host(agents: Sequence[PlacedAgent], machine: str) -> str | None:
-    """Return the one address that all agents of a machine name, if there is one."""
+    """Return the address that all agents of a machine agree on, if any."""
     hosts = {
         agent.imported.host
         for agent in agents
@@ -148,27 +148,27 @@ def _environment_decisions(
     environments: Mapping[str, Mapping[str, str]], known: Mapping[str, str], where: str
 ) -> Iterator[ImportDecision]:
     rest = (
-        "the rest is on this machine (127.0.0.1)"
+        "the others are on this host (127.0.0.1)"
         if known
-        else "every machine and service is this one (127.0.0.1)"
+        else "every machine and service is this host (127.0.0.1)"
     )
     what = "".join(f"`{name}` is {address}, " for name, address in known.items()) + rest
-    yield ImportDecision(where, f"in `development` {what}", "an address that nobody tells is not guessed")
+    yield ImportDecision(where, f"in `development` {what}", "unknown addresses are not guessed")
     variables = ", ".join(f"`{text.partition(':')[0]}`" for text in environments["production"].values())
     yield ImportDecision(
         where, f"in `production` addresses come from {variables}", "set them, or write the addresses"
     )
     why = "as container networks resolve them"
-    yield ImportDecision(where, "in `container` machines and services go by their names", why)
+    yield ImportDecision(where, "in `container` addresses are the names of machines and services", why)
     yield ImportDecision(
-        where, "in `testing` every machine and service is this one (127.0.0.1)", "so tests need no other"
+        where, "in `testing` every machine and service is this host (127.0.0.1)", "tests need no other host"
     )
 
 
 def _ignored_host_decisions(
     agents: Sequence[PlacedAgent], known_hosts: Mapping[str, str | None]
 ) -> Iterator[ImportDecision]:
-    """Yield one decision for each `host` that was not taken for an address."""
+    """Yield one decision for each `host` that is not used as an address."""
     users: dict[tuple[str, str], list[PlacedAgent]] = {}
     for agent in agents:
         host = agent.imported.host
@@ -182,11 +182,11 @@ def _ignored_host_decisions(
         )
         why = "it is an interface to listen on, which no peer can connect to"
         if _is_peer_address(host):
-            why = f"the agents of `{machine}` name more than one; a machine has one address"
+            why = f"the agents of `{machine}` have several; a machine has one address"
         elif not is_wildcard(host):
-            why = "where an agent is follows from its machine's address in the environment"
+            why = "an agent's address is that of its machine in the environment"
         yield ImportDecision(
             agents_with_host[0].imported.where,
-            f"`host: {host}` of {count} on `{machine}` is not taken over",
+            f"`host: {host}` of {count} on `{machine}` is not imported",
             why,
         )

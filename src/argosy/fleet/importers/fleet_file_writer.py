@@ -1,4 +1,4 @@
-"""Writes a plan down as a fleet file, with a comment on everything that had to be decided."""
+"""Renders an import plan as a fleet file, with a comment for each decision."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from itertools import groupby
 
 from argosy.fleet.add_agent import DEFAULT_WATCHDOG
 from argosy.fleet.importers.import_model import ImportDecision, ImportPlan, PlannedAgent
-from argosy.fleet.quantities import format_duration
+from argosy.fleet.quantities import format_count, format_duration
 from argosy.fleet.yaml_emitter import dump_inline
 
 _MAX_WIDTH = 106
-# Without a port to ask, a plain script counts as ready when it has lived this long.
+# A script without a port counts as ready after running this long.
 _DEFAULT_ALIVE_S = 1.0
 
 
@@ -37,25 +37,21 @@ def _header_lines(plan: ImportPlan) -> Iterator[str]:
     general = [decision for decision in plan.decisions if not decision.agent]
     if general:
         yield "#"
-        yield "# What had to be decided (what is about one agent stands above it):"
+        yield "# Decisions (those about one agent are above that agent):"
     for decision in general:
         yield from _decision_lines(decision, "")
     yield ""
 
 
 def summarize_plan(plan: ImportPlan) -> str:
-    """Return one sentence whose figures add up: agents, machines, and what became of each edge."""
+    """Return one sentence with the number of agents, machines and edges; the counts of edges add up."""
     needs = sum(len(agent.needs) for agent in plan.agents)
     wants = sum(len(agent.wants) for agent in plan.agents)
     left_out = plan.edge_count - needs - wants
     return (
-        f"{_format_count(len(plan.agents), 'agent')} on {_format_count(len(plan.machines), 'machine')}; "
-        f"{_format_count(plan.edge_count, 'edge')} found = {needs} needs + {wants} wants + {left_out} left out."
+        f"{format_count(len(plan.agents), 'agent')} on {format_count(len(plan.machines), 'machine')}; "
+        f"{format_count(plan.edge_count, 'edge')} found = {needs} needs + {wants} wants + {left_out} omitted."
     )
-
-
-def _format_count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _top_level_lines(plan: ImportPlan) -> Iterator[str]:
@@ -87,7 +83,7 @@ def _agent_lines(agent: PlannedAgent, decisions: list[ImportDecision]) -> Iterat
 
 
 def _agent_settings(agent: PlannedAgent) -> dict[str, object]:
-    """Return the keys of an agent that take one line each, in the order of the documentation."""
+    """Return the one-line keys of an agent, in the order of the documentation."""
     found = agent.imported
     return {
         "env_file": found.env_file,
@@ -110,7 +106,7 @@ def _agent_settings(agent: PlannedAgent) -> dict[str, object]:
 
 
 def choose_probe(agent: PlannedAgent) -> dict[str, object]:
-    """Return how readiness is seen: zmq on the health port, else tcp on the port, else staying alive."""
+    """Return the readiness probe: zmq on the health port, else tcp on the port, else alive."""
     found = agent.imported
     if found.health_port is not None:
         return {"probe": "zmq", "port": found.health_port, "send": {"action": "health"}}
@@ -127,8 +123,8 @@ def _env_lines(env: dict[str, str], indent: str) -> Iterator[str]:
 
 
 def _decision_lines(decision: ImportDecision, indent: str) -> Iterator[str]:
-    place = f"{decision.where}: " if decision.where else ""
-    yield from _comment_lines(f"{place}{decision.what}. {_as_sentence(decision.why)}", indent)
+    prefix = f"{decision.where}: " if decision.where else ""
+    yield from _comment_lines(f"{prefix}{decision.what}. {_as_sentence(decision.why)}", indent)
 
 
 def _as_sentence(text: str) -> str:
@@ -136,12 +132,12 @@ def _as_sentence(text: str) -> str:
 
 
 def _comment_lines(text: str, indent: str) -> Iterator[str]:
-    room = _MAX_WIDTH - len(indent) - 2
-    lines = textwrap.wrap(_sanitize(text), room, break_long_words=False, break_on_hyphens=False)
+    width = _MAX_WIDTH - len(indent) - 2
+    lines = textwrap.wrap(_sanitize(text), width, break_long_words=False, break_on_hyphens=False)
     for at, line in enumerate(lines):
         yield f"{indent}# {line}" if at == 0 else f"{indent}#   {line}"
 
 
 def _sanitize(text: str) -> str:
-    """Return `text` on one line and free of what may not stand in a YAML comment."""
+    """Return `text` on one line, without characters that a YAML comment does not allow."""
     return re.sub(r"[^\x20-\x7e\u00a1-\ud7ff\ue000-\ufefe\uff00-\ufffd]+", " ", text)

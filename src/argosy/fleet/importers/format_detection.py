@@ -1,4 +1,4 @@
-"""Recognises a file by what is in it, and reads it with the importer for that shape."""
+"""Detects the format of a file by its content, and reads it with the importer for that format."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from argosy.fleet.importers.input_file import InputFile
 
 
 class FormatReader(msgspec.Struct, frozen=True):
-    """A shape: how a file of it is told from others, and how it is read."""
+    """A format: how to recognize a file and how to read it."""
 
     is_match: Callable[[InputFile], bool]
     read: Callable[[InputFile], ImportSource]
 
 
-# By the text alone, then by the data in it. The first that recognises a file reads it.
+# Formats recognized by text, then those recognized by parsed data. The first match reads the file.
 _TEXT_FORMATS = (
     FormatReader(supervisord.is_supervisord, supervisord.read_supervisord),
     FormatReader(procfile.is_procfile, procfile.read_procfile),
@@ -47,9 +47,9 @@ _YAML = frozenset({".yaml", ".yml", ".json"})
 
 
 def read_import_source(input_file: InputFile) -> ImportSource:
-    """Return what a file says about agents.
+    """Return the agents of a file.
 
-    Raises InputError: its text has faults, it is a fleet file already, or it has none of the known shapes.
+    Raises InputError: its text has faults, it is already a fleet file, or its format is unknown.
     """
     is_yaml = PurePath(input_file.display_name).suffix.lower() in _YAML
     for importer in () if is_yaml else _TEXT_FORMATS:
@@ -69,20 +69,20 @@ def read_import_source(input_file: InputFile) -> ImportSource:
         if importer.is_match(input_file):
             return importer.read(input_file)
     if is_fleet_file(input_file):
-        message = "this is a fleet file already"
+        message = "this is already a fleet file"
         raise InputError(
             Fault(
                 input_file.display_name,
                 "fleet-file",
                 message,
-                f"`argosy check {input_file.display_name}` tells whether it is right",
+                f"`argosy check {input_file.display_name}` validates it",
             )
         )
     raise _unknown_format_error(input_file)
 
 
 def is_fleet_file(input_file: InputFile) -> bool:
-    """Return whether the data is that of a fleet file."""
+    """Return whether the parsed file is a fleet file."""
     top = input_file.top_mapping()
     return isinstance(top.get("fleet"), str) and isinstance(top.get("agents"), dict)
 
@@ -94,11 +94,11 @@ def _unknown_format_error(input_file: InputFile) -> InputError:
         Fault(
             input_file.display_name,
             "unknown-format",
-            f"nothing in this file says which agents there are{found}",
+            f"this file defines no agents in a known format{found}",
             _supported_formats_hint(),
         )
     )
 
 
 def _supported_formats_hint() -> str:
-    return "understood are: " + "; ".join(SUPPORTED_FORMATS)
+    return "known formats: " + "; ".join(SUPPORTED_FORMATS)

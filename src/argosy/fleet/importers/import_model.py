@@ -1,7 +1,7 @@
-"""What importers find, as frozen data: agents, edges, services, and the decisions that had to be taken.
+"""The data model of imports: agents, edges, services and decisions.
 
-An importer turns one file into one `Source` and settles nothing that depends on other files;
-`merge` joins the sources into a `Plan`, and `emit` writes the plan down.
+An importer converts one file to one `ImportSource` and decides nothing that depends on other files;
+`merge` combines the sources into an `ImportPlan`, and `fleet_file_writer` renders it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from argosy.fleet.normalization import run_kind
 
 
 class ImportDecision(msgspec.Struct, frozen=True):
-    """Something the source leaves open, or says in a way a fleet file cannot.
+    """A choice made where the source is ambiguous or cannot be expressed in a fleet file.
 
     where: `file:line:column` in the source.
-    what: what was found and what stands in the fleet file for it.
-    why: the rule behind it, or what a person may want to change.
-    agent: the agent it is about, as the source spells it; empty when it is about the whole file.
+    what: what was found and what the fleet file has instead.
+    why: the reason, or what the user may want to change.
+    agent: the agent concerned, as named in the source; empty for the whole file.
     """
 
     where: str
@@ -31,7 +31,7 @@ class ImportDecision(msgspec.Struct, frozen=True):
 
 
 class ImportedEdge(msgspec.Struct, frozen=True):
-    """A dependency as the source spells it; `kind` says whether it gates the start."""
+    """A dependency as named in the source; `kind` tells whether the start waits for it."""
 
     target: str
     where: str
@@ -39,13 +39,13 @@ class ImportedEdge(msgspec.Struct, frozen=True):
 
 
 class ImportedAgent(msgspec.Struct, frozen=True, kw_only=True):
-    """One agent as one place of one source describes it.
+    """One agent as described in one place of a source.
 
     run: a script path, relative to the source's root unless absolute, `module:Class`, or a command.
     cwd: the working folder, relative to the root unless absolute; None for the root itself.
-    host: where the source says that it listens or is reached; a wildcard too.
-    alive_s: how long the source waits before it takes the process for started, in seconds.
-    stop_timeout_s: how long the source waits before it kills, in seconds.
+    host: the address that it listens on or is reached at; may be a wildcard.
+    start_grace_s: how long the process must run to count as started, in seconds.
+    stop_timeout_s: how long a stop may take before the process is killed, in seconds.
     """
 
     name: str
@@ -70,19 +70,19 @@ class ImportedAgent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def script(self) -> str | None:
-        """The path of its script, None where it runs a class or a command."""
+        """The path of its script; None if it runs a class or a command."""
         return self.run if isinstance(self.run, str) and run_kind(self.run) == "script" else None
 
     @property
     def is_library_agent(self) -> bool:
-        """Whether it is an agent of the library, which beats: a class, or run by argosy's module."""
+        """Whether it is a library agent, which sends a watchdog: a class, or run by `-m argosy.agent`."""
         if isinstance(self.run, str):
             return self.script is None
         return ("-m", "argosy.agent") in pairwise(self.run)
 
 
 class ForeignPort(msgspec.Struct, frozen=True):
-    """A port that a source names under a key such as `error_bus_port`, outside an agent's own ports."""
+    """A port under a key such as `error_bus_port`, which is not a port of an agent itself."""
 
     key: str
     port: int
@@ -90,7 +90,7 @@ class ForeignPort(msgspec.Struct, frozen=True):
 
 
 class ExternalService(msgspec.Struct, frozen=True):
-    """Something agents talk to that the source gives no command for, such as a database image."""
+    """A service that agents use and that has no command in the source, such as a database image."""
 
     name: str
     where: str
@@ -100,7 +100,7 @@ class ExternalService(msgspec.Struct, frozen=True):
 class ImportSource(msgspec.Struct, frozen=True, kw_only=True):
     """One file, read.
 
-    kind: the shape it was recognised by, in words.
+    kind: a description of its format.
     env: variables that the source sets for every agent.
     """
 
@@ -115,10 +115,10 @@ class ImportSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlannedAgent(msgspec.Struct, frozen=True):
-    """An agent as it will stand in the fleet file.
+    """An agent as it is written to the fleet file.
 
-    name: unique in the fleet, and a name that a fleet file takes.
-    found: where it came from; its paths are relative to the fleet file's folder.
+    name: unique in the fleet and valid in a fleet file.
+    imported: the agent found, with paths relative to the fleet file's folder.
     """
 
     name: str
@@ -129,9 +129,9 @@ class PlannedAgent(msgspec.Struct, frozen=True):
 
 
 class ImportPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole fleet, decided, not yet written.
+    """A complete fleet, not yet written.
 
-    edges: dependencies as found, each counted once, before any was cut or left out.
+    edge_count: the number of distinct dependencies found, before any was cut or omitted.
     cwd: the working folder of every agent, relative to the fleet file's folder; None for that folder.
     """
 

@@ -1,4 +1,4 @@
-"""A file given to the importers: its text, its YAML as plain data, and where each value of that stands."""
+"""A file to import: its text, its YAML as plain data, and the location of each value."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from argosy.fleet.yaml_nodes import Node
 
 KeyPath: TypeAlias = tuple[str | int, ...]
-"""The way from the top of a document to a value: keys and list positions."""
+"""The path from the top of a document to a value: keys and list indexes."""
 
 PlainData: TypeAlias = "str | int | float | bool | list[PlainData] | dict[str, PlainData] | None"
 
 
 class InputFile:
-    """One file, read but not yet recognised.
+    """One file whose format is not detected yet.
 
-    path: absolute. name: how messages call it. data: its YAML, None while it is not parsed.
+    path: absolute. display_name: the path for messages. data: its YAML; None until `parse`.
     """
 
     def __init__(self, path: Path, text: str) -> None:
@@ -35,9 +35,9 @@ class InputFile:
         self._root: Node | None = None
 
     def parse(self) -> None:
-        """Read the text as YAML into `data`.
+        """Parse the text as YAML into `data`.
 
-        Raises InputError: every fault of the text, each with its place.
+        Raises InputError: all faults of the text, each with its position.
         """
         faults = FaultList(self.display_name)
         self._root = parse_document(self.text, faults)
@@ -46,11 +46,11 @@ class InputFile:
         self.data = to_plain(self._root)
 
     def top_mapping(self) -> AnyMapping[str, PlainData]:
-        """Return the top of the document where it is a mapping, else an empty one."""
+        """Return the top of the document if it is a mapping, else an empty one."""
         return self.data if isinstance(self.data, dict) else {}
 
     def scalar_text(self, key_path: KeyPath) -> str:
-        """Return a scalar as it is written (`1.10`, `0755`); empty for null, and for what is no scalar."""
+        """Return a scalar as written (`1.10`, `0755`); empty for null and for anything but a scalar."""
         node = self._root
         for step in key_path:
             if isinstance(node, MappingNode) and str(step) in node.entries:
@@ -62,19 +62,21 @@ class InputFile:
         return node.text if isinstance(node, ScalarNode) and to_plain(node) is not None else ""
 
     def location_of(self, key_path: KeyPath) -> str:
-        """Return `file:line:column` of the key or list item that `steps` lead to, as far as they lead."""
+        """Return `file:line:column` of the key or list item at `key_path`, or of its last existing parent."""
         node = self._root
-        place = node.position if node is not None else None
+        position = node.position if node is not None else None
         for step in key_path:
             if isinstance(node, MappingNode) and str(step) in node.entries:
                 key, node = node.entries[str(step)]
-                place = key.position
+                position = key.position
             elif isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.items):
                 node = node.items[step]
-                place = node.position
+                position = node.position
             else:
                 break
-        return self.display_name if place is None else f"{self.display_name}:{place.line}:{place.column}"
+        if position is None:
+            return self.display_name
+        return f"{self.display_name}:{position.line}:{position.column}"
 
 
 def read_input_file(path: Path) -> InputFile:
@@ -98,9 +100,9 @@ def read_input_file(path: Path) -> InputFile:
 def walk_values(
     value: PlainData, key_path: KeyPath = (), *, stop_at: Callable[[PlainData], bool] | None = None
 ) -> Iterator[tuple[KeyPath, PlainData]]:
-    """Yield `value` and every value below it with the way there, in file order.
+    """Yield `value` and every value below it, each with its path, in file order.
 
-    until: goes no deeper where it holds.
+    stop_at: the walk does not descend into a value for which this is true.
     """
     yield key_path, value
     if stop_at is not None and stop_at(value):

@@ -1,7 +1,7 @@
-"""The `$NAME` and `${NAME:-default}` of a Compose file, filled in as Compose does.
+"""Interpolates `$NAME` and `${NAME:-default}` in a Compose file, as Compose does.
 
-Values come from the `.env` beside the file and from the defaults in the text, never from the
-variables of the person who imports: the same files must give the same fleet file.
+Values come from the `.env` next to the file and from the defaults in the text, never from the process
+environment: the same files must give the same fleet file.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ _ENV_LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
 
 
 class Interpolation:
-    """Fills in variables and remembers which of them had no value at all.
+    """Substitutes variables and records those without a value.
 
-    variables: what `.env` sets. unset: names that were used without a value or a default.
+    variables: the variables set in `.env`. unset_names: names used without a value or a default.
+    defaults_used: the defaults that were used, by name.
     """
 
     def __init__(self, variables: Mapping[str, str]) -> None:
@@ -28,7 +29,7 @@ class Interpolation:
         self.defaults_used: dict[str, str] = {}
 
     def substitute(self, value: PlainData) -> PlainData:
-        """Return `value` with the variables of every text in it filled in."""
+        """Return `value` with the variables in all its texts substituted."""
         if isinstance(value, dict):
             return {key: self.substitute(inner) for key, inner in value.items()}
         if isinstance(value, list):
@@ -54,7 +55,7 @@ class Interpolation:
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """Return the variables of a file of NAME=value lines; none where there is no such file."""
+    """Return the variables of a file of NAME=value lines; none if there is no such file."""
     if not path.is_file():
         return {}
     variables: dict[str, str] = {}

@@ -1,7 +1,7 @@
-"""Finds agents that a file lists in rows: `services: [{name: NAME, script_path: ...}]`.
+"""Finds agents in lists: `services: [{name: NAME, script_path: ...}]`.
 
-Recognised by shape, wherever it stands and whatever its key is called: a list of mappings with a
-name and something to run.
+Recognized by structure, under any key at any depth: a list of mappings with a name and a script or
+command.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ LISTED_AGENTS_FORMAT = "agents in a list (`services: [{name: NAME, script_path: 
 
 
 def find_listed_agents(data: PlainData) -> list[AgentRow]:
-    """Return every row of every such list, in file order."""
+    """Return the rows of all such lists, in file order."""
     rows: list[AgentRow] = []
     for key_path, value in walk_values(data, stop_at=_is_agent_row):
         if key_path and isinstance(key_path[-1], int) and isinstance(value, dict) and _is_agent_row(value):

@@ -1,4 +1,4 @@
-"""Merges sources into the plan of one fleet: machines, names, edges, ports, variables, addresses."""
+"""Merges the sources into the plan of one fleet: machines, names, edges, ports, variables, addresses."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ def merge_sources(
     machine_overrides: Mapping[Path, str],
     address_overrides: Mapping[str, str],
 ) -> ImportPlan:
-    """Return the plan of the fleet that the sources make together.
+    """Return the plan of the fleet that combines all sources.
 
-    folder: the absolute folder of the fleet file to be; its paths are relative to it.
-    chosen: machines named by hand, for a source or a folder of sources.
-    told: addresses of machines and services in `development`, told by hand.
+    folder: the absolute folder of the fleet file to write; its paths are relative to it.
+    machine_overrides: machine names given for a source or a folder of sources.
+    address_overrides: addresses given for machines and services in `development`.
 
-    Raises InputError: `chosen` names a path that holds no source, or `told` an address that is none.
+    Raises InputError: `machine_overrides` has a path without a source, or `address_overrides` has an
+        invalid address.
     """
     placed = place_sources(found.sources, machine_overrides)
     cwd = most_common_working_dir(placed)
@@ -77,7 +78,7 @@ def merge_sources(
 def _relocate_agents(
     placed: Sequence[PlacedSource], shared: SharedVariables, folder: Path, cwd: Path
 ) -> list[tuple[str, ImportedAgent]]:
-    """Return every agent found, with its machine, its variables and its paths as the fleet file has them."""
+    """Return every agent with its machine, and with variables and paths as in the fleet file."""
     return [
         (site.machine, relative_paths(_with_source_env(agent, env, site.root), site.root, folder, cwd))
         for site, env in zip(placed, shared.by_source, strict=True)
@@ -93,7 +94,7 @@ def _with_source_env(agent: ImportedAgent, env: Mapping[str, str], root: Path) -
 def _source_decisions(
     placed: Sequence[PlacedSource], agents: Sequence[PlacedAgent]
 ) -> Iterator[ImportDecision]:
-    """Yield what each source decided, with the names that its agents have in the fleet file."""
+    """Yield the decisions of each source, with the agents' names in the fleet file."""
     names = {(agent.machine, agent.imported.name): agent.name for agent in agents}
     for placed_source in placed:
         if placed_source.decision is not None:
@@ -106,16 +107,14 @@ def _source_decisions(
 
 def _working_dir_decisions(source: ImportSource, cwd: Path, folder: Path) -> Iterator[ImportDecision]:
     if cwd != folder:
-        what = f"agents work in `{relative_path(cwd, folder)}`, seen from the fleet file's folder"
-        yield ImportDecision(
-            format_path(source.path), what, "their scripts may open files by paths relative to it"
-        )
+        what = f"the working folder of agents is `{relative_path(cwd, folder)}`, relative to the fleet file"
+        yield ImportDecision(format_path(source.path), what, "scripts may open files relative to it")
 
 
 def _plan_agents(
     agents: Sequence[PlacedAgent], edges: ResolvedEdges, machines: Sequence[str]
 ) -> tuple[PlannedAgent, ...]:
-    """Return the agents by machine and group, both in the order in which they first appear."""
+    """Return the agents by machine and group, both in order of first appearance."""
     groups = list(dict.fromkeys(agent.imported.group for agent in agents))
     ordered = sorted(
         agents, key=lambda agent: (machines.index(agent.machine), groups.index(agent.imported.group))
@@ -129,7 +128,7 @@ def _plan_agents(
 def _sort_decisions(
     decisions: Sequence[ImportDecision], sources: Sequence[ImportSource]
 ) -> tuple[ImportDecision, ...]:
-    """Return the decisions by file in the order of the sources, then by line and column."""
+    """Return the decisions by source, then by line and column."""
     order = {format_path(source.path): at for at, source in enumerate(sources)}
 
     def key(decision: ImportDecision) -> tuple[int, int, int]:

@@ -1,7 +1,7 @@
-"""Finds agents that a file lists by name: `agent_groups: {GROUP: {NAME: {script_path: ...}}}`.
+"""Finds agents in mappings by name: `agent_groups: {GROUP: {NAME: {script_path: ...}}}`.
 
-Recognised by shape, wherever it stands and whatever its keys are called: a mapping that names a
-script, under a key that is its name.
+Recognized by structure, under any key at any depth: a mapping with a script, under a key that is the
+agent's name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ NAMED_AGENTS_FORMAT = "agents by name (`agent_groups: {GROUP: {NAME: {script_pat
 
 
 def find_named_agents(data: PlainData) -> list[AgentRow]:
-    """Return every row that stands under its name, in file order."""
+    """Return every row under its name, in file order."""
     rows: list[AgentRow] = []
     for key_path, value in walk_values(data, stop_at=has_script):
         if isinstance(value, dict) and has_script(value) and key_path and isinstance(key_path[-1], str):

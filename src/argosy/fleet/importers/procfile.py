@@ -12,17 +12,17 @@ from argosy.fleet.importers.input_file import InputFile
 
 PROCFILE_FORMAT = "a Procfile (lines of `name: command`)"
 
-# A YAML or INI file can be made of such lines too; what it calls itself settles it.
+# Files of other formats may consist of such lines too; their suffix decides.
 _OTHER_FORMATS = frozenset(
     {".yaml", ".yml", ".json", ".ini", ".conf", ".cfg", ".toml", ".env", ".txt", ".md"}
 )
 _LINE = re.compile(r"^([A-Za-z0-9_.-]+):\s*(\S.*?)\s*$")
-# What foreman and honcho set PORT to: 5000 for the first process, 100 more for each that follows.
+# The values of PORT in foreman and honcho: 5000 for the first process, 100 more for each further one.
 _FIRST_PORT, _PORT_STEP = 5000, 100
 
 
 def is_procfile(input_file: InputFile) -> bool:
-    """Return whether every line that says something is `name: command`."""
+    """Return whether every line except blank lines and comments is `name: command`."""
     if PurePath(input_file.display_name).suffix.lower() in _OTHER_FORMATS:
         return False
     lines = [
@@ -32,7 +32,7 @@ def is_procfile(input_file: InputFile) -> bool:
 
 
 def read_procfile(input_file: InputFile) -> ImportSource:
-    """Return the processes of a Procfile, in its order.
+    """Return the processes of a Procfile, in file order.
 
     Raises InputError: a command whose quotes do not match.
     """
@@ -87,5 +87,5 @@ def _with_port(agent: ImportedAgent, port: int) -> tuple[ImportedAgent, ImportDe
         port=port,
     )
     what = f"`{agent.name}` uses `$PORT` and gets {port}"
-    why = f"as foreman and honcho do: {_FIRST_PORT}, and {_PORT_STEP} more for each process further down"
+    why = f"as with foreman and honcho: {_FIRST_PORT}, and {_PORT_STEP} more for each further process"
     return found, ImportDecision(agent.where, what, why, agent.name)

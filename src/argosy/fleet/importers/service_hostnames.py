@@ -1,4 +1,4 @@
-"""Tells where a Compose file counts on its network: services that reach one another by their names."""
+"""Finds service names of a Compose file that are used as host names."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from argosy.fleet.importers.input_file import InputFile
 
 
 def hostname_decisions(input_file: InputFile, agents: Sequence[ImportedAgent]) -> Iterator[ImportDecision]:
-    """Yield what becomes of host names: once for the file, and once for each agent that uses one."""
+    """Yield one decision about host names for the file, and one for each agent that uses some."""
     yield ImportDecision(
         input_file.location_of(("services",)),
-        "in `container` too, an agent is found at its machine's address",
-        "in Compose each service has a host name of its own; `<AGENT>_HOST` says another one for an agent",
+        "in `container` too, the address of an agent is that of its machine",
+        "in Compose each service has its own host name; `<AGENT>_HOST` overrides the host of an agent",
     )
     services = input_file.top_mapping().get("services")
     names = "|".join(re.escape(name) for name in services) if isinstance(services, dict) else ""
@@ -27,7 +27,7 @@ def hostname_decisions(input_file: InputFile, agents: Sequence[ImportedAgent]) -
             peers = ", ".join(f"`{name}`" for name in found)
             yield ImportDecision(
                 agent.where,
-                f"arguments or variables of `{agent.name}` name the host {peers}",
-                "only a container network knows a service by its name: write an address that holds here",
+                f"arguments or variables of `{agent.name}` contain the host {peers}",
+                "service names resolve only in a container network: write an address that is valid here",
                 agent.name,
             )

@@ -1,4 +1,4 @@
-"""The variables that sources set for all their agents: what holds for the whole fleet, what for some."""
+"""Splits the variables that sources set for all their agents into fleet-wide and per-source ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PYTHONPATH = "PYTHONPATH"
 
 
 class SharedVariables(msgspec.Struct, frozen=True):
-    """Variables for every agent, and for each source those that its agents alone get."""
+    """Variables for every agent, and for each source those of its agents only."""
 
     fleet_wide: dict[str, str]
     by_source: tuple[dict[str, str], ...]
@@ -25,7 +25,7 @@ class SharedVariables(msgspec.Struct, frozen=True):
 
 
 def split_shared_variables(placed: Sequence[PlacedSource]) -> SharedVariables:
-    """Return where each variable goes: to all agents unless two sources disagree about it."""
+    """Return the variables split: fleet-wide, unless two sources set different values."""
     envs = [fix_python_path(site.source.env, site.root, site.cwd) for site in placed]
     names = dict.fromkeys(name for env in envs for name in env)
     everywhere = {name: value for name in names if (value := _common_value(name, envs)) is not None}
@@ -38,15 +38,15 @@ def split_shared_variables(placed: Sequence[PlacedSource]) -> SharedVariables:
 
 
 def fix_python_path(env: dict[str, str], root: Path, cwd: Path) -> dict[str, str]:
-    """Return variables whose PYTHONPATH, where it names no folder that is here, is the root of the tree.
+    """Return `env`, with PYTHONPATH replaced by the root of the tree if none of its folders exists.
 
-    It is written relative to `cwd`: the interpreter makes it absolute when it starts.
+    It is relative to `cwd`: the interpreter makes it absolute when it starts.
     """
     return {**env, _PYTHONPATH: relative_path(root, cwd)} if _has_missing_python_path(env, cwd) else env
 
 
 def _has_missing_python_path(env: dict[str, str], cwd: Path) -> bool:
-    """Return whether there is a PYTHONPATH and none of its folders is here; `$NAME` in one is no folder."""
+    """Return whether PYTHONPATH is set and none of its folders exists; a part with `$` never does."""
     parts = env.get(_PYTHONPATH, "").split(os.pathsep)
     return _PYTHONPATH in env and not any(
         part and "$" not in part and (cwd / part).is_dir() for part in parts
@@ -64,40 +64,40 @@ def _shared_variable_decisions(
     where = placed_source.source.env_where
     shared = ", ".join(f"`{name}`" for name in env if name not in own)
     if shared:
-        what = f"{shared} of `{placed_source.machine}` stand under `defaults.env`"
-        others = "no other source says otherwise; " if count > 1 else ""
+        what = f"{shared} of `{placed_source.machine}` are in `defaults.env`"
+        others = "no other source has different values; " if count > 1 else ""
         yield ImportDecision(where, what, f"{others}every agent of the fleet gets them")
     if own:
         names = ", ".join(f"`{name}`" for name in own)
-        what = f"{names} stand in the `env` of each agent of `{placed_source.machine}`"
-        yield ImportDecision(where, what, "another source gives them other values")
+        what = f"{names} are in the `env` of each agent of `{placed_source.machine}`"
+        yield ImportDecision(where, what, "another source has different values")
 
 
 def _python_path_decisions(placed_source: PlacedSource) -> Iterator[ImportDecision]:
-    """Yield what became of a PYTHONPATH of the source, and of those of its agents."""
-    why = "there is no such folder here; it is the root of the tree, seen from the working folder"
+    """Yield the changes of PYTHONPATH for the source and for its agents."""
+    why = "that folder does not exist; this is the root of the tree, relative to the working folder"
     source = placed_source.source
     if _has_missing_python_path(source.env, placed_source.cwd):
         path = relative_path(placed_source.root, placed_source.cwd)
         yield ImportDecision(
-            source.env_where, f"`{_PYTHONPATH}: {source.env[_PYTHONPATH]}` is written as `{path}`", why
+            source.env_where, f"`{_PYTHONPATH}: {source.env[_PYTHONPATH]}` becomes `{path}`", why
         )
-    mended = [
+    fixed = [
         agent
         for agent in source.agents
         if _has_missing_python_path(agent.env, working_dir_of(agent, placed_source.root))
     ]
-    if mended:
-        first = mended[0]
+    if fixed:
+        first = fixed[0]
         path = relative_path(placed_source.root, working_dir_of(first, placed_source.root))
-        names = ", ".join(f"`{agent.name}`" for agent in mended)
+        names = ", ".join(f"`{agent.name}`" for agent in fixed)
         yield ImportDecision(
-            first.where, f"`{_PYTHONPATH}: {first.env[_PYTHONPATH]}` of {names} is written as `{path}`", why
+            first.where, f"`{_PYTHONPATH}: {first.env[_PYTHONPATH]}` of {names} becomes `{path}`", why
         )
 
 
 def _unexpanded_decisions(source: ImportSource) -> Iterator[ImportDecision]:
     for name, value in source.env.items():
         if name != _PYTHONPATH and re.search(r"\$[A-Za-z_{(]", value):
-            why = "nothing fills in variables there: write the value"
-            yield ImportDecision(source.env_where, f"`{name}: {value}` stands as it is", why)
+            why = "variables are not expanded there: write the value"
+            yield ImportDecision(source.env_where, f"`{name}: {value}` is unchanged", why)

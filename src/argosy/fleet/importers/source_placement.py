@@ -1,4 +1,4 @@
-"""Where each source belongs: its tree's root, its machine, the folder that its agents work in."""
+"""Determines the root, the machine and the working folder of each source."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from argosy.fleet.importers.source_root import find_source_root, working_dir_of
 
 
 class PlacedSource(msgspec.Struct, frozen=True):
-    """A source in its place.
+    """A source with its root, machine and working folder.
 
-    root: the absolute folder that its script paths start from. cwd: that in which most of its agents work.
-    decision: there when the root had to be guessed.
+    root: the absolute folder that its script paths are relative to. cwd: the most common working folder of
+    its agents. decision: set if the root was guessed.
     """
 
     source: ImportSource
@@ -30,8 +30,8 @@ class PlacedSource(msgspec.Struct, frozen=True):
 def place_sources(sources: Sequence[ImportSource], overrides: Mapping[Path, str]) -> tuple[PlacedSource, ...]:
     """Return the sources with their roots and machines.
 
-    chosen: machines named by hand, for a source or a folder of sources.
-    Raises InputError: `chosen` names a path that holds no source.
+    overrides: machine names given for a source or a folder of sources.
+    Raises InputError: `overrides` has a path without a source.
     """
     located = [find_source_root(source) for source in sources]
     roots = [one.root for one in located]
@@ -43,7 +43,7 @@ def place_sources(sources: Sequence[ImportSource], overrides: Mapping[Path, str]
 
 
 def most_common_working_dir(placed: Sequence[PlacedSource]) -> Path:
-    """Return the working folder of most agents of the fleet, the first among equals."""
+    """Return the most common working folder of the agents; of equally common ones the first."""
     return _most_common_working_dir((site.source, site.root) for site in placed)
 
 

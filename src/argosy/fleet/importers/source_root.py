@@ -1,4 +1,4 @@
-"""Finds the root that a source's paths start from, and writes paths relative to the fleet file."""
+"""Finds the root of a source's relative paths, and makes paths relative to the fleet file."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from argosy.fleet.locations import format_path
 
 
 class SourceRoot(msgspec.Struct, frozen=True):
-    """A source whose tree is known; `decision` is there when that had to be guessed."""
+    """The root of a source's tree; `decision` is set if it was guessed."""
 
     root: Path
     decision: ImportDecision | None = None
 
 
 def find_source_root(source: ImportSource) -> SourceRoot:
-    """Return the nearest folder, from the source's own upwards, below which most of its scripts are.
+    """Return the nearest folder, from the source's own upwards, that contains most of its scripts.
 
-    A source that names no script by a relative path has the folder as its root that its agents work in.
+    For a source without relative script paths it is the most common working folder of its agents.
     """
     scripts = [agent.script for agent in source.agents if agent.script and not os.path.isabs(agent.script)]
     if not scripts:
@@ -36,16 +36,16 @@ def find_source_root(source: ImportSource) -> SourceRoot:
         return SourceRoot(root)
     name = format_path(source.path)
     if most == 0:
-        what = f"none of its {len(scripts)} scripts is below a folder above it; its own folder is taken"
+        what = f"none of its {len(scripts)} scripts is below its folder or a parent; its folder is the root"
         return SourceRoot(source.path.parent, ImportDecision(name, what, "correct the paths under `run`"))
     what = f"{len(scripts) - most} of its {len(scripts)} scripts are not below `{format_path(root)}`"
     return SourceRoot(
-        root, ImportDecision(name, what, "most of them are; `argosy check` names those that are missing")
+        root, ImportDecision(name, what, "most of them are; `argosy check` lists the missing ones")
     )
 
 
 def has_only_missing_scripts(source: ImportSource) -> bool:
-    """Return whether a source names scripts only, and none of them is there."""
+    """Return whether a source has only scripts, and none of them exists."""
     if any(agent.script is None for agent in source.agents):
         return False
     root = find_source_root(source).root
@@ -53,17 +53,17 @@ def has_only_missing_scripts(source: ImportSource) -> bool:
 
 
 def working_dir_of(agent: ImportedAgent, root: Path) -> Path:
-    """Return the absolute folder that an agent works in."""
+    """Return the absolute working folder of an agent."""
     return _normalized_path(root, agent.cwd or ".")
 
 
 def relative_paths(agent: ImportedAgent, root: Path, folder: Path, shared_cwd: Path) -> ImportedAgent:
-    """Return the agent with its paths relative to `folder`, that of the fleet file.
+    """Return the agent with its paths relative to `folder`, the folder of the fleet file.
 
-    shared_cwd: the working folder that the fleet file gives to all; an agent names only another one.
+    shared_cwd: the working folder in `defaults`; an agent has a `cwd` only if it differs.
     """
     cwd = working_dir_of(agent, root)
-    # An interpreter is found by its name, or from the working folder; absolute it cannot be mistaken.
+    # A relative interpreter path would depend on the working folder, so it is made absolute.
     python = (
         str(_normalized_path(root, agent.python)) if agent.python and "/" in agent.python else agent.python
     )
@@ -81,7 +81,7 @@ def relative_paths(agent: ImportedAgent, root: Path, folder: Path, shared_cwd: P
 
 
 def relative_path(path: Path, folder: Path) -> str:
-    """Return `path` relative to `folder`; absolute when nothing but the file system's root is shared."""
+    """Return `path` relative to `folder`; absolute if they share only the root of the file system."""
     if os.path.commonpath([path, folder]) == os.sep and not path.is_relative_to(folder):
         return str(path)
     return os.path.relpath(path, folder)

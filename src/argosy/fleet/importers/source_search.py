@@ -1,10 +1,10 @@
-"""Finds the files to import: those named, and in a named folder those that say which agents there are.
+"""Finds the files to import: the named files, and in named folders the files that define agents.
 
-A folder is not searched blindly: its own files and those of its configuration folders are read,
-three levels down. Versions of one file lie side by side in grown trees (`startup_config.v2.yaml`,
-`startup_config_fixed.yaml`): of files in one folder that name the same agents, the one is read whose
-name the most others extend, else the one with the shortest name. A file none of whose scripts is
-there describes what is gone. Whatever is left aside is told.
+In a folder, its own files and those of its configuration folders are read, down to three levels.
+Trees often contain several versions of one file (`startup_config.v2.yaml`,
+`startup_config_fixed.yaml`): of the files in one folder that define the same agents, the one whose name
+most others extend is read, else the one with the shortest name. A file is obsolete if none of its
+scripts exists. Every skipped file is reported.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _MAX_BYTES = 4 * 2**20
 
 
 class FoundSources(msgspec.Struct, frozen=True):
-    """The sources to merge, and the decisions that finding them took."""
+    """The sources to merge, and the decisions made."""
 
     sources: tuple[ImportSource, ...]
     decisions: tuple[ImportDecision, ...]
 
 
 def find_sources(paths: tuple[Path, ...]) -> FoundSources:
-    """Return the sources that `paths`, files or folders, hold.
+    """Return the sources in `paths`, which are files or folders.
 
-    Raises InputError: a path is missing, a named file cannot be understood, or a folder has nothing.
+    Raises InputError: a path is missing, the format of a named file is unknown, or a folder has no agents.
     """
     sources: list[ImportSource] = []
     decisions: list[ImportDecision] = []
@@ -51,8 +51,8 @@ def find_sources(paths: tuple[Path, ...]) -> FoundSources:
         elif path.is_file():
             sources.append(read_import_source(read_input_file(path)))
         else:
-            # A pipe or a device could keep the reader waiting for ever.
-            problem = "is neither a file nor a folder" if path.exists() else "is not there"
+            # Reading a pipe or a device could block forever.
+            problem = "is neither a file nor a folder" if path.exists() else "does not exist"
             raise InputError(Fault(str(path), "no-file", f"`{path}` {problem}"))
     unique = {source.path: source for source in sources}
     return FoundSources(tuple(unique.values()), tuple(decisions))
@@ -72,19 +72,19 @@ def _search_folder(folder: Path) -> FoundSources:
     if not sources:
         raise _nothing_found_error(folder, unread)
     current = [source for source in sources if not has_only_missing_scripts(source)] or sources
-    gone = [_missing_scripts_decision(source) for source in sources if source not in current]
+    obsolete = [_missing_scripts_decision(source) for source in sources if source not in current]
     chosen, decisions = _choose_versions(current)
-    return FoundSources(tuple(chosen), (*decisions, *gone, *_unread_file_decisions(folder, unread)))
+    return FoundSources(tuple(chosen), (*decisions, *obsolete, *_unread_file_decisions(folder, unread)))
 
 
 def _candidate_files(folder: Path) -> Iterator[Path]:
-    """Yield the files that may be of use, folders and names in order."""
-    for here, folders, names in os.walk(folder):
-        place = Path(here)
-        depth = len(place.relative_to(folder).parts)
+    """Yield the files that may define agents, with folders and names sorted."""
+    for parent, folders, names in os.walk(folder):
+        path = Path(parent)
+        depth = len(path.relative_to(folder).parts)
         folders[:] = sorted(name for name in folders if depth < _MAX_DEPTH and _is_searched(name))
-        if place == folder or place.name in _CONFIG_FOLDERS:
-            yield from (place / name for name in sorted(names) if _is_candidate(place / name))
+        if path == folder or path.name in _CONFIG_FOLDERS:
+            yield from (path / name for name in sorted(names) if _is_candidate(path / name))
 
 
 def _is_searched(name: str) -> bool:
@@ -93,12 +93,12 @@ def _is_searched(name: str) -> bool:
 
 def _is_candidate(path: Path) -> bool:
     is_procfile = path.name == "Procfile" or path.name.startswith("Procfile.") or path.suffix == ".procfile"
-    fits = is_procfile or path.suffix.lower() in _SUFFIXES
-    return fits and path.is_file() and path.stat().st_size <= _MAX_BYTES
+    has_known_name = is_procfile or path.suffix.lower() in _SUFFIXES
+    return has_known_name and path.is_file() and path.stat().st_size <= _MAX_BYTES
 
 
 def _choose_versions(sources: list[ImportSource]) -> tuple[list[ImportSource], list[ImportDecision]]:
-    """Leave out every source that names agents of a better one in the same folder."""
+    """Skip every source that defines agents of a preferred one in the same folder."""
     chosen: list[ImportSource] = []
     decisions: list[ImportDecision] = []
 
@@ -134,19 +134,19 @@ def _skipped_version_decision(source: ImportSource, preferred: ImportSource) -> 
         agent.name for agent, other in pairs if _comparable_fields(agent) != _comparable_fields(other)
     ]
     names = ", ".join(f"`{name}`" for name in differing[:3]) + (" and more" if len(differing) > 3 else "")
-    detail = f", {len(differing)} of them differently ({names})" if differing else ", all of them alike"
+    detail = f", {len(differing)} of them differently ({names})" if differing else ", all identically"
     return ImportDecision(
         format_path(source.path),
-        f"not read: it describes {len(pairs)} agent(s) of `{format_path(preferred.path)}` too{detail}",
-        "of versions in one folder one is read, the one whose name the others extend, else the shortest; "
-        "name a file itself to import that one",
+        f"not imported: it also defines {len(pairs)} agent(s) of `{format_path(preferred.path)}`{detail}",
+        "of several versions in a folder the one whose name the others extend is imported, else the one "
+        "with the shortest name; name another file explicitly to import it",
     )
 
 
 def _missing_scripts_decision(source: ImportSource) -> ImportDecision:
-    what = f"not read: of the {len(source.agents)} scripts it names none is there"
+    what = f"not imported: none of its {len(source.agents)} scripts exists"
     return ImportDecision(
-        format_path(source.path), what, "it describes what is gone; name the file itself to import it"
+        format_path(source.path), what, "it seems obsolete; name the file explicitly to import it"
     )
 
 
@@ -156,17 +156,17 @@ def _comparable_fields(agent: ImportedAgent) -> tuple[object, ...]:
 
 
 def _unread_file_decisions(folder: Path, unread: list[tuple[Path, InputError]]) -> Iterator[ImportDecision]:
-    """Yield one decision for the files without agents, and one for each file that has a fault."""
+    """Yield one decision for the files without agents, and one for each file with a fault."""
     without = [format_path(path) for path, error in unread if _is_unrelated_file(error)]
     if without:
-        what = f"read, and without agents: {', '.join(f'`{name}`' for name in without)}"
-        yield ImportDecision(format_path(folder), what, "nothing in them says what to run")
+        what = f"without agents: {', '.join(f'`{name}`' for name in without)}"
+        yield ImportDecision(format_path(folder), what, "these files name nothing to run")
     for _, error in unread:
         if not _is_unrelated_file(error):
             fault = error.faults[0]
-            is_done = fault.code == "fleet-file"
-            why = "importing makes such a file" if is_done else "mend the file and import again if it matters"
-            yield ImportDecision(fault.where, f"not read: {fault.message}", why)
+            is_fleet_file = fault.code == "fleet-file"
+            why = "an import creates such a file" if is_fleet_file else "correct the file and import again"
+            yield ImportDecision(fault.where, f"not imported: {fault.message}", why)
 
 
 def _is_unrelated_file(error: InputError) -> bool:
@@ -176,10 +176,10 @@ def _is_unrelated_file(error: InputError) -> bool:
 def _nothing_found_error(folder: Path, unread: list[tuple[Path, InputError]]) -> InputError:
     faulty = [fault for _, error in unread if not _is_unrelated_file(error) for fault in error.faults]
     read = ", ".join(f"`{path.name}`" for path, _ in unread[:8]) or "no file"
-    message = f"no file in this folder or its configuration folders says which agents there are; read: {read}"
+    message = f"no file in this folder or its configuration folders defines agents; read: {read}"
     return InputError(
         Fault(
-            format_path(folder), "nothing-found", message, "understood are: " + "; ".join(SUPPORTED_FORMATS)
+            format_path(folder), "nothing-found", message, "known formats: " + "; ".join(SUPPORTED_FORMATS)
         ),
         *faulty,
     )

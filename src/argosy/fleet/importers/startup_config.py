@@ -1,7 +1,7 @@
 """Reads a startup config: agents by name, agents in lists, or both in one file.
 
-What its rows share with their file is read here: variables for all, ports named in passing, and
-the parts that a fleet file has no place for.
+The rows are read by `agent_row`; this module reads the rest of the file: common variables, other
+ports, and unsupported sections.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def is_startup_config(input_file: InputFile) -> bool:
 
 
 def read_startup_config(input_file: InputFile) -> ImportSource:
-    """Return the agents of the file, those by name before those in lists.
+    """Return the agents of the file: those by name, then those in lists.
 
     Raises InputError: a command whose quotes do not match.
     """
@@ -67,7 +67,7 @@ def read_startup_config(input_file: InputFile) -> ImportSource:
 
 
 def _find_environment(input_file: InputFile) -> KeyPath | None:
-    """Return where variables for every agent stand: at the top, or one level below it."""
+    """Return the path of the variables for all agents: at the top level or one level below."""
     top = input_file.top_mapping()
     candidates: list[KeyPath] = [(key,) for key in _ENVIRONMENT]
     candidates += [(key, inner) for key in top for inner in _ENVIRONMENT]
@@ -93,7 +93,7 @@ def _value_at(input_file: InputFile, key_path: KeyPath) -> PlainData:
 
 
 def _named_ports(input_file: InputFile) -> Iterator[ForeignPort]:
-    """Yield every port under a key that ends in `_port`, but for the agents' own."""
+    """Yield every port under a key that ends in `_port`, except the agents' own ports."""
     for key_path, value in walk_values(input_file.data):
         key = str(key_path[-1]) if key_path else ""
         port = parse_port_value(value)
@@ -102,7 +102,7 @@ def _named_ports(input_file: InputFile) -> Iterator[ForeignPort]:
 
 
 def _incomplete_row_decisions(input_file: InputFile, rows: list[AgentRow]) -> Iterator[ImportDecision]:
-    """Yield a decision for each neighbour of a row that is no row."""
+    """Yield a decision for each sibling of a row that is not a row."""
     row_paths = {row.path for row in rows}
     for parent in dict.fromkeys(row.path[:-1] for row in rows):
         value = _value_at(input_file, parent)
@@ -112,9 +112,9 @@ def _incomplete_row_decisions(input_file: InputFile, rows: list[AgentRow]) -> It
         for key, item in pairs:
             if (*parent, key) not in row_paths and not _contains_rows(row_paths, (*parent, key)) and parent:
                 name = (item.get("name") if isinstance(item, dict) else None) or _row_label(key)
-                missing = "a name and something to run" if isinstance(value, list) else "something to run"
+                required = "a name and a script" if isinstance(value, list) else "a script"
                 yield ImportDecision(
-                    input_file.location_of((*parent, key)), f"`{name}` is left out", f"a row needs {missing}"
+                    input_file.location_of((*parent, key)), f"`{name}` is omitted", f"a row needs {required}"
                 )
 
 
@@ -128,23 +128,23 @@ def _contains_rows(row_paths: set[KeyPath], key_path: KeyPath) -> bool:
 
 def _unsupported_reason(key: str) -> str:
     if "priority" in key:
-        return "an order is not a dependency: write what an agent waits for under `needs`"
-    return "a fleet file has no such key; scripts that read this file still find it there"
+        return "an order is not a dependency: list the agents to wait for under `needs`"
+    return "a fleet file has no such key; scripts that read this file still find it"
 
 
 def _unread_section_decisions(
     input_file: InputFile, rows: list[AgentRow], env_at: KeyPath | None
 ) -> Iterator[ImportDecision]:
-    """Yield one decision that names the parts of the file which are about no agent."""
-    holders = {row.path[0] for row in rows if row.path} | ({env_at[0]} if env_at else set())
-    unread: list[KeyPath] = [(key,) for key in input_file.top_mapping() if key not in holders]
+    """Yield one decision that lists the sections of the file without agents or variables."""
+    sections = {row.path[0] for row in rows if row.path} | ({env_at[0]} if env_at else set())
+    unread: list[KeyPath] = [(key,) for key in input_file.top_mapping() if key not in sections]
     if env_at is not None and len(env_at) > 1:
-        beside = _value_at(input_file, env_at[:1])
-        unread += [(env_at[0], key) for key in beside if key != env_at[1]] if isinstance(beside, dict) else []
+        parent = _value_at(input_file, env_at[:1])
+        unread += [(env_at[0], key) for key in parent if key != env_at[1]] if isinstance(parent, dict) else []
     if unread:
         names = ", ".join("`" + ".".join(map(str, steps)) + "`" for steps in unread)
         yield ImportDecision(
             input_file.location_of(unread[0]),
-            f"not taken over: {names}",
-            "none of it says what to start; limits, time-outs and addresses can be written into this file",
+            f"not imported: {names}",
+            "these sections start nothing; limits, time-outs and addresses can be added to this file",
         )

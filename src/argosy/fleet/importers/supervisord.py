@@ -1,4 +1,4 @@
-"""Reads a supervisord.conf: its `[program:NAME]` sections."""
+"""Reads the `[program:NAME]` sections of a supervisord.conf."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SUPPORTED_KEYS = frozenset(
 
 
 class _Program(msgspec.Struct, frozen=True):
-    """One `[program:NAME]` section with the place of each of its keys."""
+    """One `[program:NAME]` section with the location of each of its keys."""
 
     name: str
     keys: dict[str, str]
@@ -53,9 +53,9 @@ def is_supervisord(input_file: InputFile) -> bool:
 
 
 def read_supervisord(input_file: InputFile) -> ImportSource:
-    """Return the programs of a supervisord.conf, in its order.
+    """Return the programs of a supervisord.conf, in file order.
 
-    Raises InputError: the file is no INI file, or a program's value cannot be read.
+    Raises InputError: the file is not an INI file, or a value is invalid.
     """
     parser = _parse_ini(input_file)
     locations = _find_positions(input_file)
@@ -82,7 +82,7 @@ def read_supervisord(input_file: InputFile) -> ImportSource:
 
 
 def _parse_ini(input_file: InputFile) -> configparser.RawConfigParser:
-    # The same dialect that supervisor reads: `;` and `#` begin a comment after a space.
+    # The dialect of supervisor: `;` and `#` start a comment after a space.
     parser = configparser.RawConfigParser(
         inline_comment_prefixes=(";", "#"), strict=False, allow_no_value=True
     )
@@ -95,14 +95,14 @@ def _parse_ini(input_file: InputFile) -> configparser.RawConfigParser:
                 f"{input_file.display_name}:{number}:1",
                 "syntax",
                 "this line is neither `[section]` nor `key = value`",
-                "a value goes on over several lines when the further ones are indented",
+                "continuation lines of a value must be indented",
             )
         ) from error
     return parser
 
 
 def _find_positions(input_file: InputFile) -> dict[tuple[str, str], str]:
-    """Return where each section (key "") and each key of it first stands."""
+    """Return the first location of each section (key "") and of each of its keys."""
     locations: dict[tuple[str, str], str] = {}
     section = ""
     for number, line in enumerate(input_file.text.splitlines(), 1):
@@ -138,12 +138,12 @@ def _unsupported_section_decisions(
     parser: configparser.RawConfigParser, locations: dict[tuple[str, str], str]
 ) -> list[ImportDecision]:
     reasons = {
-        "eventlistener": "argosy has no event listeners; its hub tells what happens",
-        "fcgi-program": "argosy hands no FastCGI socket to a process",
-        "include": "name the included files on the command line to read them as well",
+        "eventlistener": "argosy has no event listeners; its hub reports events",
+        "fcgi-program": "argosy passes no FastCGI socket to a process",
+        "include": "name the included files on the command line to import them too",
     }
     return [
-        ImportDecision(locations[section, ""], f"the section `[{section}]` is not taken over", reasons[kind])
+        ImportDecision(locations[section, ""], f"the section `[{section}]` is not imported", reasons[kind])
         for section in parser.sections()
         if (kind := section.partition(":")[0]) in reasons
     ]
@@ -152,7 +152,7 @@ def _unsupported_section_decisions(
 def _environment(
     parser: configparser.RawConfigParser, locations: dict[tuple[str, str], str], input_file: InputFile
 ) -> dict[str, str]:
-    """Return what `environment` of the `[supervisord]` section sets for every program."""
+    """Return the variables that `environment` of `[supervisord]` sets for every program."""
     text = parser.get("supervisord", "environment", fallback="") or ""
     if not text:
         return {}
@@ -173,7 +173,7 @@ def _expansion_names(input_file: InputFile, program: str, group: str | None) -> 
 
 
 def _expand_names(text: str, names: Mapping[str, str | int], where: str) -> str:
-    """Replace `%(name)s` as supervisor does, but for `%(ENV_X)s`, which stays for a person to see."""
+    """Expand `%(name)s` as supervisor does, except `%(ENV_X)s`, which is left for the user."""
 
     def replace(match: re.Match[str]) -> str:
         name = match[1]
@@ -185,22 +185,20 @@ def _expand_names(text: str, names: Mapping[str, str | int], where: str) -> str:
             return match[0]
         known = ", ".join(f"`{known}`" for known in names)
         raise InputError(
-            Fault(where, "unknown-name", f"`{match[0]}` names nothing; known are {known} and `ENV_...`")
+            Fault(where, "unknown-name", f"`{match[0]}` is unknown; known names are {known} and `ENV_...`")
         )
 
     return _EXPANSION.sub(replace, text)
 
 
 def _parse_environment(text: str, where: str) -> dict[str, str]:
-    """Read `KEY="value",KEY2=value` as supervisor does."""
+    """Parse `KEY="value",KEY2=value` as supervisor does."""
     lexer = shlex.shlex(text)
     lexer.wordchars += "/.+-():$%{}@~*?&^!<>"
     try:
         tokens = list(lexer)
     except ValueError as error:
-        raise InputError(
-            Fault(where, "syntax", f"`environment` has a quote that does not end: `{text}`")
-        ) from error
+        raise InputError(Fault(where, "syntax", f"`environment` has an unclosed quote: `{text}`")) from error
     pairs: dict[str, str] = {}
     for start in range(0, len(tokens), 4):
         group = tokens[start : start + 4]
@@ -232,7 +230,7 @@ def _read_program(program: _Program, input_file: InputFile, group: str | None) -
         agents.append(_read_process(program, name, names, group))
     if len({agent.name for agent in agents}) < len(agents):
         message = f"the {count} processes of `{program.name}` are all called `{agents[0].name}`"
-        hint = "`process_name = %(program_name)s_%(process_num)02d` tells them apart"
+        hint = "`process_name = %(program_name)s_%(process_num)02d` makes the names unique"
         raise InputError(Fault(program.location_of("numprocs"), "bad-value", message, hint))
     return agents
 
@@ -249,7 +247,7 @@ def _read_process(
     if isinstance(run, str) and folder:
         run = str(PurePosixPath(folder) / run)
     stop = _read_number(program, "stopwaitsecs", 0)
-    alive = _read_number(program, "startsecs", 0)
+    start_grace = _read_number(program, "startsecs", 0)
     return ImportedAgent(
         name=name,
         where=program.where,
@@ -261,14 +259,14 @@ def _read_process(
         group=group,
         required=_is_true(program.keys.get("autostart", "true")),
         restart=_restart_policy(program),
-        start_grace_s=float(alive) if alive else None,
+        start_grace_s=float(start_grace) if start_grace else None,
         stop_timeout_s=float(stop) if stop else None,
     )
 
 
 def _parse_command(program: _Program, text: str) -> CommandLine:
     try:
-        # supervisor starts without a shell: what looks like shell syntax is plain text to it.
+        # supervisor does not use a shell, so shell syntax is plain text.
         return parse_argv(tuple(shlex.split(text)))
     except ValueError as error:
         raise InputError(
@@ -286,7 +284,7 @@ def _read_number(program: _Program, key: str, default: int) -> int:
         return default
     if not text.isdecimal():
         raise InputError(
-            Fault(program.location_of(key), "bad-value", f"`{key}` is `{text}`; a whole number was expected")
+            Fault(program.location_of(key), "bad-value", f"`{key}` is `{text}`, expected a whole number")
         )
     return int(text)
 
@@ -300,7 +298,7 @@ def _restart_policy(program: _Program) -> Literal["on-failure", "always", "never
             Fault(
                 program.location_of("autorestart"),
                 "bad-value",
-                f"`autorestart` is `{text}`; expected true, false or unexpected",
+                f"`autorestart` is `{text}`, expected true, false or unexpected",
             )
         )
     return _RESTART_POLICIES[text]
@@ -311,7 +309,7 @@ def _is_true(text: str) -> bool:
 
 
 def _program_decisions(program: _Program, found: list[ImportedAgent]) -> list[ImportDecision]:
-    """Return what a person should know about one program, each told at its key."""
+    """Return the decisions about one program, each at its key."""
     name = found[0].name if found else program.name
 
     def decide(key: str, what: str, why: str) -> ImportDecision:
@@ -319,26 +317,26 @@ def _program_decisions(program: _Program, found: list[ImportedAgent]) -> list[Im
 
     decisions: list[ImportDecision] = []
     if "priority" in program.keys:
-        what = f"`priority = {program.keys['priority']}` of `{program.name}` is not taken over"
-        why = "it is an order, not a dependency: write what it waits for under `needs`"
+        what = f"`priority = {program.keys['priority']}` of `{program.name}` is not imported"
+        why = "it is an order, not a dependency: list the agents to wait for under `needs`"
         decisions.append(decide("priority", what, why))
     if "user" in program.keys:
-        what = f"`user = {program.keys['user']}` of `{program.name}` is not taken over"
+        what = f"`user = {program.keys['user']}` of `{program.name}` is not imported"
         decisions.append(decide("user", what, "every agent runs as the user who runs argosy"))
     if not _is_true(program.keys.get("autostart", "true")):
-        what = f"`{program.name}` does not start by itself today and gets `required: false`"
+        what = f"`{program.name}` does not start automatically and gets `required: false`"
         decisions.append(
-            decide("autostart", what, "argosy starts every agent of the file: take it out, or use `--only`")
+            decide("autostart", what, "argosy starts every agent in the file: remove it, or use `--only`")
         )
     if len(found) > 1:
         what = f"`{program.name}` runs {len(found)} processes: " + ", ".join(
             f"`{agent.name}`" for agent in found
         )
-        decisions.append(decide("numprocs", what, "each is an agent of its own"))
+        decisions.append(decide("numprocs", what, "each becomes an agent"))
     decisions += [decide("environment", what, why) for what, why in _unexpanded_decisions(program)]
     others = sorted(set(program.keys) - _SUPPORTED_KEYS)
     if others:
-        what = f"of `{program.name}` not taken over: " + ", ".join(f"`{key}`" for key in others)
+        what = f"not imported from `{program.name}`: " + ", ".join(f"`{key}`" for key in others)
         decisions.append(
             decide(others[0], what, "a fleet file has no such key; argosy writes the logs itself")
         )
@@ -355,8 +353,8 @@ def _unexpanded_decisions(program: _Program) -> list[tuple[str, str]]:
     )
     return [
         (
-            f"`{text}` of `{program.name}` stands as it is",
-            "supervisor fills it in when it starts: write its value",
+            f"`{text}` of `{program.name}` is unchanged",
+            "supervisor expands it at start: write its value",
         )
         for text in left
     ]

@@ -1,4 +1,4 @@
-"""Tells which keys of a file were not taken over: one decision a key, however many agents have it."""
+"""Reports the keys of a file that are not imported: one decision per key for all agents that have it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def unsupported_key_decisions(
     supported_keys: AbstractSet[str],
     reason: Callable[[str], str],
 ) -> Iterator[ImportDecision]:
-    """Yield one decision for each key outside `taken`.
+    """Yield one decision for each key that is not in `supported_keys`.
 
-    holders: for each agent its name, the way to it, and its keys. reason: why a key is left.
+    agent_keys: the name, path and keys of each agent. reason: returns why a key is not imported.
     """
     users: dict[str, list[tuple[str, KeyPath]]] = {}
     for name, key_path, keys in agent_keys:
@@ -31,6 +31,6 @@ def unsupported_key_decisions(
         more = f" and {len(users_of_key) - _MAX_NAMED} more" if len(users_of_key) > _MAX_NAMED else ""
         yield ImportDecision(
             input_file.location_of((*users_of_key[0][1], key)),
-            f"`{key}` of {names}{more} is not taken over",
+            f"`{key}` of {names}{more} is not imported",
             reason(key),
         )
