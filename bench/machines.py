@@ -19,8 +19,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from argosy.engine.protocol.state_machine import READY_STATES, State
 from argosy.engine.state.event_log import REMOTE_STATE, EventLogRecord, read_event_log
-from argosy.engine.unit.state_machine import READY_STATES, State
 from argosy.fault import Fault, RefusedError
 from argosy.fleet import load_fleet
 from testbed.bytecode_warmup import compile_packages

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 
+from argosy.engine.plan.applied_plan import write_fleet_address_book
+from argosy.engine.plan.process_plan import ProcessSpec, full_environment, plan_fleet
 from argosy.engine.process.port_owners import PortOwners
 from argosy.engine.process.tcp_ports import is_port_free
-from argosy.engine.state.applied_plan import write_fleet_address_book
 from argosy.engine.state.state_dir import StateDir, locate_state_dir
-from argosy.engine.unit.process_plan import ProcessSpec, full_environment, plan_fleet
 from argosy.fault import Fault, MissingError
 from argosy.fleet import Graph, build_graph, load_fleet, local_machines, place
 

@@ -36,7 +36,7 @@ import sys
 from pathlib import Path
 from argosy.engine.supervisor.control_client import connect
 from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.messages import MarkMachineFailed
+from argosy.engine.protocol.messages import MarkMachineFailed
 with connect(locate_state_dir(Path(sys.argv[1])), "test") as client:
     client.send(MarkMachineFailed(machine="two", reason="its node has left"))
     client.report()

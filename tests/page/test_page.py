@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from argosy.agent.health import Status
-from argosy.engine.unit.state_machine import State
+from argosy.engine.protocol.state_machine import State
 from rig.fleet import Rig, is_alive
 
 from .conftest import open_page

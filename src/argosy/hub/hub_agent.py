@@ -16,10 +16,10 @@ from argosy.agent import Agent, request
 from argosy.engine.cells.cell_logs import find_log_sources
 from argosy.engine.logs.daemon_log import rotate_own_log
 from argosy.engine.logs.log_reader import LogReader, find_tail_offset
+from argosy.engine.protocol.messages import FleetStatus
 from argosy.engine.state.event_log import read_event_log
 from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.engine.supervisor.hub_process import write_hub_record
-from argosy.engine.supervisor.messages import FleetStatus
 from argosy.fault import ArgosyError
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
 from argosy.fleet.loader import load_fleet

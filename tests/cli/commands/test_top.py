@@ -14,8 +14,8 @@ import termios
 import time
 
 from argosy.cli.render.top_view import CpuUsage, describe_hidden_rows, format_table, make_rows, summary_line
-from argosy.engine.supervisor.messages import AgentStatus, FleetStatus
-from argosy.engine.unit.state_machine import State
+from argosy.engine.protocol.messages import AgentStatus, FleetStatus
+from argosy.engine.protocol.state_machine import State
 from rig.fleet import ARGOSY, Rig
 
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from argosy.engine.process import lease
+from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.engine.supervisor.control_client import connect
-from argosy.engine.unit.state_machine import State
 from rig.needs import require
 
 from ..conftest import is_alive

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from argosy.engine.supervisor.messages import Stop
+from argosy.engine.protocol.messages import Stop
 from rig.fleet import Rig, is_alive
 from rig.trial import FLEET, TRAPS, Point, Trial, end
 
@@ -159,7 +159,7 @@ CASES: dict[str, tuple[Callable[[Trial], list[str]], str, dict[str, str]]] = {
             "forker": "import argosy.engine.fork.child_setup as b; b.try_lock_within = lambda *_: True",
             # The next supervisor would find it in /proc, which is to be a second line behind the lock.
             "supervisor": """
-import argosy.engine.unit.unit_manager as c
+import argosy.engine.supervisor.unit_manager as c
 c.UnitManager.adopt_leftovers = lambda *_, is_new_state_dir: None
 """,
         },
@@ -198,7 +198,9 @@ s.raise_generation = lambda lock: int(os.pread(lock, 20, 0) or 0) or rise(lock)
     "the adoption": (
         killed,
         FLEET,
-        {"supervisor": "import argosy.engine.unit.unit_manager as c; c.UnitManager.adopt = lambda *_: False"},
+        {
+            "supervisor": "import argosy.engine.supervisor.unit_manager as c; c.UnitManager.adopt = lambda *_: False"
+        },
     ),
     "the wish that is written before the end": (
         half_stopped,
@@ -231,7 +233,7 @@ s.acquire_lock = lambda path, _: open_lease(path)
         FLEET,
         {
             "supervisor": """
-import argosy.engine.supervisor.control_server as c
+import argosy.engine.peering.control_server as c
 bind, publish = c.ControlServer.bind, c.ControlServer.publish
 async def early(self):
     await bind(self)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from argosy.engine.explain.restart_impact import RestartImpact, estimate_impact
 from argosy.engine.explain.timing_history import TimingHistory
-from argosy.engine.unit.process_plan import ProcessSpec
+from argosy.engine.plan.process_plan import ProcessSpec
 from argosy.fleet.fleet_spec import Need, Probe
 
 OnDeath = Literal["wait", "restart", "stop", "degrade"]

@@ -11,7 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from argosy.engine.fork.fork_protocol import (
+from argosy.engine.fork.forker_client import _SOURCE_DIR, BARE_INTERPRETER_ARGS
+from argosy.engine.fork.zygote import ZYGOTE_CODE, PreloadRecipe
+from argosy.engine.protocol.fork_protocol import (
     MAX_MESSAGE_BYTES,
     Exited,
     ForkerEvent,
@@ -21,8 +23,6 @@ from argosy.engine.fork.fork_protocol import (
     send_spawn_request,
     unpack_event,
 )
-from argosy.engine.fork.forker_client import _SOURCE_DIR, BARE_INTERPRETER_ARGS
-from argosy.engine.fork.zygote import ZYGOTE_CODE, PreloadRecipe
 from argosy.engine.state.generation import acquire_lock, raise_generation
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.fork import fork_protocol
-from argosy.engine.fork.fork_protocol import (
+from argosy.engine.fork.forker_client import _BOOTSTRAP_CODE, _SOURCE_DIR
+from argosy.engine.process import lease, os_process
+from argosy.engine.protocol import fork_protocol
+from argosy.engine.protocol.fork_protocol import (
     Exited,
     ForkerEvent,
     Spawned,
@@ -22,8 +24,6 @@ from argosy.engine.fork.fork_protocol import (
     send_spawn_request,
     unpack_event,
 )
-from argosy.engine.fork.forker_client import _BOOTSTRAP_CODE, _SOURCE_DIR
-from argosy.engine.process import lease, os_process
 from argosy.engine.state.generation import acquire_lock, raise_generation
 
 

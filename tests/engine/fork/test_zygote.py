@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.fork.fork_protocol import SpawnDeclined, Spawned
 from argosy.engine.fork.zygote import ALWAYS_LOADED, PreloadRecipe
+from argosy.engine.protocol.fork_protocol import SpawnDeclined, Spawned
 
 from .forking import Bearing
 

@@ -13,12 +13,12 @@ import msgspec
 import pytest
 
 from argosy.engine.fork.zygote_pool import exec_reason
+from argosy.engine.plan.process_plan import ProcessPlan, ProcessSpec
 from argosy.engine.process.leftover_processes import is_leftover
 from argosy.engine.process.os_process import all_pids, read_stat
+from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.event_log import read_event_log
 from argosy.engine.state.state_dir import StateDir
-from argosy.engine.unit.process_plan import ProcessPlan, ProcessSpec
-from argosy.engine.unit.state_machine import State
 
 from ..unit.test_unit_manager import Sail, Sea, plan, sail, spec
 

@@ -23,9 +23,9 @@ from argosy.engine.peering.peer_protocol import (
     decode_client_frame,
     encode_frame,
 )
-from argosy.engine.peering.peering_plan import PeeringPlan
-from argosy.engine.supervisor.messages import AgentStatus
-from argosy.engine.unit.state_machine import State
+from argosy.engine.plan.peering_plan import PeeringPlan
+from argosy.engine.protocol.messages import AgentStatus
+from argosy.engine.protocol.state_machine import State
 from argosy.wire.security.curve_keys import PUBLIC_SUFFIX, SECRET_SUFFIX, read_key
 from argosy.wire.security.key_management import make_keys
 

@@ -25,8 +25,8 @@ from argosy.engine.peering.peer_protocol import (
     decode_server_frame,
     encode_frame,
 )
-from argosy.engine.supervisor.messages import AgentStatus
-from argosy.engine.unit.state_machine import State
+from argosy.engine.protocol.messages import AgentStatus
+from argosy.engine.protocol.state_machine import State
 
 texts = st.text(max_size=20)
 numbers = st.integers(0, 2**62)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.peering.peering_plan import RemoteAgentSpec, plan_peering
 from argosy.engine.peering.remote_agent import RemoteAgent
-from argosy.engine.supervisor.messages import AgentStatus
-from argosy.engine.unit.state_machine import READY_STATES, RUNNING_STATES, State
+from argosy.engine.plan.peering_plan import RemoteAgentSpec, plan_peering
+from argosy.engine.protocol.messages import AgentStatus
+from argosy.engine.protocol.state_machine import READY_STATES, RUNNING_STATES, State
 from argosy.fleet.environments import place
 from argosy.fleet.loader import load_fleet
 from argosy.wire.security.key_management import make_keys

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.state_dir import StateDir
 from argosy.engine.state.unit_state_store import PersistedUnitState, UnitStateStore, read_unit_states
-from argosy.engine.unit.state_machine import State
 
 wills = st.builds(
     PersistedUnitState,

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from argosy.engine.protocol.state_machine import SETTLED_STATES, State
 from argosy.engine.supervisor.rollout_steps import OrderedStop, SettleWaiter
-from argosy.engine.unit.state_machine import SETTLED_STATES, State
+from argosy.engine.supervisor.unit_manager import UnitManager
 from argosy.engine.unit.unit import Unit
-from argosy.engine.unit.unit_manager import UnitManager
 
 
 class Model:

@@ -13,11 +13,11 @@ import msgspec
 import pytest
 
 from argosy.engine.peering.remote_agent import RemoteAgent
-from argosy.engine.supervisor.messages import AgentStatus
+from argosy.engine.protocol.messages import AgentStatus
+from argosy.engine.protocol.state_machine import State, UnitEvent
 from argosy.engine.unit.agent_monitor import SILENT_AFTER_S
 from argosy.engine.unit.dependency_state import health_event
 from argosy.engine.unit.heartbeat import CHECK_INTERVAL_S, HeartbeatWatch, with_silence
-from argosy.engine.unit.state_machine import State, UnitEvent
 
 from .test_agent_monitor import NOTIFY, Listening
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.unit.process_plan import ProcessSpec
+from argosy.engine.plan.process_plan import ProcessSpec
+from argosy.engine.protocol.state_machine import UnitEvent
 from argosy.engine.unit.restart_policy import (
     FROZEN_GRACE_S,
     ProcessExit,
@@ -16,7 +17,6 @@ from argosy.engine.unit.restart_policy import (
     stop_grace_s,
     with_jitter,
 )
-from argosy.engine.unit.state_machine import UnitEvent
 from argosy.fleet.fleet_spec import Probe
 
 SPEC = ProcessSpec(

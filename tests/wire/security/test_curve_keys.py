@@ -638,7 +638,7 @@ def test_nothing_is_ever_unpickled() -> None:
         if name.partition(".")[0] in loaders
     ]
     assert sorted(found) == [
-        ("engine/fork/fork_protocol.py", "marshal"),
+        ("engine/protocol/fork_protocol.py", "marshal"),
         ("refit/repair/parallel_map.py", "pickle"),
     ]
 

@@ -24,10 +24,10 @@ from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.commands.plain_json_call import call_json, describe_json_protocol
 from argosy.cli.console import paint, print_json, report_error
 from argosy.engine.process.leftover_processes import running_agents
+from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.engine.supervisor.agent_protocol import PlainJson, UnknownProtocol, detect_protocol
 from argosy.engine.supervisor.control_client import connect as connect_supervisor
-from argosy.engine.unit.state_machine import State
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.wire.address_book import AddressResolver, read_address_book
 from argosy.wire.client.sync_peer import connect
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from argosy.engine.protocol.messages import AgentStatus
     from argosy.engine.state.state_dir import StateDir
     from argosy.engine.supervisor.agent_protocol import AgentProtocol
-    from argosy.engine.supervisor.messages import AgentStatus
 
 # Nobody would answer, and it may take long until somebody does; after the other states it is back soon.
 _NOT_ANSWERING = frozenset({State.WAITING, State.STARTING, State.BLOCKED, State.EXITED, State.GIVEN_UP})

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from argosy.cli.commands.remote_impact import preview_remote_impact, remote_parts
 from argosy.cli.console import paint
-from argosy.engine.cells.cell_plan import cell_unit_name
 from argosy.engine.explain.restart_impact import estimate_impact
-from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.engine.plan.applied_plan import load_applied_plan
+from argosy.engine.plan.cell_plan import cell_unit_name
+from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.source_snapshot import read_source_snapshot
-from argosy.engine.unit.state_machine import State
 from argosy.fault import Fault, InputError
 from argosy.fleet.loader import load_fleet
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from argosy.engine.protocol.messages import AgentStatus, FleetStatus
     from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.supervisor.messages import AgentStatus, FleetStatus
 
 
 class ChangedAgents(NamedTuple):

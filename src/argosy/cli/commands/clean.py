@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.console import paint, print_json
-from argosy.engine.state.state_cleanup import (
+from argosy.engine.state.state_dir import locate_state_dir, runtime_bases, state_home
+from argosy.engine.supervisor.state_cleanup import (
     DirectoryInUse,
     StaleDirectory,
     clean_fleet,
     clean_unused_directories,
 )
-from argosy.engine.state.state_dir import locate_state_dir, runtime_bases, state_home
 from argosy.fleet.quantities import format_size
 
 if TYPE_CHECKING:

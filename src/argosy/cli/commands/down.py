@@ -20,6 +20,7 @@ from argosy.cli.arguments import add_fleet
 from argosy.cli.console import paint, print_json
 from argosy.cli.fleet_selection import select_fleet
 from argosy.engine.process.leftover_processes import find_leftovers, running_agents
+from argosy.engine.protocol.messages import Stop, Stopped
 from argosy.engine.supervisor.control_client import (
     SupervisorLostError,
     SupervisorStoppedError,
@@ -27,7 +28,6 @@ from argosy.engine.supervisor.control_client import (
     connect_or_start,
 )
 from argosy.engine.supervisor.hub_process import is_hub_running
-from argosy.engine.supervisor.messages import Stop, Stopped
 
 if TYPE_CHECKING:
     import argparse

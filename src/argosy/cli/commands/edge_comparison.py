@@ -11,7 +11,7 @@ import msgspec
 
 from argosy.cli.render.graph_view import GraphView
 from argosy.engine.explain.live_edges import SUBSCRIPTION, LiveEdges, find_live_edges
-from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.engine.plan.applied_plan import load_applied_plan
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.engine.supervisor.control_client import connect
 from argosy.fault import Fault, RefusedError

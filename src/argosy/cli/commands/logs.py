@@ -31,7 +31,7 @@ from argosy.engine.cells.cell_logs import find_log_sources
 from argosy.engine.logs.log_reader import LogReader, find_tail_offset
 from argosy.engine.logs.log_watch import LogWatch, wait_for_directory
 from argosy.engine.logs.terminal_escape import escape_control
-from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.engine.plan.applied_plan import load_applied_plan
 from argosy.fault import ArgosyError, Fault, InputError
 from argosy.fleet.quantities import format_size
 

@@ -7,15 +7,15 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from argosy.cli.console import paint
+from argosy.engine.protocol.messages import CommandOutput, RelayCommand
 from argosy.engine.supervisor.control_client import connect
-from argosy.engine.supervisor.messages import CommandOutput, RelayCommand
 from argosy.fault import ArgosyError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from argosy.engine.protocol.messages import FleetStatus
     from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.supervisor.messages import FleetStatus
 
 
 class RemotePart(NamedTuple):

@@ -11,9 +11,9 @@ import msgspec
 
 from argosy.cli.console import paint
 from argosy.engine.logs.log_reader import LogLine
-from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.engine.plan.applied_plan import load_applied_plan
+from argosy.engine.protocol.messages import CommandOutput, RelayCommand
 from argosy.engine.supervisor.control_client import connect
-from argosy.engine.supervisor.messages import CommandOutput, RelayCommand
 from argosy.fault import ArgosyError
 
 if TYPE_CHECKING:

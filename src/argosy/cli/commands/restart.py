@@ -36,12 +36,12 @@ from argosy.cli.commands.rolling_restart import agents_to_restart, rolling_resta
 from argosy.cli.console import paint, print_json
 from argosy.engine.explain.restart_impact import estimate_impact
 from argosy.engine.explain.timing_history import load_timing_history
-from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.engine.plan.applied_plan import load_applied_plan
+from argosy.engine.protocol.messages import Restart, Restarted
 from argosy.engine.state.event_log import read_event_log
 from argosy.engine.state.source_snapshot import update_source_snapshot
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.engine.supervisor.control_client import connect_running
-from argosy.engine.supervisor.messages import Restart, Restarted
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.locations import format_path
 
@@ -50,9 +50,9 @@ if TYPE_CHECKING:
 
     from argosy.engine.explain.restart_impact import Outage, RestartImpact
     from argosy.engine.explain.timing_history import DurationEstimate
+    from argosy.engine.protocol.messages import FleetStatus
     from argosy.engine.state.state_dir import StateDir
     from argosy.engine.supervisor.control_client import ControlClient
-    from argosy.engine.supervisor.messages import FleetStatus
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.supervisor.messages import Restart, Restarted
-from argosy.engine.unit.state_machine import READY_STATES, State
+from argosy.engine.protocol.messages import Restart, Restarted
+from argosy.engine.protocol.state_machine import READY_STATES, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from argosy.engine.protocol.messages import AgentStatus, FleetStatus
     from argosy.engine.supervisor.control_client import ControlClient
-    from argosy.engine.supervisor.messages import AgentStatus, FleetStatus
     from argosy.fleet.dependency_graph import Graph
 
 _POLL_S = 0.05

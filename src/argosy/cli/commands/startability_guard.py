@@ -6,16 +6,16 @@ import os
 from typing import TYPE_CHECKING
 
 from argosy.engine.explain.restart_impact import estimate_impact
-from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.engine.plan.applied_plan import load_applied_plan
+from argosy.engine.plan.process_plan import plan_fleet
 from argosy.engine.supervisor.plan_diff import select_scope
-from argosy.engine.unit.process_plan import plan_fleet
 from argosy.fault import Fault, RefusedError
 from argosy.fleet.environments import local_machines, place
 
 if TYPE_CHECKING:
+    from argosy.engine.plan.process_plan import ProcessSpec
+    from argosy.engine.protocol.messages import Apply, FleetStatus
     from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.supervisor.messages import Apply, FleetStatus
-    from argosy.engine.unit.process_plan import ProcessSpec
 
 
 def refuse_unstartable(report: FleetStatus, apply: Apply, state_dir: StateDir) -> None:

@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING
 from argosy.cli.arguments import add_fleet
 from argosy.cli.console import paint, print_json
 from argosy.cli.fleet_selection import select_fleet
-from argosy.engine.cells.cell_plan import cell_unit_name
+from argosy.engine.plan.applied_plan import load_applied_plan, specs_missing_from_plan
+from argosy.engine.plan.cell_plan import cell_unit_name
 from argosy.engine.process.leftover_processes import find_leftovers, running_agents
-from argosy.engine.state.applied_plan import load_applied_plan, specs_missing_from_plan
+from argosy.engine.protocol.messages import AgentStatus, FleetStatus, MachineStatus
+from argosy.engine.protocol.state_machine import FINAL_STATES, READY_STATES, State
 from argosy.engine.state.damaged_stores import describe_damage, find_damaged_stores
 from argosy.engine.state.event_log import REMOTE_STATE, read_event_log
 from argosy.engine.state.file_identity import identify_file
 from argosy.engine.state.unit_state_store import PersistedUnitState, read_unit_states
 from argosy.engine.supervisor.control_client import connect
 from argosy.engine.supervisor.hub_process import find_running_hub
-from argosy.engine.supervisor.messages import AgentStatus, FleetStatus, MachineStatus
-from argosy.engine.unit.state_machine import FINAL_STATES, READY_STATES, State
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from argosy.engine.state.applied_plan import AppliedPlan
+    from argosy.engine.plan.applied_plan import AppliedPlan
     from argosy.engine.state.state_dir import StateDir
 
 _COLOURS = {State.READY: "green", State.DEGRADED: "yellow", State.WAITING: "dim", State.EXITED: "dim"}

@@ -18,7 +18,7 @@ from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.console import print_json, supports_colour
 from argosy.cli.render.timeline_text import render_timeline_text
 from argosy.engine.explain.start_timeline import StartPhase, StartTimeline, as_local_record, latest_start
-from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.engine.plan.applied_plan import load_applied_plan
 from argosy.engine.state.event_log import read_event_log
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.fault import Fault, RefusedError

@@ -28,6 +28,8 @@ from argosy.cli.render.top_view import (
     wrap_lines,
 )
 from argosy.engine.logs.log_file import last_lines
+from argosy.engine.protocol.messages import AgentStateChanged, FleetStatus, Restart, Restarted, Subscribe
+from argosy.engine.protocol.state_machine import READY_STATES, State
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.engine.supervisor.control_client import (
     ControlClient,
@@ -35,8 +37,6 @@ from argosy.engine.supervisor.control_client import (
     connect,
     connect_running,
 )
-from argosy.engine.supervisor.messages import AgentStateChanged, FleetStatus, Restart, Restarted, Subscribe
-from argosy.engine.unit.state_machine import READY_STATES, State
 from argosy.fault import ArgosyError, Fault, InputError
 
 if TYPE_CHECKING:

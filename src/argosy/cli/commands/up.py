@@ -21,16 +21,7 @@ from argosy.cli.commands.startability_guard import refuse_unstartable
 from argosy.cli.console import print_json
 from argosy.cli.render.up_view import UpView
 from argosy.engine.process.resource_limits import hard_open_files_limit, unenforced_limits
-from argosy.engine.state.file_identity import identify_file
-from argosy.engine.state.known_fleets import find_moved_fleet, has_supervisor
-from argosy.engine.state.source_snapshot import list_entry_files, update_source_snapshot
-from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.control_client import (
-    SupervisorLostError,
-    SupervisorStoppedError,
-    connect_or_start,
-)
-from argosy.engine.supervisor.messages import (
+from argosy.engine.protocol.messages import (
     AgentStateChanged,
     Apply,
     ApplyPreview,
@@ -39,6 +30,15 @@ from argosy.engine.supervisor.messages import (
     Stop,
     Stopped,
     Subscribe,
+)
+from argosy.engine.state.file_identity import identify_file
+from argosy.engine.state.known_fleets import find_moved_fleet, has_supervisor
+from argosy.engine.state.source_snapshot import list_entry_files, update_source_snapshot
+from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.supervisor.control_client import (
+    SupervisorLostError,
+    SupervisorStoppedError,
+    connect_or_start,
 )
 from argosy.engine.supervisor.responsiveness import SupervisorUnresponsiveError
 from argosy.extra import install_command

@@ -12,8 +12,8 @@ from typing import Literal
 import msgspec
 
 from argosy.engine.process.os_process import read_stat
-from argosy.engine.supervisor.messages import AgentStatus, FleetStatus
-from argosy.engine.unit.state_machine import State
+from argosy.engine.protocol.messages import AgentStatus, FleetStatus
+from argosy.engine.protocol.state_machine import State
 
 SortOrder = Literal["trouble", "name", "cpu", "memory", "age"]
 SORT_ORDERS: tuple[SortOrder, ...] = ("trouble", "name", "cpu", "memory", "age")

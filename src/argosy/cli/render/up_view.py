@@ -11,11 +11,10 @@ import time
 from typing import TYPE_CHECKING
 
 from argosy.cli.console import paint
-from argosy.engine.unit.state_machine import State
+from argosy.engine.protocol.state_machine import State
 
 if TYPE_CHECKING:
-    from argosy.engine.supervisor.control_client import ControlClient
-    from argosy.engine.supervisor.messages import (
+    from argosy.engine.protocol.messages import (
         AgentStateChanged,
         ApplyPreview,
         ApplySummary,
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
         MachineStatusChanged,
         Stopped,
     )
+    from argosy.engine.supervisor.control_client import ControlClient
     from argosy.fault import Fault
     from argosy.fleet.fleet_spec import Fleet
 

@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.unit.state_machine import State
+from argosy.engine.protocol.state_machine import State
 
 if TYPE_CHECKING:
     import asyncio

@@ -13,8 +13,8 @@ from argosy.engine.admission.available_memory import read_available_memory
 from argosy.engine.admission.cpu_pressure import can_start_another, dependent_chain_lengths, read_cpu_pressure
 from argosy.engine.admission.memory_sampler import read_resident_bytes
 from argosy.engine.admission.resource_check import gpu_memory_shortage, memory_shortage, memory_to_admit
-from argosy.engine.cells.cell_plan import cell_unit_name, members_of
-from argosy.engine.unit.state_machine import State
+from argosy.engine.plan.cell_plan import cell_unit_name, members_of
+from argosy.engine.protocol.state_machine import State
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from argosy.engine.admission.available_memory import AvailableMemory
     from argosy.engine.admission.gpu_memory import GpuMemoryWatch
     from argosy.engine.admission.memory_history import MemoryHistory
-    from argosy.engine.unit.process_plan import ProcessPlan
+    from argosy.engine.plan.process_plan import ProcessPlan
     from argosy.engine.unit.unit import Unit
 
 # Polled: there is no notification of falling pressure or freed memory.

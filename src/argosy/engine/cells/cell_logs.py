@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.agent.log_prefix import SEPARATOR
-from argosy.engine.cells.cell_plan import cell_unit_name
-from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.engine.plan.applied_plan import load_applied_plan
+from argosy.engine.plan.cell_plan import cell_unit_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

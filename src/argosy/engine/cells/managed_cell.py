@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING
 
 from argosy.agent.cell_manifest import MembersUpdate, encode_members_update
 from argosy.engine.logs.log_file import append_end_notice
+from argosy.engine.protocol.state_machine import FINAL_STATES, State, UnitEvent
 from argosy.engine.unit.context import DependencyStatus
-from argosy.engine.unit.state_machine import FINAL_STATES, State, UnitEvent
 from argosy.engine.unit.unit import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from argosy.engine.cells.member import CellMember
+    from argosy.engine.plan.process_plan import ProcessSpec
     from argosy.engine.process.helper_process import HelperResult
     from argosy.engine.process.managed_process import ManagedProcess
-    from argosy.engine.unit.process_plan import ProcessSpec
-    from argosy.engine.unit.unit_manager import UnitManager
+    from argosy.engine.supervisor.unit_manager import UnitManager
     from argosy.fault import Fault
 
 _SEND_RETRY_S = 0.01

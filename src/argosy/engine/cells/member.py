@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from argosy.engine.admission.memory_sampler import ProcessMemory
-from argosy.engine.unit.state_machine import RUNNING_STATES, State, UnitEvent
+from argosy.engine.protocol.state_machine import RUNNING_STATES, State, UnitEvent
 from argosy.engine.unit.unit import Unit
 
 if TYPE_CHECKING:
     from argosy.engine.cells.managed_cell import CellUnit, ManagedCell
+    from argosy.engine.plan.process_plan import ProcessSpec
     from argosy.engine.unit.context import UnitContext
-    from argosy.engine.unit.process_plan import ProcessSpec
 
 
 class CellMember(Unit):

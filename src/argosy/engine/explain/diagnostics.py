@@ -26,11 +26,11 @@ from argosy.engine.process.tcp_ports import is_port_free
 from argosy.engine.state.damaged_stores import describe_damage
 from argosy.engine.state.filesystem import is_network_filesystem
 from argosy.engine.state.known_fleets import KnownFleet, has_supervisor, is_running, list_known_fleets
-from argosy.engine.state.state_cleanup import StaleDirectory, clean_unused_directories
 from argosy.engine.state.state_dir import StateDir, locate_state_dir, runtime_base, runtime_bases, state_home
 from argosy.engine.supervisor.control_client import SupervisorLostError, connect
 from argosy.engine.supervisor.hub_process import find_running_hub
 from argosy.engine.supervisor.responsiveness import SupervisorUnresponsiveError
+from argosy.engine.supervisor.state_cleanup import StaleDirectory, clean_unused_directories
 from argosy.extra import install_command
 from argosy.fault import ArgosyError
 from argosy.fleet.environments import local_machines, place

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.engine.explain.agent_sources import assumed_sys_path, find_script_argument, pythonpath_entries
 from argosy.engine.explain.install_hint import describe_install
 from argosy.engine.explain.option_check import find_option_mismatch
+from argosy.engine.plan.agent_sources import assumed_sys_path, find_script_argument, pythonpath_entries
 from argosy.engine.process.cgroup import available_controllers, find_delegated
 from argosy.engine.process.descriptors import descriptor_shortage
 from argosy.engine.process.env_file import read_env_file

@@ -14,14 +14,14 @@ from typing import Literal
 
 import msgspec
 
-from argosy.engine.cells.cell_plan import cell_unit_name
 from argosy.engine.explain.timing_history import (
     DurationEstimate,
     TimingHistory,
     estimate_starts,
     estimate_stop,
 )
-from argosy.engine.unit.process_plan import ProcessSpec
+from argosy.engine.plan.cell_plan import cell_unit_name
+from argosy.engine.plan.process_plan import ProcessSpec
 from argosy.fleet.dependency_graph import Graph, graph_from_edges
 
 OutageCause = Literal["named", "restart", "stop", "cell"]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from argosy.engine.explain.agent_sources import AgentSourceCache
+from argosy.engine.plan.agent_sources import AgentSourceCache
 from argosy.engine.process.lease import read_record, written_at
 from argosy.engine.process.os_process import find_process
 from argosy.engine.state.source_snapshot import FileFingerprint, SourceSnapshot, fingerprint_file

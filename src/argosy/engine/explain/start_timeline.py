@@ -8,8 +8,8 @@ from enum import StrEnum
 import msgspec
 
 from argosy.engine.explain.timing_history import is_spawn_request
+from argosy.engine.protocol.state_machine import READY_STATES, State
 from argosy.engine.state.event_log import REMOTE_STATE, EventLogRecord
-from argosy.engine.unit.state_machine import READY_STATES, State
 from argosy.fleet.dependency_graph import CriticalStep, Graph, critical_path
 from argosy.fleet.schedule import EdgeCost, compute_edge_costs, compute_ready_times
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from argosy.engine.explain.preflight import run_preflight
-from argosy.engine.unit.process_plan import command_line
+from argosy.engine.plan.process_plan import command_line
 from argosy.fault import ArgosyError, Fault
 from argosy.fleet.fleet_spec import Fleet
 from argosy.fleet.loader import load_fleet

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from argosy.engine.protocol.state_machine import READY_STATES, State
 from argosy.engine.state.event_log import EventLogRecord
-from argosy.engine.unit.state_machine import READY_STATES, State
 
 # The number of starts kept: enough for a median, few enough to follow a change of the code.
 MAX_SAMPLES = 9

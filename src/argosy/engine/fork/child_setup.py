@@ -11,8 +11,6 @@ import resource
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from argosy.engine.fork import fork_protocol as codes
-from argosy.engine.fork.fork_protocol import SpawnRequest
 from argosy.engine.process.lease import LeaseRecord, open_lease, read_record_of, try_lock_within, write_record
 from argosy.engine.process.os_process import (
     DEFAULT_ACTION,
@@ -22,6 +20,8 @@ from argosy.engine.process.os_process import (
     set_signal_action,
     unblock_signals,
 )
+from argosy.engine.protocol import fork_protocol as codes
+from argosy.engine.protocol.fork_protocol import SpawnRequest
 from argosy.engine.state.generation import read_generation
 
 if TYPE_CHECKING:

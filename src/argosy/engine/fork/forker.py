@@ -18,7 +18,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from argosy.engine.fork.child_setup import exec_program, setup_child
-from argosy.engine.fork.fork_protocol import (
+from argosy.engine.process.os_process import (
+    boot_id,
+    handled_signals,
+    kill_group_of_zombie,
+    next_zombie,
+    open_pid,
+)
+from argosy.engine.protocol.fork_protocol import (
     NEVER_RELEASED,
     NOT_EXECUTABLE,
     Exited,
@@ -29,19 +36,12 @@ from argosy.engine.fork.fork_protocol import (
     pack_event,
     receive_spawn_request,
 )
-from argosy.engine.process.os_process import (
-    boot_id,
-    handled_signals,
-    kill_group_of_zombie,
-    next_zombie,
-    open_pid,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from argosy.engine.fork.fork_protocol import SpawnRequest
+    from argosy.engine.protocol.fork_protocol import SpawnRequest
 
 
 class Forker:

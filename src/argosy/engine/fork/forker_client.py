@@ -10,7 +10,8 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from argosy.engine.fork.fork_protocol import (
+from argosy.engine.process.timers import Timers
+from argosy.engine.protocol.fork_protocol import (
     MAX_MESSAGE_BYTES,
     Exited,
     ForkerEvent,
@@ -22,7 +23,6 @@ from argosy.engine.fork.fork_protocol import (
     send_spawn_request,
     unpack_event,
 )
-from argosy.engine.unit.timers import Timers
 
 if TYPE_CHECKING:
     import asyncio

@@ -12,25 +12,25 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from argosy.engine.fork.fork_protocol import Exited, SpawnFailed, SpawnRequest
 from argosy.engine.fork.forker_client import ForkerClient
 from argosy.engine.fork.stale_forkers import kill_stale_forkers, record_forkers
 from argosy.engine.fork.zygote_pool import ZygotePool
 from argosy.engine.logs.log_file import open_log
+from argosy.engine.plan.process_plan import helper_environment, inherited_environment
 from argosy.engine.process import os_process
 from argosy.engine.process.cgroup import MEMORY, ControlGroups, find_delegated
 from argosy.engine.process.helper_process import HelperRunner
-from argosy.engine.unit.process_plan import helper_environment, inherited_environment
+from argosy.engine.protocol.fork_protocol import Exited, SpawnFailed, SpawnRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from argosy.engine.fork.fork_protocol import SpawnDeclined, Spawned, ZygoteReady
+    from argosy.engine.plan.process_plan import ProcessPlan
     from argosy.engine.process.helper_process import HelperResult
+    from argosy.engine.protocol.fork_protocol import SpawnDeclined, Spawned, ZygoteReady
     from argosy.engine.state.event_log import EventLog
-    from argosy.engine.unit.process_plan import ProcessPlan
+    from argosy.engine.supervisor.unit_manager import UnitManager
     from argosy.engine.unit.unit import Unit
-    from argosy.engine.unit.unit_manager import UnitManager
 
 _SPAWN_TIMEOUT_S = 5.0
 _FORKER_RESTART_DELAY_S = 0.5

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from argosy.engine.fork.python_program import parse_command
 
 if TYPE_CHECKING:
-    from argosy.engine.fork.fork_protocol import SpawnRequest
+    from argosy.engine.protocol.fork_protocol import SpawnRequest
 
 # Loaded by every interpreter before it searches the program's directory, which cannot shadow them.
 _BEFORE_ANY_PROGRAM = frozenset(sys.builtin_module_names) | {

@@ -11,9 +11,9 @@ import signal
 import socket
 from typing import NamedTuple
 
-from argosy.engine.fork.fork_protocol import SpawnRequest, receive_spawn_request, send_spawn_request
-from argosy.engine.parentdeath import fork_dependent, outlive_parent
 from argosy.engine.process.os_process import read_stat
+from argosy.engine.process.parentdeath import fork_dependent, outlive_parent
+from argosy.engine.protocol.fork_protocol import SpawnRequest, receive_spawn_request, send_spawn_request
 
 
 class PreforkedChild(NamedTuple):

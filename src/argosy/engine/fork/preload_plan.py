@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.explain.agent_sources import assumed_sys_path
 from argosy.engine.fork.python_program import PythonProgram
+from argosy.engine.plan.agent_sources import assumed_sys_path
 from argosy.source.file_facts import FileFacts, FileFactsCache, read_imports_only
 from argosy.source.import_graph import (
     ImportGraph,

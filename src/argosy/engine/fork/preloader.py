@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from argosy.engine.fork.cow_code import compact_code, trace_code
 from argosy.engine.fork.cow_heap import fill_heap_holes
-from argosy.engine.parentdeath import fork_dependent
+from argosy.engine.process.parentdeath import fork_dependent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator

@@ -25,16 +25,16 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from argosy.engine.fork import python_program as programs
 from argosy.engine.fork.child_setup import exit_unstarted
-from argosy.engine.fork.fork_protocol import NOT_EXECUTABLE, SpawnDeclined, SpawnRequest, ZygoteReady
 from argosy.engine.fork.forker import Forker
 from argosy.engine.fork.loaded_code import LoadedCode
 from argosy.engine.fork.module_shadowing import ModuleShadowing
 from argosy.engine.fork.prefork import PreforkedChild, await_request, prefork
 from argosy.engine.fork.preloader import Preloader, open_descriptors, wait_single_thread
 from argosy.engine.fork.python_program import PythonProgram
-from argosy.engine.parentdeath import fork_dependent
 from argosy.engine.process.os_process import close_other_descriptors
+from argosy.engine.process.parentdeath import fork_dependent
 from argosy.engine.process.proctitle import keep_forever, set_process_title
+from argosy.engine.protocol.fork_protocol import NOT_EXECUTABLE, SpawnDeclined, SpawnRequest, ZygoteReady
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

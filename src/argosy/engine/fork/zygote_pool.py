@@ -13,8 +13,12 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from argosy.engine.cells.cell_plan import members_of, process_specs
-from argosy.engine.fork.fork_protocol import (
+from argosy.engine.fork.forker_client import ForkerClient, ForkerEventHandler
+from argosy.engine.fork.python_program import PythonProgram, parse_command
+from argosy.engine.fork.zygote import ZYGOTE_CODE, PreloadRecipe
+from argosy.engine.plan.cell_plan import members_of, process_specs
+from argosy.engine.plan.process_plan import full_environment
+from argosy.engine.protocol.fork_protocol import (
     Exited,
     SpawnDeclined,
     Spawned,
@@ -22,17 +26,13 @@ from argosy.engine.fork.fork_protocol import (
     SpawnRequest,
     ZygoteReady,
 )
-from argosy.engine.fork.forker_client import ForkerClient, ForkerEventHandler
-from argosy.engine.fork.python_program import PythonProgram, parse_command
-from argosy.engine.fork.zygote import ZYGOTE_CODE, PreloadRecipe
-from argosy.engine.unit.process_plan import full_environment
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping
 
+    from argosy.engine.plan.process_plan import ProcessPlan, ProcessSpec
     from argosy.engine.state.event_log import EventLog
-    from argosy.engine.unit.process_plan import ProcessPlan, ProcessSpec
 
 _MIN_AGENTS = 2
 # By then an agent started by exec would have loaded the same modules.

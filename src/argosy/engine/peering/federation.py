@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from argosy.engine.peering.peer_unreachable import PeerUnreachableError
-from argosy.engine.supervisor.messages import (
+from argosy.engine.protocol.messages import (
     Apply,
     ApplyPreview,
     ApplySummary,
@@ -30,9 +30,9 @@ from argosy.fault import Fault, InputError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from argosy.engine.peering.control_server import ClientSession
     from argosy.engine.peering.peer_connection import PeerConnection
     from argosy.engine.peering.peer_set import PeerSet
-    from argosy.engine.supervisor.control_server import ClientSession
 
 # Part of the start timeout that is left to a machine to stop late agents and to report.
 _RESERVED_CLOSING_S: Final = 1.0

@@ -30,7 +30,7 @@ from argosy.engine.peering.peer_protocol import (
     encode_frame,
 )
 from argosy.engine.peering.peer_unreachable import PeerUnreachableError
-from argosy.engine.supervisor.messages import ControlReply, decode_reply, encode_line
+from argosy.engine.protocol.messages import ControlReply, decode_reply, encode_line
 from argosy.fault import ArgosyError
 from argosy.wire.security.curve_keys import Keyring
 from argosy.wire.transport.zmq_connection import ZmqConnection
@@ -38,8 +38,8 @@ from argosy.wire.transport.zmq_connection import ZmqConnection
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from argosy.engine.peering.peering_plan import PeeringPlan
-    from argosy.engine.supervisor.messages import ControlMessage
+    from argosy.engine.plan.peering_plan import PeeringPlan
+    from argosy.engine.protocol.messages import ControlMessage
 
 HEARTBEAT_INTERVAL_S: Final = 0.5
 HEARTBEAT_TIMEOUT_S: Final = 2.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from argosy.engine.supervisor.messages import AgentStatus
+from argosy.engine.protocol.messages import AgentStatus
 
 PEER_PROTOCOL = 2
 

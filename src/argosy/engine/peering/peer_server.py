@@ -29,7 +29,7 @@ from argosy.engine.peering.peer_protocol import (
     decode_client_frame,
     encode_frame,
 )
-from argosy.engine.supervisor.messages import Refused, RelayCommand, decode_request, encode_line
+from argosy.engine.protocol.messages import Refused, RelayCommand, decode_request, encode_line
 from argosy.fault import Fault
 from argosy.wire.security.curve_keys import Keyring
 from argosy.wire.security.zap import CurveAuthenticator
@@ -41,9 +41,9 @@ from argosy.wire.zmq_context.context_handle import shared_context
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from argosy.engine.peering.peering_plan import PeeringPlan
-    from argosy.engine.supervisor.control_server import ClientSession
-    from argosy.engine.supervisor.messages import AgentStatus, ControlMessage, ControlRequest
+    from argosy.engine.peering.control_server import ClientSession
+    from argosy.engine.plan.peering_plan import PeeringPlan
+    from argosy.engine.protocol.messages import AgentStatus, ControlMessage, ControlRequest
 
 SERVER_HEARTBEAT_INTERVAL_S: Final = 0.5
 MEMORY_REPORT_INTERVAL_S: Final = 5.0

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 from argosy.engine.peering.peer_protocol import AgentsSnapshot, MemoryReport, StatusUpdate
 from argosy.engine.peering.remote_agent import RemoteAgent
-from argosy.engine.supervisor.messages import MachineStatus
+from argosy.engine.protocol.messages import MachineStatus
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Iterable
 
+    from argosy.engine.peering.control_server import ClientSession
     from argosy.engine.peering.peer_connection import PeerConnection
     from argosy.engine.peering.peer_server import PeerServer
-    from argosy.engine.peering.peering_plan import PeeringPlan
-    from argosy.engine.supervisor.control_server import ClientSession
-    from argosy.engine.supervisor.messages import AgentStatus, ControlRequest
-    from argosy.engine.unit.state_machine import State
+    from argosy.engine.plan.peering_plan import PeeringPlan
+    from argosy.engine.protocol.messages import AgentStatus, ControlRequest
+    from argosy.engine.protocol.state_machine import State
 
 
 class PeerSet:

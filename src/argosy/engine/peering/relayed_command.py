@@ -7,13 +7,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
-from argosy.engine.supervisor.messages import CommandOutput
+from argosy.engine.protocol.messages import CommandOutput
 from argosy.fault import Fault, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from argosy.engine.supervisor.control_server import ClientSession
+    from argosy.engine.peering.control_server import ClientSession
 
 # Command to the options that make it read-only and limited to this machine.
 _READ_ONLY_COMMANDS: Final = {"logs": {"--here"}, "restart": {"--here", "--dry-run"}}

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from argosy.engine.supervisor.messages import AgentStatus
+from argosy.engine.protocol.messages import AgentStatus
+from argosy.engine.protocol.state_machine import FINAL_STATES, READY_STATES, RUNNING_STATES, State
 from argosy.engine.unit.heartbeat import with_silence
-from argosy.engine.unit.state_machine import FINAL_STATES, READY_STATES, RUNNING_STATES, State
 
 if TYPE_CHECKING:
-    from argosy.engine.peering.peering_plan import RemoteAgentSpec
+    from argosy.engine.plan.peering_plan import RemoteAgentSpec
 
 
 class Reachability(Protocol):

@@ -11,14 +11,14 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.fork.fork_protocol import SpawnRequest
 from argosy.engine.process import os_process
 from argosy.engine.process.lease import new_incarnation
+from argosy.engine.protocol.fork_protocol import SpawnRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from argosy.engine.fork.fork_protocol import Exited, Spawned
+    from argosy.engine.protocol.fork_protocol import Exited, Spawned
 
 _MAX_OUTPUT_BYTES = 1 << 16
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argosy.engine.process import lease, os_process
+from argosy.engine.protocol.state_machine import RUNNING_STATES
 from argosy.engine.state.unit_state_store import read_unit_states
-from argosy.engine.unit.state_machine import RUNNING_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator

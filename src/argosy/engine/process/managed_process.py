@@ -14,8 +14,8 @@ from argosy.engine.process.process_cleanup import ProcessCleanup
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from argosy.engine.fork.fork_protocol import Spawned
     from argosy.engine.process.os_process import ProcessIdentity
+    from argosy.engine.protocol.fork_protocol import Spawned
     from argosy.engine.unit.context import UnitContext
 
 

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from argosy.engine.protocol.messages import LastExit
+from argosy.engine.protocol.state_machine import State
 from argosy.engine.state import inotify
-from argosy.engine.supervisor.messages import LastExit
-from argosy.engine.unit.state_machine import State
 
 if TYPE_CHECKING:
     import asyncio

@@ -13,12 +13,12 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.agent.health import HEALTH_ACTIONS
-from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.engine.plan.applied_plan import load_applied_plan
 from argosy.wire.address_book import read_address_book, socket_path
 
 if TYPE_CHECKING:
+    from argosy.engine.plan.process_plan import ProcessSpec
     from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.unit.process_plan import ProcessSpec
 
 _CONNECT_TIMEOUT_S = 1.0
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import ChainMap
 from typing import TYPE_CHECKING, Any
 
-from argosy.engine.supervisor.messages import ApplySummary, CriticalPathStep
+from argosy.engine.protocol.messages import ApplySummary, CriticalPathStep
+from argosy.engine.protocol.state_machine import State
 from argosy.engine.unit.dependency_state import root_cause
-from argosy.engine.unit.state_machine import State
 from argosy.fleet.dependency_graph import critical_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from argosy.engine.peering.remote_agent import RemoteAgent
+    from argosy.engine.plan.process_plan import ProcessPlan
     from argosy.engine.unit.context import Dependency
-    from argosy.engine.unit.process_plan import ProcessPlan
     from argosy.engine.unit.unit import Unit
     from argosy.fleet.dependency_graph import Graph
 

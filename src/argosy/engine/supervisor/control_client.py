@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING
 
 from argosy.engine.logs.daemon_log import rotate_log
 from argosy.engine.process.os_process import describe_exit, open_pid, pids_with_open_file
-from argosy.engine.state.generation import is_same_file
-from argosy.engine.state.runtime_sockets import peer_credentials
-from argosy.engine.supervisor.daemonize import spawn_detached, terminate
-from argosy.engine.supervisor.messages import (
+from argosy.engine.protocol.messages import (
     PROTOCOL,
     READY,
     SUPERVISOR_ALREADY_RUNNING,
@@ -30,6 +27,9 @@ from argosy.engine.supervisor.messages import (
     decode_reply,
     encode_line,
 )
+from argosy.engine.state.generation import is_same_file
+from argosy.engine.state.runtime_sockets import peer_credentials
+from argosy.engine.supervisor.daemonize import spawn_detached, terminate
 from argosy.engine.supervisor.responsiveness import (
     SUPERVISOR_REPLY_TIMEOUT_S,
     ProgressWatch,

@@ -21,21 +21,21 @@ from typing import TYPE_CHECKING
 
 import setproctitle
 
+from argosy.engine.peering.control_server import ControlServer
 from argosy.engine.process.descriptors import raise_soft_limit
 from argosy.engine.process.os_process import pids_with_open_file, reap_own_group
+from argosy.engine.protocol.messages import READY, SUPERVISOR_ALREADY_RUNNING, Refused, encode_line
 from argosy.engine.state.filesystem import is_network_filesystem
 from argosy.engine.state.generation import acquire_lock, raise_generation
 from argosy.engine.state.runtime_sockets import remove_dead_sockets
 from argosy.engine.state.state_dir import StateDir, locate_state_dir
-from argosy.engine.supervisor.control_server import ControlServer
-from argosy.engine.supervisor.messages import READY, SUPERVISOR_ALREADY_RUNNING, Refused, encode_line
 from argosy.engine.supervisor.supervisor import Supervisor, SupervisorConfig
 from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from argosy.engine.peering.peering_plan import PeeringPlan
+    from argosy.engine.plan.peering_plan import PeeringPlan
 
 _LOCK_TIMEOUT_S = 1.0
 _CHILDREN_GONE_S = 2.0

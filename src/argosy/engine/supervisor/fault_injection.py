@@ -10,17 +10,17 @@ import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.supervisor.messages import FaultInjected
+from argosy.engine.protocol.messages import FaultInjected
 from argosy.fault import Fault, RefusedError
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Collection
 
-    from argosy.engine.supervisor.control_server import ClientSession
-    from argosy.engine.supervisor.messages import InjectFault
+    from argosy.engine.peering.control_server import ClientSession
+    from argosy.engine.protocol.messages import InjectFault
+    from argosy.engine.supervisor.unit_manager import UnitManager
     from argosy.engine.unit.unit import Unit
-    from argosy.engine.unit.unit_manager import UnitManager
 
 _SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
 

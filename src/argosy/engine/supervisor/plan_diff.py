@@ -6,13 +6,13 @@ import difflib
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from argosy.engine.supervisor.messages import ApplyPreview
+from argosy.engine.protocol.messages import ApplyPreview
 from argosy.fault import Fault, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from argosy.engine.unit.process_plan import ProcessPlan
+    from argosy.engine.plan.process_plan import ProcessPlan
 
 
 class RunningAgent(NamedTuple):

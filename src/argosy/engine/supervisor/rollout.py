@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from argosy.engine.cells.cell_plan import write_cell_manifests
 from argosy.engine.cells.managed_cell import with_cell_members
-from argosy.engine.peering.peering_plan import plan_peering
+from argosy.engine.plan.applied_plan import AppliedPlan, stage_applied_plan, write_fleet_address_book
+from argosy.engine.plan.cell_plan import write_cell_manifests
+from argosy.engine.plan.peering_plan import plan_peering
+from argosy.engine.plan.process_plan import ProcessPlan, plan_fleet
 from argosy.engine.process import descriptors
-from argosy.engine.state.applied_plan import AppliedPlan, stage_applied_plan, write_fleet_address_book
+from argosy.engine.protocol.messages import Apply, ApplySummary, Restarted, Stopped
 from argosy.engine.state.file_identity import identify_file
 from argosy.engine.supervisor.apply_summary import describe_not_ready, summarize_apply
-from argosy.engine.supervisor.messages import Apply, ApplySummary, Restarted, Stopped
 from argosy.engine.supervisor.plan_diff import PlanDiff, RunningAgent, diff_plan, select_scope
 from argosy.engine.supervisor.rollout_steps import OrderedStop, SettleWaiter
-from argosy.engine.unit.process_plan import ProcessPlan, plan_fleet
 from argosy.fault import Fault, InputError, MissingError, RefusedError
 from argosy.fleet.dependency_graph import Graph, build_graph, graph_from_edges
 from argosy.fleet.environments import local_machines, place
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from argosy.engine.peering.peer_set import PeerSet
     from argosy.engine.state.state_dir import StateDir
+    from argosy.engine.supervisor.unit_manager import UnitManager
     from argosy.engine.unit.context import Dependency
     from argosy.engine.unit.unit import Unit
-    from argosy.engine.unit.unit_manager import UnitManager
     from argosy.fleet.fleet_spec import Fleet
     from argosy.fleet.placement import Placement
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from argosy.engine.unit.state_machine import SETTLED_STATES, State
+from argosy.engine.protocol.state_machine import SETTLED_STATES, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from argosy.engine.supervisor.unit_manager import UnitManager
     from argosy.engine.unit.context import Dependency
     from argosy.engine.unit.unit import Unit
-    from argosy.engine.unit.unit_manager import UnitManager
 
 
 # Allowance for agents of other machines, whose stop time-outs are not known here.

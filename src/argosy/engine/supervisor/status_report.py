@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from argosy.engine.supervisor.messages import AgentStatus, FleetStatus, MachineStatus
+from argosy.engine.protocol.messages import AgentStatus, FleetStatus, MachineStatus
+from argosy.engine.protocol.state_machine import State
 from argosy.engine.unit.heartbeat import with_silence
-from argosy.engine.unit.state_machine import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from argosy.engine.supervisor.unit_manager import UnitManager
     from argosy.engine.unit.unit import Unit
-    from argosy.engine.unit.unit_manager import UnitManager
 
 
 def fleet_status(

@@ -16,14 +16,11 @@ from argosy.engine.deploy.tree_version import RecordedVersion
 from argosy.engine.peering.federation import Federation
 from argosy.engine.peering.peer_set import PeerSet
 from argosy.engine.peering.relayed_command import run_relayed_command
+from argosy.engine.plan.applied_plan import load_applied_plan, specs_missing_from_plan
+from argosy.engine.process.cooperative_yield import CooperativeYield
 from argosy.engine.process.descriptors import DescriptorReserve
 from argosy.engine.process.leftover_processes import agents_by_lease
-from argosy.engine.state.applied_plan import load_applied_plan, specs_missing_from_plan
-from argosy.engine.supervisor.change_lock import ChangeLock
-from argosy.engine.supervisor.cooperative_yield import CooperativeYield
-from argosy.engine.supervisor.fault_injection import FaultInjector
-from argosy.engine.supervisor.hub_process import HubProcess
-from argosy.engine.supervisor.messages import (
+from argosy.engine.protocol.messages import (
     PROTOCOL,
     AgentStateChanged,
     Apply,
@@ -44,22 +41,25 @@ from argosy.engine.supervisor.messages import (
     Stopped,
     Subscribe,
 )
+from argosy.engine.protocol.state_machine import FINAL_STATES, State
+from argosy.engine.supervisor.change_lock import ChangeLock
+from argosy.engine.supervisor.fault_injection import FaultInjector
+from argosy.engine.supervisor.hub_process import HubProcess
 from argosy.engine.supervisor.rollout import Rollout
 from argosy.engine.supervisor.status_report import agent_status, agent_statuses, fleet_status, waiting_on
-from argosy.engine.unit.state_machine import FINAL_STATES, State
-from argosy.engine.unit.unit_manager import UnitManager
+from argosy.engine.supervisor.unit_manager import UnitManager
 from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
 from argosy.fleet.dependency_graph import graph_from_edges
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from argosy.engine.peering.control_server import ClientSession, ControlSession
     from argosy.engine.peering.peer_connection import PeerConnection
-    from argosy.engine.peering.peering_plan import PeeringPlan
     from argosy.engine.peering.remote_agent import RemoteAgent
+    from argosy.engine.plan.peering_plan import PeeringPlan
+    from argosy.engine.protocol.messages import ControlMessage, ControlRequest
     from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.supervisor.control_server import ClientSession, ControlSession
-    from argosy.engine.supervisor.messages import ControlMessage, ControlRequest
     from argosy.engine.unit.unit import Unit
 
 # A supervisor that never received a request exits after this.

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from pathlib import Path
 
+    from argosy.engine.plan.process_plan import LivenessSchedule, ProcessSpec
     from argosy.engine.process.helper_process import HelperResult
     from argosy.engine.process.port_owners import PortOwners
     from argosy.engine.unit.notify_batcher import NotifyBatcher
-    from argosy.engine.unit.process_plan import LivenessSchedule, ProcessSpec
 
 SILENT_AFTER_S: Final = 4 * HEARTBEAT_S
 

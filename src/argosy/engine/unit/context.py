@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
     from argosy.engine.process.helper_process import HelperResult
     from argosy.engine.process.port_owners import PortOwners
+    from argosy.engine.protocol.state_machine import State
     from argosy.engine.state.state_dir import StateDir
     from argosy.engine.state.unit_state_store import UnitStateStore
     from argosy.engine.unit.notify_batcher import NotifyBatcher
-    from argosy.engine.unit.state_machine import State
     from argosy.engine.unit.unit import Unit
     from argosy.fault import Fault
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from argosy.agent.health import Status
+from argosy.engine.protocol.state_machine import FINAL_STATES, State, UnitEvent
 from argosy.engine.unit.context import FailedDependency
 from argosy.engine.unit.heartbeat import describe_silence
-from argosy.engine.unit.state_machine import FINAL_STATES, State, UnitEvent
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from argosy.agent.health import Status
-from argosy.engine.unit.state_machine import State
+from argosy.engine.protocol.state_machine import State
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
 
-    from argosy.engine.supervisor.messages import AgentStatus
+    from argosy.engine.protocol.messages import AgentStatus
     from argosy.engine.unit.unit import Unit
 
 CHECK_INTERVAL_S: Final = 1.0

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from argosy.agent.health import Status
+    from argosy.engine.plan.process_plan import LivenessSchedule
     from argosy.engine.unit.probe import ProbeTarget
-    from argosy.engine.unit.process_plan import LivenessSchedule
     from argosy.fleet.fleet_spec import Probe
 
 # A probe that exceeds its longest time-out by this: the supervisor itself was stopped meanwhile.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from argosy.engine.fork import fork_protocol as codes
 from argosy.engine.logs.log_file import most_relevant_line
 from argosy.engine.process.os_process import describe_exit
+from argosy.engine.protocol import fork_protocol as codes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from argosy.engine.unit.process_plan import ProcessSpec
+    from argosy.engine.plan.process_plan import ProcessSpec
     from argosy.engine.unit.restart_policy import ProcessExit
 
 

@@ -6,13 +6,13 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.fork.fork_protocol import NOT_EXECUTABLE, NOT_FOUND, NOT_STARTED
-from argosy.engine.unit.state_machine import UnitEvent
+from argosy.engine.protocol.fork_protocol import NOT_EXECUTABLE, NOT_FOUND, NOT_STARTED
+from argosy.engine.protocol.state_machine import UnitEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from argosy.engine.unit.process_plan import ProcessSpec
+    from argosy.engine.plan.process_plan import ProcessSpec
 
 FROZEN_GRACE_S = 2.0
 

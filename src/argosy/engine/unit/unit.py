@@ -12,12 +12,20 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from argosy.engine.explain.startup_fault_search import describe_startup_fault, is_confirmed_by
 from argosy.engine.logs.log_file import append_end_notice, last_lines, log_size, most_relevant_line, open_log
 from argosy.engine.process import lease, os_process
 from argosy.engine.process.managed_process import ManagedProcess
+from argosy.engine.process.timers import Timers
+from argosy.engine.protocol.messages import LastExit
+from argosy.engine.protocol.state_machine import (
+    READY_STATES,
+    RUNNING_STATES,
+    State,
+    UnitAction,
+    UnitEvent,
+    next_transition,
+)
 from argosy.engine.state.unit_state_store import PersistedUnitState, snapshot
-from argosy.engine.supervisor.messages import LastExit
 from argosy.engine.unit.agent_monitor import AgentMonitor
 from argosy.engine.unit.dependency_state import evaluate_dependencies, health_event
 from argosy.engine.unit.reasons import describe_exit_reason, describe_start_timeout
@@ -28,15 +36,7 @@ from argosy.engine.unit.restart_policy import (
     stop_grace_s,
     with_jitter,
 )
-from argosy.engine.unit.state_machine import (
-    READY_STATES,
-    RUNNING_STATES,
-    State,
-    UnitAction,
-    UnitEvent,
-    next_transition,
-)
-from argosy.engine.unit.timers import Timers
+from argosy.engine.unit.startup_fault_search import describe_startup_fault, is_confirmed_by
 from argosy.fleet.quantities import format_count, format_size
 from argosy.fleet.redaction import Redactor
 
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from argosy.engine.admission.memory_sampler import ProcessMemory
-    from argosy.engine.fork.fork_protocol import Spawned
+    from argosy.engine.plan.process_plan import ProcessSpec
     from argosy.engine.process.os_process import ProcessIdentity
+    from argosy.engine.protocol.fork_protocol import Spawned
     from argosy.engine.unit.context import UnitContext
-    from argosy.engine.unit.process_plan import ProcessSpec
     from argosy.fault import Fault
 
 _DIAGNOSIS_TIMEOUT_S = 15.0

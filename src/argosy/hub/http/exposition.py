@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from argosy.engine.unit.state_machine import READY_STATES, State
+from argosy.engine.protocol.state_machine import READY_STATES, State
 from argosy.hub.ingest.current_state import AgentSnapshot
 
 CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from argosy.engine.explain.agent_sources import AgentSourceCache, AgentSources
+from argosy.engine.plan.agent_sources import AgentSourceCache, AgentSources
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
 from argosy.source.file_facts import FileFacts, FileFactsCache, read_imports_only
 from argosy.source.import_graph import ExternalImport, ImportGraph, LoadCertainty

@@ -11,14 +11,7 @@ from typing import NoReturn
 
 import msgspec
 
-from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.control_client import (
-    ControlClient,
-    SupervisorLostError,
-    SupervisorStoppedError,
-    connect_or_start,
-)
-from argosy.engine.supervisor.messages import (
+from argosy.engine.protocol.messages import (
     AgentStateChanged,
     Apply,
     ApplySummary,
@@ -26,6 +19,13 @@ from argosy.engine.supervisor.messages import (
     Stop,
     Stopped,
     Subscribe,
+)
+from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.supervisor.control_client import (
+    ControlClient,
+    SupervisorLostError,
+    SupervisorStoppedError,
+    connect_or_start,
 )
 from argosy.fault import ArgosyError, Fault, InputError
 from argosy.fleet import Fleet, load_fleet, place

@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from argosy.engine.explain.agent_sources import find_script_argument
+from argosy.engine.plan.agent_sources import find_script_argument
 from argosy.fleet import AgentSpec, load_fleet
 from argosy.image.runtime.image_paths import FLEET_FILE
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
-from argosy.engine.explain.agent_sources import AgentSourceCache, AgentSources
+from argosy.engine.plan.agent_sources import AgentSourceCache, AgentSources
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
 from argosy.fleet.locations import format_path_str
 from argosy.source.binder import find_scopes

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.engine.explain.agent_sources import find_script_argument
+from argosy.engine.plan.agent_sources import find_script_argument
 from argosy.fault import InputError
 from argosy.fleet.dependency_graph import Graph, graph_from_edges
 from argosy.fleet.fleet_spec import Fleet

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from argosy.engine.explain.agent_sources import AgentSources
+from argosy.engine.plan.agent_sources import AgentSources
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
 from argosy.refit.analysis.facts.fleet_programs import (
     build_source_cache,

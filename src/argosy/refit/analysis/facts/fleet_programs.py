@@ -6,7 +6,7 @@ import os
 
 from msgspec.structs import replace
 
-from argosy.engine.explain.agent_sources import AgentSourceCache, AgentSources
+from argosy.engine.plan.agent_sources import AgentSourceCache, AgentSources
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
 from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
 from argosy.refit.analysis.facts.peer_references import PEER_REFERENCES

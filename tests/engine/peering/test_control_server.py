@@ -10,15 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.state.state_dir import StateDir
-from argosy.engine.supervisor.control_client import (
-    ControlClient,
-    SupervisorLostError,
-    SupervisorStoppedError,
-    connect,
-)
-from argosy.engine.supervisor.control_server import ControlServer, ControlSession
-from argosy.engine.supervisor.messages import (
+from argosy.engine.peering.control_server import ControlServer, ControlSession
+from argosy.engine.protocol.messages import (
     PROTOCOL,
     AgentStateChanged,
     ClientHello,
@@ -32,7 +25,14 @@ from argosy.engine.supervisor.messages import (
     decode_reply,
     encode_line,
 )
-from argosy.engine.unit.state_machine import State
+from argosy.engine.protocol.state_machine import State
+from argosy.engine.state.state_dir import StateDir
+from argosy.engine.supervisor.control_client import (
+    ControlClient,
+    SupervisorLostError,
+    SupervisorStoppedError,
+    connect,
+)
 from argosy.fault import Fault, InputError, RefusedError
 
 WELCOME = ServerHello(protocol=PROTOCOL, pid=7, started_s=1.0)

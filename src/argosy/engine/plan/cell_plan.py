@@ -12,8 +12,8 @@ from argosy.fleet.fleet_spec import Probe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from argosy.engine.plan.process_plan import ProcessPlan, ProcessSpec
     from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.unit.process_plan import ProcessPlan, ProcessSpec
 
 _CELL_PREFIX = "cell:"
 # Variables of a single agent, which the cell's process does not get.

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from argosy.engine.unit.state_machine import (
+from argosy.engine.protocol.state_machine import (
     FINAL_STATES,
     READY_STATES,
     RUNNING_STATES,

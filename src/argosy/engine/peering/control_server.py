@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from argosy.engine.state.runtime_sockets import peer_credentials
-from argosy.engine.supervisor.messages import (
+from argosy.engine.protocol.messages import (
     PROTOCOL,
     AgentStateChanged,
     ClientHello,
@@ -24,13 +23,14 @@ from argosy.engine.supervisor.messages import (
     decode_request,
     encode_line,
 )
+from argosy.engine.state.runtime_sockets import peer_credentials
 from argosy.fault import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from argosy.engine.supervisor.messages import ControlRequest
+    from argosy.engine.protocol.messages import ControlRequest
 
 _MAX_LINE_BYTES = 64 * 1024 * 1024
 # A client with more unread data than this (an `argosy up` stopped for hours) is disconnected.

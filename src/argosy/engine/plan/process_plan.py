@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from argosy.engine.cells.cell_plan import plan_cell_units
 from argosy.engine.logs.log_retention import LogLimits
+from argosy.engine.plan.cell_plan import plan_cell_units
 from argosy.engine.process.env_file import read_env_file
 from argosy.fault import InputError
 from argosy.fleet.fleet_spec import Liveness, Need, Probe

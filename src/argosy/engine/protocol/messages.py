@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from argosy.engine.unit.state_machine import State
+from argosy.engine.protocol.state_machine import State
 from argosy.fault import Fault
 from argosy.fleet.fleet_spec import Fleet
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Sequence
 
+    from argosy.engine.plan.process_plan import ProcessSpec
     from argosy.engine.process.helper_process import HelperResult
-    from argosy.engine.unit.process_plan import ProcessSpec
 
 _TIMEOUT_S: Final = 10.0
 # The exception that Python raises for a fault. A fault that depends on where modules are looked up is

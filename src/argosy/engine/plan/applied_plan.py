@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from argosy.agent.cell_manifest import CellManifest, read_cell_manifest
-from argosy.engine.cells.cell_plan import cell_of_unit
-from argosy.engine.peering.peering_plan import PeeringPlan
+from argosy.engine.plan.cell_plan import cell_of_unit
+from argosy.engine.plan.peering_plan import PeeringPlan
+from argosy.engine.plan.process_plan import ProcessPlan, ProcessSpec
 from argosy.engine.state.file_identity import FileIdentity
-from argosy.engine.unit.process_plan import ProcessPlan, ProcessSpec
 from argosy.fault import ArgosyError
 from argosy.fleet.fleet_spec import Probe
 from argosy.wire.address_book import AddressBook, AgentAddress, write_address_book

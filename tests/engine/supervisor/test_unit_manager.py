@@ -18,19 +18,19 @@ import pytest
 from argosy.engine.admission.available_memory import AvailableMemory
 from argosy.engine.admission.memory_history import MemoryHistory
 from argosy.engine.peering.peer_set import PeerSet
+from argosy.engine.plan.process_plan import ProcessPlan, ProcessSpec
 from argosy.engine.process import lease, os_process
+from argosy.engine.process.cooperative_yield import CooperativeYield
+from argosy.engine.protocol.messages import Apply
+from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.event_log import read_event_log
 from argosy.engine.state.generation import acquire_lock, raise_generation
 from argosy.engine.state.state_dir import StateDir
 from argosy.engine.state.unit_state_store import PersistedUnitState, UnitStateStore
-from argosy.engine.supervisor.cooperative_yield import CooperativeYield
-from argosy.engine.supervisor.messages import Apply
 from argosy.engine.supervisor.rollout import Rollout
 from argosy.engine.supervisor.rollout_steps import OrderedStop
-from argosy.engine.unit.process_plan import ProcessPlan, ProcessSpec
-from argosy.engine.unit.state_machine import State
+from argosy.engine.supervisor.unit_manager import UnitManager
 from argosy.engine.unit.unit import Unit
-from argosy.engine.unit.unit_manager import UnitManager
 from argosy.fault import RefusedError
 from argosy.fleet.fleet_spec import Need, Probe
 from argosy.fleet.loader import load_fleet
@@ -625,11 +625,11 @@ def test_long_work_lets_the_loop_turn(monkeypatch: pytest.MonkeyPatch) -> None:
         for _ in range(5):
             await pace.yield_if_due()
         assert turns == 0, "it was short"
-        monkeypatch.setattr("argosy.engine.supervisor.cooperative_yield._MAX_HOLD_S", 0.0)
+        monkeypatch.setattr("argosy.engine.process.cooperative_yield._MAX_HOLD_S", 0.0)
         for _ in range(5):
             await pace.yield_if_due()
         assert turns >= 4
         turning.cancel()
 
-    monkeypatch.setattr("argosy.engine.supervisor.cooperative_yield._MAX_HOLD_S", 3600.0)
+    monkeypatch.setattr("argosy.engine.process.cooperative_yield._MAX_HOLD_S", 3600.0)
     asyncio.run(test())

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.supervisor.messages import (
+from argosy.engine.protocol.messages import (
     AgentStateChanged,
     Apply,
     ControlMessage,
@@ -20,7 +20,7 @@ from argosy.engine.supervisor.messages import (
     decode_request,
     encode_line,
 )
-from argosy.engine.unit.state_machine import State
+from argosy.engine.protocol.state_machine import State
 from argosy.fleet.loader import load_fleet
 
 TEXT = st.text(st.characters(codec="utf-8"))

@@ -18,24 +18,24 @@ from argosy.engine.admission.memory_sampler import MemorySampler
 from argosy.engine.admission.queue import AdmissionQueue
 from argosy.engine.cells.managed_cell import ManagedCell
 from argosy.engine.cells.member import CellMember
-from argosy.engine.explain.startup_fault_search import StartupFaultSearch
 from argosy.engine.fork.launcher import ProcessLauncher
 from argosy.engine.logs.log_file import LogMark
 from argosy.engine.logs.log_keeper import LogKeeper
+from argosy.engine.plan.applied_plan import specs_missing_from_plan
 from argosy.engine.process import lease, os_process
+from argosy.engine.process.cooperative_yield import CooperativeYield
 from argosy.engine.process.leftover_processes import agents_by_proc, find_leftovers
 from argosy.engine.process.port_owners import PortOwners
-from argosy.engine.state.applied_plan import specs_missing_from_plan
+from argosy.engine.protocol.state_machine import FINAL_STATES, READY_STATES, State
 from argosy.engine.state.event_log import REMOTE_STATE, EventLog
 from argosy.engine.state.file_backups import FileBackups
 from argosy.engine.state.ownership import Ownership, StateDirOwnership
 from argosy.engine.state.unit_state_store import UnitStateStore
-from argosy.engine.supervisor.cooperative_yield import CooperativeYield
 from argosy.engine.unit.context import DependencyStatus, FailedDependency
 from argosy.engine.unit.dependency_state import root_cause
 from argosy.engine.unit.heartbeat import HeartbeatWatch
 from argosy.engine.unit.notify_batcher import NotifyBatcher
-from argosy.engine.unit.state_machine import FINAL_STATES, READY_STATES, State
+from argosy.engine.unit.startup_fault_search import StartupFaultSearch
 from argosy.engine.unit.unit import Unit
 from argosy.fault import MissingError
 
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 
     from argosy.engine.deploy.tree_version import RecordedVersion
     from argosy.engine.peering.remote_agent import RemoteAgent
+    from argosy.engine.plan.process_plan import ProcessPlan, ProcessSpec
     from argosy.engine.process.helper_process import HelperResult
     from argosy.engine.state.state_dir import StateDir
     from argosy.engine.unit.context import Dependency
-    from argosy.engine.unit.process_plan import ProcessPlan, ProcessSpec
     from argosy.fault import Fault
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from argosy.engine.plan.process_plan import LivenessSchedule, ProcessPlan, full_environment, plan_fleet
 from argosy.engine.state.state_dir import StateDir
 from argosy.engine.supervisor.plan_diff import PlanDiff, RunningAgent, diff_plan, select_scope
-from argosy.engine.unit.process_plan import LivenessSchedule, ProcessPlan, full_environment, plan_fleet
 from argosy.fault import InputError
 from argosy.fleet.environments import local_machines, place
 from argosy.fleet.fleet_spec import Probe
