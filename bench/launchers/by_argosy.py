@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from argosy.engine.control.control_client import connect
 from argosy.engine.state.event_log import read_event_log
-from argosy.engine.supervisor.control_client import connect
 from argosy.fault import Fault, MissingError, RefusedError
 from testbed.fleet_environment import Stage
 

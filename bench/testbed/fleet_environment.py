@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+from argosy.engine.inventory.port_owners import PortOwners
 from argosy.engine.plan.applied_plan import write_fleet_address_book
 from argosy.engine.plan.process_plan import ProcessSpec, full_environment, plan_fleet
-from argosy.engine.process.port_owners import PortOwners
 from argosy.engine.process.tcp_ports import is_port_free
 from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.fault import Fault, MissingError

@@ -9,10 +9,10 @@ import time
 
 import msgspec
 
+from argosy.engine.control.control_client import ControlClient, connect
 from argosy.engine.process.os_process import read_environ
 from argosy.engine.protocol.messages import AgentStateChanged, Subscribe
 from argosy.engine.protocol.state_machine import State
-from argosy.engine.supervisor.control_client import ControlClient, connect
 from argosy.fault import Fault, RefusedError
 from testbed.fleet_environment import Stage
 from testbed.health_polling import wait_until_all_answer

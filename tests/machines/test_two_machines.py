@@ -34,7 +34,7 @@ print("answered" if socket.poll(0) else "silence", flush=True)
 CONDEMN = """
 import sys
 from pathlib import Path
-from argosy.engine.supervisor.control_client import connect
+from argosy.engine.control.control_client import connect
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.engine.protocol.messages import MarkMachineFailed
 with connect(locate_state_dir(Path(sys.argv[1])), "test") as client:

@@ -10,8 +10,8 @@ import contextlib
 from collections import Counter
 from typing import Final
 
-from argosy.engine.process.leftover_processes import agents_by_lease
-from argosy.engine.supervisor.control_client import SupervisorLostError
+from argosy.engine.control.control_client import SupervisorLostError
+from argosy.engine.inventory.leftover_processes import agents_by_lease
 from rig.steps import POINTS
 from rig.trial import Trial, end
 

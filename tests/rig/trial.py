@@ -18,11 +18,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from argosy.engine.control.control_client import ControlClient, SupervisorLostError, connect
 from argosy.engine.process.os_process import all_pids
 from argosy.engine.protocol.messages import Apply, ApplySummary, ControlMessage, FleetStatus
 from argosy.engine.state.event_log import read_event_log
 from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.control_client import ControlClient, SupervisorLostError, connect
 from argosy.fault import RefusedError
 from argosy.fleet.loader import load_fleet
 from rig.fleet import Rig, is_alive

@@ -130,7 +130,7 @@ def _positionals(
 
 
 def _fleet_names() -> CompletionCandidates:
-    from argosy.engine.state.known_fleets import list_recorded_fleets  # noqa: PLC0415 - for the verbs that take a name
+    from argosy.engine.inventory.known_fleets import list_recorded_fleets  # noqa: PLC0415 - for the verbs that take a name
 
     return [(fleet.name, str(fleet.path or "")) for fleet in list_recorded_fleets(os.environ)]
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.cli.arguments import FLEET_FILE, find_fleet, looks_like_fleet, split_fleet
 from argosy.cli.console import paint
-from argosy.engine.process.fleet_processes import scan_fleet_processes
-from argosy.engine.state.known_fleets import (
+from argosy.engine.inventory.fleet_processes import scan_fleet_processes
+from argosy.engine.inventory.known_fleets import (
     find_moved_fleet,
     find_other_state_homes,
     is_running,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from argosy.engine.state.known_fleets import KnownFleet
+    from argosy.engine.inventory.known_fleets import KnownFleet
 
 
 class SelectedFleet(NamedTuple):

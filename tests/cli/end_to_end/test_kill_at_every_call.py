@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from argosy.engine.control.control_client import SupervisorLostError
 from argosy.engine.protocol.messages import Stop
-from argosy.engine.supervisor.control_client import SupervisorLostError
 from rig.fleet import Rig
 from rig.trial import Point, Trial, end
 

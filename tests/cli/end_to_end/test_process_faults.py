@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from argosy.engine.control.control_client import connect
 from argosy.engine.process import lease
 from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.control_client import connect
 from rig.needs import require
 
 from ..conftest import is_alive
@@ -259,7 +259,7 @@ def test_down_elsewhere_ends_a_live_view_and_nothing_starts_again(pair: Rig) -> 
 def test_a_supervisor_of_nothing_whose_client_left_ends(pair: Rig) -> None:
     code = (
         "import sys, pathlib\n"
-        "from argosy.engine.supervisor.control_client import connect_or_start\n"
+        "from argosy.engine.control.control_client import connect_or_start\n"
         "from argosy.engine.state.state_dir import locate_state_dir\n"
         "path = pathlib.Path(sys.argv[1])\n"
         "connect_or_start(path, 'toy', locate_state_dir(path), 'test')\n"

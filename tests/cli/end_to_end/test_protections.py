@@ -233,7 +233,7 @@ s.acquire_lock = lambda path, _: open_lease(path)
         FLEET,
         {
             "supervisor": """
-import argosy.engine.peering.control_server as c
+import argosy.engine.control.control_server as c
 bind, publish = c.ControlServer.bind, c.ControlServer.publish
 async def early(self):
     await bind(self)

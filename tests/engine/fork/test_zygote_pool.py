@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from argosy.engine.fork.zygote_pool import exec_reason
+from argosy.engine.inventory.leftover_processes import is_leftover
 from argosy.engine.plan.process_plan import ProcessPlan, ProcessSpec
-from argosy.engine.process.leftover_processes import is_leftover
 from argosy.engine.process.os_process import all_pids, read_stat
 from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.event_log import read_event_log

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
+from argosy.engine.inventory.known_fleets import read_recorded_fleet
 from argosy.engine.plan.applied_plan import AppliedPlan, load_applied_plan, specs_missing_from_plan
 from argosy.engine.plan.peering_plan import PeeringPlan
 from argosy.engine.plan.process_plan import LivenessSchedule, ProcessPlan, ProcessSpec
 from argosy.engine.state.file_identity import FileIdentity
-from argosy.engine.state.known_fleets import read_recorded_fleet
 from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.fleet.fleet_spec import Probe
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from argosy.engine.process import port_owners as module
-from argosy.engine.process.port_owners import PortOwners
+from argosy.engine.inventory import port_owners as module
+from argosy.engine.inventory.port_owners import PortOwners
 from argosy.engine.process.tcp_ports import PortOwner, has_no_listener, is_port_free, iter_open_sockets
 
 

@@ -433,7 +433,7 @@ def test_killing_all_does_not_wake_what_stops_with_its_need(sail: Sail) -> None:
 def test_a_lease_that_a_descendant_of_a_dead_process_holds_is_cleared_before_a_start(
     sail: Sail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("argosy.engine.process.process_cleanup._GRACE_S", 0.05)
+    monkeypatch.setattr("argosy.engine.inventory.process_cleanup._GRACE_S", 0.05)
 
     async def test(sea: Sea) -> None:
         descriptor = lease.open_lease(sea.folder.lease_file("A"))

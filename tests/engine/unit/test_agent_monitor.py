@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from argosy.engine.inventory.port_owners import PortOwners
 from argosy.engine.plan.process_plan import LivenessSchedule, ProcessSpec
 from argosy.engine.process.helper_process import HelperResult
-from argosy.engine.process.port_owners import PortOwners
 from argosy.engine.unit.agent_monitor import AgentMonitor
 from argosy.engine.unit.notify_batcher import NotifyBatcher
 from argosy.engine.unit.notify_socket import NotifySocket, parse_fields

@@ -23,11 +23,11 @@ from argosy.agent.request_dispatcher import METHODS_METHOD
 from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.commands.plain_json_call import call_json, describe_json_protocol
 from argosy.cli.console import paint, print_json, report_error
-from argosy.engine.process.leftover_processes import running_agents
+from argosy.engine.control.control_client import connect as connect_supervisor
+from argosy.engine.inventory.leftover_processes import running_agents
 from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.engine.supervisor.agent_protocol import PlainJson, UnknownProtocol, detect_protocol
-from argosy.engine.supervisor.control_client import connect as connect_supervisor
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.wire.address_book import AddressResolver, read_address_book
 from argosy.wire.client.sync_peer import connect

@@ -19,22 +19,22 @@ import msgspec
 from argosy.cli.arguments import add_fleet
 from argosy.cli.console import paint, print_json
 from argosy.cli.fleet_selection import select_fleet
-from argosy.engine.process.leftover_processes import find_leftovers, running_agents
-from argosy.engine.protocol.messages import Stop, Stopped
-from argosy.engine.supervisor.control_client import (
+from argosy.engine.control.control_client import (
     SupervisorLostError,
     SupervisorStoppedError,
     connect,
     connect_or_start,
 )
+from argosy.engine.inventory.leftover_processes import find_leftovers, running_agents
+from argosy.engine.protocol.messages import Stop, Stopped
 from argosy.engine.supervisor.hub_process import is_hub_running
 
 if TYPE_CHECKING:
     import argparse
 
     from argosy.cli.fleet_selection import SelectedFleet
+    from argosy.engine.control.control_client import ControlClient
     from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.supervisor.control_client import ControlClient
 
 _SHUTDOWN_TIMEOUT_S = 10.0
 

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from argosy.cli.render.graph_view import GraphView
+from argosy.engine.control.control_client import connect
 from argosy.engine.explain.live_edges import SUBSCRIPTION, LiveEdges, find_live_edges
 from argosy.engine.plan.applied_plan import load_applied_plan
 from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.control_client import connect
 from argosy.fault import Fault, RefusedError
 from argosy.refit.analysis.source_edges import (
     NO_TRACE_REASON,

@@ -18,9 +18,9 @@ from argosy.cli.arguments import add_json
 from argosy.cli.commands.status import format_duration, report_unsupervised
 from argosy.cli.console import paint, print_json
 from argosy.engine.explain.fleet_overview import survey_fleets
-from argosy.engine.process.fleet_processes import scan_fleet_processes
+from argosy.engine.inventory.fleet_processes import scan_fleet_processes
+from argosy.engine.inventory.known_fleets import find_moved_file, find_other_state_homes
 from argosy.engine.protocol.state_machine import READY_STATES
-from argosy.engine.state.known_fleets import find_moved_file, find_other_state_homes
 from argosy.engine.state.state_dir import state_home
 
 if TYPE_CHECKING:

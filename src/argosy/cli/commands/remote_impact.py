@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from argosy.cli.console import paint
+from argosy.engine.control.control_client import connect
 from argosy.engine.protocol.messages import CommandOutput, RelayCommand
-from argosy.engine.supervisor.control_client import connect
 from argosy.fault import ArgosyError
 
 if TYPE_CHECKING:

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from argosy.cli.console import paint
+from argosy.engine.control.control_client import connect
 from argosy.engine.logs.log_reader import LogLine
 from argosy.engine.plan.applied_plan import load_applied_plan
 from argosy.engine.protocol.messages import CommandOutput, RelayCommand
-from argosy.engine.supervisor.control_client import connect
 from argosy.fault import ArgosyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from argosy.engine.control.control_client import ControlClient
     from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.supervisor.control_client import ControlClient
 
 _POLL_S = 0.001
 _FIRST_LINE_TIMEOUT_S = 30.0

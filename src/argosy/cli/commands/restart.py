@@ -34,6 +34,7 @@ from argosy.cli.commands.changed_agents import (
 from argosy.cli.commands.remote_impact import merge_impacts, preview_remote_impact, remote_parts
 from argosy.cli.commands.rolling_restart import agents_to_restart, rolling_restart
 from argosy.cli.console import paint, print_json
+from argosy.engine.control.control_client import connect_running
 from argosy.engine.explain.restart_impact import estimate_impact
 from argosy.engine.explain.timing_history import load_timing_history
 from argosy.engine.plan.applied_plan import load_applied_plan
@@ -41,18 +42,17 @@ from argosy.engine.protocol.messages import Restart, Restarted
 from argosy.engine.state.event_log import read_event_log
 from argosy.engine.state.source_snapshot import update_source_snapshot
 from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.control_client import connect_running
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.locations import format_path
 
 if TYPE_CHECKING:
     import argparse
 
+    from argosy.engine.control.control_client import ControlClient
     from argosy.engine.explain.restart_impact import Outage, RestartImpact
     from argosy.engine.explain.timing_history import DurationEstimate
     from argosy.engine.protocol.messages import FleetStatus
     from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.supervisor.control_client import ControlClient
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

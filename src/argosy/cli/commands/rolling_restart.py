@@ -11,8 +11,8 @@ from argosy.engine.protocol.state_machine import READY_STATES, State
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from argosy.engine.control.control_client import ControlClient
     from argosy.engine.protocol.messages import AgentStatus, FleetStatus
-    from argosy.engine.supervisor.control_client import ControlClient
     from argosy.fleet.dependency_graph import Graph
 
 _POLL_S = 0.05

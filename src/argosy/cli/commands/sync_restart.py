@@ -6,9 +6,9 @@ import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.cli.commands.rolling_restart import RollingResult, agents_to_restart, rolling_restart
+from argosy.engine.control.control_client import connect_running
 from argosy.engine.deploy.deployment import commit, rollback
 from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.control_client import connect_running
 from argosy.fault import RefusedError
 from argosy.fleet.dependency_graph import build_graph
 

@@ -27,16 +27,16 @@ from argosy.cli.render.top_view import (
     summary_line,
     wrap_lines,
 )
-from argosy.engine.logs.log_file import last_lines
-from argosy.engine.protocol.messages import AgentStateChanged, FleetStatus, Restart, Restarted, Subscribe
-from argosy.engine.protocol.state_machine import READY_STATES, State
-from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.control_client import (
+from argosy.engine.control.control_client import (
     ControlClient,
     SupervisorLostError,
     connect,
     connect_running,
 )
+from argosy.engine.logs.log_file import last_lines
+from argosy.engine.protocol.messages import AgentStateChanged, FleetStatus, Restart, Restarted, Subscribe
+from argosy.engine.protocol.state_machine import READY_STATES, State
+from argosy.engine.state.state_dir import locate_state_dir
 from argosy.fault import ArgosyError, Fault, InputError
 
 if TYPE_CHECKING:

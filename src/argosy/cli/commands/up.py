@@ -20,6 +20,12 @@ from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
 from argosy.cli.commands.startability_guard import refuse_unstartable
 from argosy.cli.console import print_json
 from argosy.cli.render.up_view import UpView
+from argosy.engine.control.control_client import (
+    SupervisorLostError,
+    SupervisorStoppedError,
+    connect_or_start,
+)
+from argosy.engine.inventory.known_fleets import find_moved_fleet, has_supervisor
 from argosy.engine.process.resource_limits import hard_open_files_limit, unenforced_limits
 from argosy.engine.protocol.messages import (
     AgentStateChanged,
@@ -32,14 +38,8 @@ from argosy.engine.protocol.messages import (
     Subscribe,
 )
 from argosy.engine.state.file_identity import identify_file
-from argosy.engine.state.known_fleets import find_moved_fleet, has_supervisor
 from argosy.engine.state.source_snapshot import list_entry_files, update_source_snapshot
 from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.control_client import (
-    SupervisorLostError,
-    SupervisorStoppedError,
-    connect_or_start,
-)
 from argosy.engine.supervisor.responsiveness import SupervisorUnresponsiveError
 from argosy.extra import install_command
 from argosy.fault import Fault, InputError, RefusedError
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
+    from argosy.engine.control.control_client import ControlClient
     from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.supervisor.control_client import ControlClient
     from argosy.fleet.fleet_spec import Fleet
     from argosy.fleet.placement import Placement
 

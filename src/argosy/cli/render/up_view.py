@@ -14,6 +14,7 @@ from argosy.cli.console import paint
 from argosy.engine.protocol.state_machine import State
 
 if TYPE_CHECKING:
+    from argosy.engine.control.control_client import ControlClient
     from argosy.engine.protocol.messages import (
         AgentStateChanged,
         ApplyPreview,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
         MachineStatusChanged,
         Stopped,
     )
-    from argosy.engine.supervisor.control_client import ControlClient
     from argosy.fault import Fault
     from argosy.fleet.fleet_spec import Fleet
 

@@ -16,18 +16,18 @@ from typing import Literal
 import msgspec
 import zmq
 
+from argosy.engine.control.control_client import SupervisorLostError, connect
 from argosy.engine.explain.preflight import run_preflight
+from argosy.engine.inventory.known_fleets import KnownFleet, has_supervisor, is_running, list_known_fleets
+from argosy.engine.inventory.leftover_processes import running_agents
+from argosy.engine.inventory.port_owners import PortOwners
 from argosy.engine.process.cgroup import available_controllers, find_delegated
 from argosy.engine.process.descriptors import descriptor_shortage
-from argosy.engine.process.leftover_processes import running_agents
-from argosy.engine.process.port_owners import PortOwners
 from argosy.engine.process.resource_limits import hard_open_files_limit, unenforced_limits
 from argosy.engine.process.tcp_ports import is_port_free
 from argosy.engine.state.damaged_stores import describe_damage
 from argosy.engine.state.filesystem import is_network_filesystem
-from argosy.engine.state.known_fleets import KnownFleet, has_supervisor, is_running, list_known_fleets
 from argosy.engine.state.state_dir import StateDir, locate_state_dir, runtime_base, runtime_bases, state_home
-from argosy.engine.supervisor.control_client import SupervisorLostError, connect
 from argosy.engine.supervisor.hub_process import find_running_hub
 from argosy.engine.supervisor.responsiveness import SupervisorUnresponsiveError
 from argosy.engine.supervisor.state_cleanup import StaleDirectory, clean_unused_directories

@@ -17,6 +17,7 @@ from typing import Literal
 
 import msgspec
 
+from argosy.engine.control.control_client import ControlClient, SupervisorLostError, connect_running
 from argosy.engine.process.os_process import open_pid
 from argosy.engine.protocol.messages import (
     AgentStateChanged,
@@ -32,7 +33,6 @@ from argosy.engine.protocol.messages import (
 )
 from argosy.engine.protocol.state_machine import FINAL_STATES, READY_STATES, State
 from argosy.engine.state.state_dir import StateDir
-from argosy.engine.supervisor.control_client import ControlClient, SupervisorLostError, connect_running
 from argosy.fault import Fault, InputError, RefusedError
 
 FaultKind = Literal["kill", "freeze"]

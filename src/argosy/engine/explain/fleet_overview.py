@@ -8,7 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.process.fleet_processes import process_started_s
+from argosy.engine.inventory.fleet_processes import process_started_s
+from argosy.engine.inventory.known_fleets import KnownFleet, has_supervisor, list_known_fleets
 from argosy.engine.protocol.messages import (
     PROTOCOL,
     ClientHello,
@@ -18,13 +19,12 @@ from argosy.engine.protocol.messages import (
     decode_reply,
     encode_line,
 )
-from argosy.engine.state.known_fleets import KnownFleet, has_supervisor, list_known_fleets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from argosy.engine.process.fleet_processes import FleetProcess
+    from argosy.engine.inventory.fleet_processes import FleetProcess
     from argosy.engine.protocol.messages import ControlReply
 
 _MAX_CONCURRENT = 16

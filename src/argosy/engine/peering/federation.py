@@ -30,7 +30,7 @@ from argosy.fault import Fault, InputError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from argosy.engine.peering.control_server import ClientSession
+    from argosy.engine.control.control_server import ClientSession
     from argosy.engine.peering.peer_connection import PeerConnection
     from argosy.engine.peering.peer_set import PeerSet
 

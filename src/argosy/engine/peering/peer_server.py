@@ -41,7 +41,7 @@ from argosy.wire.zmq_context.context_handle import shared_context
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from argosy.engine.peering.control_server import ClientSession
+    from argosy.engine.control.control_server import ClientSession
     from argosy.engine.plan.peering_plan import PeeringPlan
     from argosy.engine.protocol.messages import AgentStatus, ControlMessage, ControlRequest
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Iterable
 
-    from argosy.engine.peering.control_server import ClientSession
+    from argosy.engine.control.control_server import ClientSession
     from argosy.engine.peering.peer_connection import PeerConnection
     from argosy.engine.peering.peer_server import PeerServer
     from argosy.engine.plan.peering_plan import PeeringPlan

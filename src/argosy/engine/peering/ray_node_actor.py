@@ -18,9 +18,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from argosy.engine.control.control_client import connect
 from argosy.engine.protocol.messages import MarkMachineFailed
 from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.control_client import connect
 from argosy.fault import ArgosyError
 from argosy.wire.security.curve_keys import default_keys_dir
 

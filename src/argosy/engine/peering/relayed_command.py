@@ -13,7 +13,7 @@ from argosy.fault import Fault, InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from argosy.engine.peering.control_server import ClientSession
+    from argosy.engine.control.control_server import ClientSession
 
 # Command to the options that make it read-only and limited to this machine.
 _READ_ONLY_COMMANDS: Final = {"logs": {"--here"}, "restart": {"--here", "--dry-run"}}

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from argosy.engine.inventory.process_cleanup import ProcessCleanup
 from argosy.engine.process.lease import is_lease_free, new_incarnation
 from argosy.engine.process.pidfd_process import PidfdProcess
-from argosy.engine.process.process_cleanup import ProcessCleanup
 
 if TYPE_CHECKING:
     from collections.abc import Callable

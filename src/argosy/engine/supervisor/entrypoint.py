@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import setproctitle
 
-from argosy.engine.peering.control_server import ControlServer
+from argosy.engine.control.control_server import ControlServer
 from argosy.engine.process.descriptors import raise_soft_limit
 from argosy.engine.process.os_process import pids_with_open_file, reap_own_group
 from argosy.engine.protocol.messages import READY, SUPERVISOR_ALREADY_RUNNING, Refused, encode_line

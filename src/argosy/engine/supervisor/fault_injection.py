@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Collection
 
-    from argosy.engine.peering.control_server import ClientSession
+    from argosy.engine.control.control_server import ClientSession
     from argosy.engine.protocol.messages import InjectFault
     from argosy.engine.supervisor.unit_manager import UnitManager
     from argosy.engine.unit.unit import Unit

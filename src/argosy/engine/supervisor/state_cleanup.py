@@ -12,9 +12,9 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from argosy.engine.inventory.fleet_processes import scan_fleet_processes
+from argosy.engine.inventory.leftover_processes import find_leftovers, running_agents
 from argosy.engine.plan.applied_plan import load_applied_plan
-from argosy.engine.process.fleet_processes import scan_fleet_processes
-from argosy.engine.process.leftover_processes import find_leftovers, running_agents
 from argosy.engine.state.damaged_stores import DAMAGED_INFIX
 from argosy.engine.state.runtime_sockets import find_cell_manifests, find_sockets, is_listening
 from argosy.engine.state.state_dir import StateDir, list_own_directories, state_dir_at

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from argosy.engine.deploy.tree_version import RecordedVersion
+from argosy.engine.inventory.leftover_processes import agents_by_lease
 from argosy.engine.peering.federation import Federation
 from argosy.engine.peering.peer_set import PeerSet
 from argosy.engine.peering.relayed_command import run_relayed_command
 from argosy.engine.plan.applied_plan import load_applied_plan, specs_missing_from_plan
 from argosy.engine.process.cooperative_yield import CooperativeYield
 from argosy.engine.process.descriptors import DescriptorReserve
-from argosy.engine.process.leftover_processes import agents_by_lease
 from argosy.engine.protocol.messages import (
     PROTOCOL,
     AgentStateChanged,
@@ -54,7 +54,7 @@ from argosy.fleet.dependency_graph import graph_from_edges
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from argosy.engine.peering.control_server import ClientSession, ControlSession
+    from argosy.engine.control.control_server import ClientSession, ControlSession
     from argosy.engine.peering.peer_connection import PeerConnection
     from argosy.engine.peering.remote_agent import RemoteAgent
     from argosy.engine.plan.peering_plan import PeeringPlan

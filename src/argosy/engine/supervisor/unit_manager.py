@@ -19,13 +19,13 @@ from argosy.engine.admission.queue import AdmissionQueue
 from argosy.engine.cells.managed_cell import ManagedCell
 from argosy.engine.cells.member import CellMember
 from argosy.engine.fork.launcher import ProcessLauncher
+from argosy.engine.inventory.leftover_processes import agents_by_proc, find_leftovers
+from argosy.engine.inventory.port_owners import PortOwners
 from argosy.engine.logs.log_file import LogMark
 from argosy.engine.logs.log_keeper import LogKeeper
 from argosy.engine.plan.applied_plan import specs_missing_from_plan
 from argosy.engine.process import lease, os_process
 from argosy.engine.process.cooperative_yield import CooperativeYield
-from argosy.engine.process.leftover_processes import agents_by_proc, find_leftovers
-from argosy.engine.process.port_owners import PortOwners
 from argosy.engine.protocol.state_machine import FINAL_STATES, READY_STATES, State
 from argosy.engine.state.event_log import REMOTE_STATE, EventLog
 from argosy.engine.state.file_backups import FileBackups

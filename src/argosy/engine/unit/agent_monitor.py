@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from pathlib import Path
 
+    from argosy.engine.inventory.port_owners import PortOwners
     from argosy.engine.plan.process_plan import LivenessSchedule, ProcessSpec
     from argosy.engine.process.helper_process import HelperResult
-    from argosy.engine.process.port_owners import PortOwners
     from argosy.engine.unit.notify_batcher import NotifyBatcher
 
 SILENT_AFTER_S: Final = 4 * HEARTBEAT_S

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
+    from argosy.engine.inventory.port_owners import PortOwners
     from argosy.engine.process.helper_process import HelperResult
-    from argosy.engine.process.port_owners import PortOwners
     from argosy.engine.protocol.state_machine import State
     from argosy.engine.state.state_dir import StateDir
     from argosy.engine.state.unit_state_store import UnitStateStore

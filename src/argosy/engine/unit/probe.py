@@ -22,8 +22,8 @@ from argosy.engine.unit.http_get import get_status
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from argosy.engine.inventory.port_owners import PortOwners
     from argosy.engine.process.helper_process import HelperResult
-    from argosy.engine.process.port_owners import PortOwners
     from argosy.fleet.fleet_spec import Probe
 
 _FIRST_PAUSE_S, _MAX_PAUSE_S, _MAX_LOG_PAUSE_S = 0.02, 1.0, 0.1

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import msgspec
 
+from argosy.engine.control.control_client import connect
 from argosy.engine.protocol.messages import ControlMessage, ControlReply, Restart, Restarted, Stop, Stopped
 from argosy.engine.state.state_dir import StateDir
-from argosy.engine.supervisor.control_client import connect
 from argosy.fault import ArgosyError, Fault, RefusedError
 from argosy.hub.store.records import HubEvent
 from argosy.hub.store.store_writer import StoreFullError, StoreWriter

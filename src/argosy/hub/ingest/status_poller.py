@@ -9,10 +9,10 @@ from array import array
 from collections.abc import Callable
 from typing import Final
 
+from argosy.engine.control.control_client import connect
 from argosy.engine.protocol.messages import AgentStatus, FleetStatus
 from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.state_dir import StateDir
-from argosy.engine.supervisor.control_client import connect
 from argosy.fault import ArgosyError
 from argosy.hub.store.records import MetricSample
 from argosy.hub.store.store_writer import StoreFullError, StoreWriter

@@ -11,6 +11,12 @@ from typing import NoReturn
 
 import msgspec
 
+from argosy.engine.control.control_client import (
+    ControlClient,
+    SupervisorLostError,
+    SupervisorStoppedError,
+    connect_or_start,
+)
 from argosy.engine.protocol.messages import (
     AgentStateChanged,
     Apply,
@@ -21,12 +27,6 @@ from argosy.engine.protocol.messages import (
     Subscribe,
 )
 from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.control_client import (
-    ControlClient,
-    SupervisorLostError,
-    SupervisorStoppedError,
-    connect_or_start,
-)
 from argosy.fault import ArgosyError, Fault, InputError
 from argosy.fleet import Fleet, load_fleet, place
 from argosy.fleet.fleet_spec import AgentSpec

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from argosy.engine.control.control_client import connect
 from argosy.engine.protocol.messages import FleetStatus
 from argosy.engine.protocol.state_machine import READY_STATES, State
 from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.control_client import connect
 from argosy.fault import ArgosyError
 from argosy.image.runtime.image_paths import FLEET_FILE
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from argosy.engine.process.leftover_processes import is_daemon, is_leftover
+from argosy.engine.inventory.leftover_processes import is_daemon, is_leftover
 
 SAYS_AND_WAITS = "print('here', flush=True); import sys; sys.stdin.read(1)"
 TAKES_ITS_TERMINAL = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "

@@ -13,8 +13,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from argosy.engine.inventory.process_owner import find_owner
 from argosy.engine.process.os_process import all_pids, child_pids, read_stat
-from argosy.engine.process.process_owner import find_owner
 from argosy.engine.process.tcp_ports import (
     PortOwner,
     command_line_of,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from argosy.engine.process.fleet_processes import FleetProcess, scan_fleet_processes, working_directory
-from argosy.engine.process.leftover_processes import running_agents
+from argosy.engine.inventory.fleet_processes import FleetProcess, scan_fleet_processes, working_directory
+from argosy.engine.inventory.leftover_processes import running_agents
 from argosy.engine.state.file_identity import FileIdentity, identify_file
 from argosy.engine.state.state_dir import (
     StateDir,

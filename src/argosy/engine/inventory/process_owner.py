@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from argosy.engine.inventory.fleet_processes import FleetProcess, inspect_agent_process
+from argosy.engine.inventory.known_fleets import read_recorded_fleet
+from argosy.engine.inventory.leftover_processes import agent_names_of
 from argosy.engine.process import os_process
-from argosy.engine.process.fleet_processes import FleetProcess, inspect_agent_process
-from argosy.engine.process.leftover_processes import agent_names_of
-from argosy.engine.state.known_fleets import read_recorded_fleet
 from argosy.engine.state.state_dir import StateDir
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from argosy.engine.inventory.leftover_processes import is_daemon, is_leftover
 from argosy.engine.process import lease, os_process
-from argosy.engine.process.leftover_processes import is_daemon, is_leftover
 
 if TYPE_CHECKING:
     import asyncio

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from argosy.engine.inventory.leftover_processes import DELETED_SUFFIX, locked_files
 from argosy.engine.process import os_process
-from argosy.engine.process.leftover_processes import DELETED_SUFFIX, locked_files
 from argosy.engine.state.state_dir import state_dir_at
 
 if TYPE_CHECKING:

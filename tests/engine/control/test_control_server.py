@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.peering.control_server import ControlServer, ControlSession
+from argosy.engine.control.control_client import (
+    ControlClient,
+    SupervisorLostError,
+    SupervisorStoppedError,
+    connect,
+)
+from argosy.engine.control.control_server import ControlServer, ControlSession
 from argosy.engine.protocol.messages import (
     PROTOCOL,
     AgentStateChanged,
@@ -27,12 +33,6 @@ from argosy.engine.protocol.messages import (
 )
 from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.state_dir import StateDir
-from argosy.engine.supervisor.control_client import (
-    ControlClient,
-    SupervisorLostError,
-    SupervisorStoppedError,
-    connect,
-)
 from argosy.fault import Fault, InputError, RefusedError
 
 WELCOME = ServerHello(protocol=PROTOCOL, pid=7, started_s=1.0)
