@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from argosy.engine.control.responsiveness import ProgressWatch
 from argosy.engine.process.os_process import read_stat
-from argosy.engine.supervisor.responsiveness import ProgressWatch
 
 from ..conftest import is_alive
 

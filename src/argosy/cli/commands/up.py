@@ -25,6 +25,7 @@ from argosy.engine.control.control_client import (
     SupervisorStoppedError,
     connect_or_start,
 )
+from argosy.engine.control.responsiveness import SupervisorUnresponsiveError
 from argosy.engine.inventory.known_fleets import find_moved_fleet, has_supervisor
 from argosy.engine.process.resource_limits import hard_open_files_limit, unenforced_limits
 from argosy.engine.protocol.messages import (
@@ -40,7 +41,6 @@ from argosy.engine.protocol.messages import (
 from argosy.engine.state.file_identity import identify_file
 from argosy.engine.state.source_snapshot import list_entry_files, update_source_snapshot
 from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.responsiveness import SupervisorUnresponsiveError
 from argosy.extra import install_command
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.environments import local_machines, place

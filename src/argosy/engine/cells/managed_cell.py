@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from argosy.engine.cells.member import CellMember
     from argosy.engine.plan.process_plan import ProcessSpec
     from argosy.engine.process.helper_process import HelperResult
-    from argosy.engine.process.managed_process import ManagedProcess
     from argosy.engine.supervisor.unit_manager import UnitManager
+    from argosy.engine.unit.managed_process import ManagedProcess
     from argosy.fault import Fault
 
 _SEND_RETRY_S = 0.01

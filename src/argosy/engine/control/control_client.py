@@ -10,6 +10,13 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+from argosy.engine.control.daemonize import spawn_detached, terminate
+from argosy.engine.control.responsiveness import (
+    SUPERVISOR_REPLY_TIMEOUT_S,
+    ProgressWatch,
+    SupervisorUnresponsiveError,
+    is_stopped,
+)
 from argosy.engine.logs.daemon_log import rotate_log
 from argosy.engine.process.os_process import describe_exit, open_pid, pids_with_open_file
 from argosy.engine.protocol.messages import (
@@ -29,13 +36,6 @@ from argosy.engine.protocol.messages import (
 )
 from argosy.engine.state.generation import is_same_file
 from argosy.engine.state.runtime_sockets import peer_credentials
-from argosy.engine.supervisor.daemonize import spawn_detached, terminate
-from argosy.engine.supervisor.responsiveness import (
-    SUPERVISOR_REPLY_TIMEOUT_S,
-    ProgressWatch,
-    SupervisorUnresponsiveError,
-    is_stopped,
-)
 from argosy.fault import ArgosyError, Fault, InputError, MissingError, RefusedError
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ import msgspec
 import zmq
 
 from argosy.engine.control.control_client import SupervisorLostError, connect
+from argosy.engine.control.responsiveness import SupervisorUnresponsiveError
 from argosy.engine.explain.preflight import run_preflight
 from argosy.engine.inventory.known_fleets import KnownFleet, has_supervisor, is_running, list_known_fleets
 from argosy.engine.inventory.leftover_processes import running_agents
@@ -29,7 +30,6 @@ from argosy.engine.state.damaged_stores import describe_damage
 from argosy.engine.state.filesystem import is_network_filesystem
 from argosy.engine.state.state_dir import StateDir, locate_state_dir, runtime_base, runtime_bases, state_home
 from argosy.engine.supervisor.hub_process import find_running_hub
-from argosy.engine.supervisor.responsiveness import SupervisorUnresponsiveError
 from argosy.engine.supervisor.state_cleanup import StaleDirectory, clean_unused_directories
 from argosy.extra import install_command
 from argosy.fault import ArgosyError

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from argosy.engine.logs.log_file import append_end_notice, last_lines, log_size, most_relevant_line, open_log
 from argosy.engine.process import lease, os_process
-from argosy.engine.process.managed_process import ManagedProcess
 from argosy.engine.process.timers import Timers
 from argosy.engine.protocol.messages import LastExit
 from argosy.engine.protocol.state_machine import (
@@ -28,6 +27,7 @@ from argosy.engine.protocol.state_machine import (
 from argosy.engine.state.unit_state_store import PersistedUnitState, snapshot
 from argosy.engine.unit.agent_monitor import AgentMonitor
 from argosy.engine.unit.dependency_state import evaluate_dependencies, health_event
+from argosy.engine.unit.managed_process import ManagedProcess
 from argosy.engine.unit.reasons import describe_exit_reason, describe_start_timeout
 from argosy.engine.unit.restart_policy import (
     ProcessExit,
