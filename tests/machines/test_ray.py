@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from argosy.engine.peering.ray_cluster import match_nodes
-from argosy.engine.peering.ray_node_actor import RayNodeActor, visible_devices
+from argosy.engine.deploy.ray_cluster import match_nodes
+from argosy.engine.deploy.ray_node_actor import RayNodeActor, visible_devices
 from argosy.fault import RefusedError
 from rig.duo import until
 from rig.fleet import ARGOSY, SPEAKER

@@ -14,7 +14,7 @@ import pytest
 from argosy.engine.deploy.deployment import deploy, rollback
 from argosy.engine.deploy.ssh_target import SshTarget
 from argosy.engine.deploy.tree_swap import prepare_target
-from argosy.engine.deploy.tree_version import compute_tree_version, read_tree_version
+from argosy.engine.state.tree_version import compute_tree_version, read_tree_version
 from argosy.fault import RefusedError
 from rig.duo import ARGOSY, Duo
 from rig.needs import needs

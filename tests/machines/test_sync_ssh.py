@@ -12,7 +12,7 @@ import pytest
 
 from argosy.engine.deploy.deployment import Deployment, deploy
 from argosy.engine.deploy.ssh_target import SshTarget
-from argosy.engine.deploy.tree_version import compute_tree_version, read_tree_version
+from argosy.engine.state.tree_version import compute_tree_version, read_tree_version
 from argosy.fault import RefusedError
 from rig.duo import Duo, until
 from rig.sshd import Sshd

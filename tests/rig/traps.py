@@ -173,7 +173,7 @@ def install(folder: str, kind: str) -> None:
 
 def _hand_on_to_fork(folder: str) -> None:
     """Have this file in the supervisor that is a fork of this client."""
-    from argosy.engine.control import daemonize  # noqa: PLC0415 - not in the forker
+    from argosy.engine.supervisor import daemonize  # noqa: PLC0415 - not in the forker
 
     become = daemonize._exec_child
 

@@ -21,7 +21,7 @@ agents:
 # A client with a file open, a signal handled and, where it is asked to, a thread beside it.
 CLIENT = """
 import pathlib, signal, sys, threading
-from argosy.engine.control.control_client import connect_or_start
+from argosy.engine.supervisor.connect_or_start import connect_or_start
 from argosy.engine.state.state_dir import locate_state_dir
 signal.signal(signal.SIGUSR1, lambda *_: None)
 kept = open(sys.argv[1])

@@ -259,7 +259,7 @@ def test_down_elsewhere_ends_a_live_view_and_nothing_starts_again(pair: Rig) -> 
 def test_a_supervisor_of_nothing_whose_client_left_ends(pair: Rig) -> None:
     code = (
         "import sys, pathlib\n"
-        "from argosy.engine.control.control_client import connect_or_start\n"
+        "from argosy.engine.supervisor.connect_or_start import connect_or_start\n"
         "from argosy.engine.state.state_dir import locate_state_dir\n"
         "path = pathlib.Path(sys.argv[1])\n"
         "connect_or_start(path, 'toy', locate_state_dir(path), 'test')\n"

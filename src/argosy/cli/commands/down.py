@@ -19,14 +19,10 @@ import msgspec
 from argosy.cli.arguments import add_fleet
 from argosy.cli.console import paint, print_json
 from argosy.cli.fleet_selection import select_fleet
-from argosy.engine.control.control_client import (
-    SupervisorLostError,
-    SupervisorStoppedError,
-    connect,
-    connect_or_start,
-)
+from argosy.engine.control.control_client import SupervisorLostError, SupervisorStoppedError, connect
 from argosy.engine.inventory.leftover_processes import find_leftovers, running_agents
 from argosy.engine.protocol.messages import Stop, Stopped
+from argosy.engine.supervisor.connect_or_start import connect_or_start
 from argosy.engine.supervisor.hub_process import is_hub_running
 
 if TYPE_CHECKING:

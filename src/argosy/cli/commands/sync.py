@@ -23,7 +23,7 @@ from argosy.cli.commands.sync_restart import NOTHING_RESTARTED, SyncRestartResul
 from argosy.cli.console import paint, print_json
 from argosy.engine.deploy.deployment import TRANSPORTS, Deployment, deploy
 from argosy.engine.deploy.ssh_target import SSH_COMMAND, SshTarget
-from argosy.engine.deploy.tree_version import compute_tree_version, write_tree_version
+from argosy.engine.state.tree_version import compute_tree_version, write_tree_version
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.environments import local_machines, place
 from argosy.fleet.loader import load_fleet

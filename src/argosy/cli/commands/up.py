@@ -20,11 +20,7 @@ from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
 from argosy.cli.commands.startability_guard import refuse_unstartable
 from argosy.cli.console import print_json
 from argosy.cli.render.up_view import UpView
-from argosy.engine.control.control_client import (
-    SupervisorLostError,
-    SupervisorStoppedError,
-    connect_or_start,
-)
+from argosy.engine.control.control_client import SupervisorLostError, SupervisorStoppedError
 from argosy.engine.control.responsiveness import SupervisorUnresponsiveError
 from argosy.engine.inventory.known_fleets import find_moved_fleet, has_supervisor
 from argosy.engine.process.resource_limits import hard_open_files_limit, unenforced_limits
@@ -41,6 +37,7 @@ from argosy.engine.protocol.messages import (
 from argosy.engine.state.file_identity import identify_file
 from argosy.engine.state.source_snapshot import list_entry_files, update_source_snapshot
 from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.supervisor.connect_or_start import connect_or_start
 from argosy.extra import install_command
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.environments import local_machines, place
@@ -123,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _host_on_ray(fleet: Fleet, placement: Placement, view: UpView) -> None:
     """Have each machine's supervisor run on its node of the Ray cluster."""
-    from argosy.engine.peering.ray_cluster import start_supervisors_on_ray  # noqa: PLC0415 - for who has a cluster
+    from argosy.engine.deploy.ray_cluster import start_supervisors_on_ray  # noqa: PLC0415 - for who has a cluster
 
     for hosted in start_supervisors_on_ray(fleet, placement):
         action = "started" if hosted.is_new else "is there already"

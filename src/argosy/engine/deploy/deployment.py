@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from argosy.engine.deploy.ssh_target import SshTarget
-    from argosy.engine.deploy.tree_version import TreeVersion
+    from argosy.engine.state.tree_version import TreeVersion
 
 TRANSPORTS: Final = {
     "rsync": rsync_transport.transfer,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from argosy.engine.deploy.ssh_target import remote_error, run_remote
 from argosy.engine.deploy.tree_swap import INCOMING_DIR
-from argosy.engine.deploy.tree_version import compute_tree_version
+from argosy.engine.state.tree_version import compute_tree_version
 from argosy.fault import Fault, RefusedError
 from argosy.source.git_tree import run_git
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from argosy.engine.deploy.ssh_target import SshTarget
-    from argosy.engine.deploy.tree_version import TreeVersion
+    from argosy.engine.state.tree_version import TreeVersion
 
 _REPOSITORY: Final = ".argosy/sync.git"
 _REF: Final = "refs/heads/sync"

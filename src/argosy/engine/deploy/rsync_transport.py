@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from argosy.engine.deploy.ssh_target import SshTarget
-    from argosy.engine.deploy.tree_version import TreeVersion
+    from argosy.engine.state.tree_version import TreeVersion
 
 _RSYNC_FILE_IO_ERROR: Final = 11
 _IO_TIMEOUT_S: Final = 30  # rsync gives up then, at both ends

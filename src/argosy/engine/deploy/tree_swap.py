@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from argosy.engine.deploy.ssh_target import SshTarget, run_remote
-from argosy.engine.deploy.tree_version import VERSION_FILE, TreeVersion, decode_tree_version
+from argosy.engine.state.tree_version import VERSION_FILE, TreeVersion, decode_tree_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

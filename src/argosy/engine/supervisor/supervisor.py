@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from argosy.engine.deploy.tree_version import RecordedVersion
 from argosy.engine.inventory.leftover_processes import agents_by_lease
 from argosy.engine.peering.federation import Federation
 from argosy.engine.peering.peer_set import PeerSet
@@ -42,6 +41,7 @@ from argosy.engine.protocol.messages import (
     Subscribe,
 )
 from argosy.engine.protocol.state_machine import FINAL_STATES, State
+from argosy.engine.state.tree_version import RecordedVersion
 from argosy.engine.supervisor.change_lock import ChangeLock
 from argosy.engine.supervisor.fault_injection import FaultInjector
 from argosy.engine.supervisor.hub_process import HubProcess

@@ -42,11 +42,11 @@ from argosy.fault import MissingError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from argosy.engine.deploy.tree_version import RecordedVersion
     from argosy.engine.peering.remote_agent import RemoteAgent
     from argosy.engine.plan.process_plan import ProcessPlan, ProcessSpec
     from argosy.engine.process.helper_process import HelperResult
     from argosy.engine.state.state_dir import StateDir
+    from argosy.engine.state.tree_version import RecordedVersion
     from argosy.engine.unit.context import Dependency
     from argosy.fault import Fault
 

@@ -11,12 +11,7 @@ from typing import NoReturn
 
 import msgspec
 
-from argosy.engine.control.control_client import (
-    ControlClient,
-    SupervisorLostError,
-    SupervisorStoppedError,
-    connect_or_start,
-)
+from argosy.engine.control.control_client import ControlClient, SupervisorLostError, SupervisorStoppedError
 from argosy.engine.protocol.messages import (
     AgentStateChanged,
     Apply,
@@ -27,6 +22,7 @@ from argosy.engine.protocol.messages import (
     Subscribe,
 )
 from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.supervisor.connect_or_start import connect_or_start
 from argosy.fault import ArgosyError, Fault, InputError
 from argosy.fleet import Fleet, load_fleet, place
 from argosy.fleet.fleet_spec import AgentSpec

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.deploy.tree_version import (
+from argosy.engine.state.tree_version import (
     RecordedVersion,
     TreeVersion,
     compute_tree_version,

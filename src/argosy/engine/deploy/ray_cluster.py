@@ -97,7 +97,7 @@ def match_nodes(
 def _start_node_actors(
     ray: Any, fleet: Fleet, environment: str, keys: str, nodes: Mapping[str, Mapping[str, Any]]
 ) -> list[HostedSupervisor]:
-    from argosy.engine.peering.ray_node_actor import RayNodeActor  # noqa: PLC0415 - needed with Ray only
+    from argosy.engine.deploy.ray_node_actor import RayNodeActor  # noqa: PLC0415 - needed with Ray only
 
     strategies = import_module("ray.util.scheduling_strategies")
     ids = {machine: str(node["NodeID"]) for machine, node in nodes.items()}
