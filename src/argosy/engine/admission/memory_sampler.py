@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from argosy.engine.protocol.state_machine import State
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
-
-    from argosy.engine.unit.unit import Unit
 
 _SAMPLE_INTERVAL_S = 1.0
 _FIRST_SAMPLE_INTERVAL_S = 0.1
@@ -58,7 +56,22 @@ def read_process_memory(pid: int) -> ProcessMemory | None:
     return ProcessMemory(found[b"Rss"], found[b"Pss"])
 
 
-class MemorySampler:
+class SampledUnit(Protocol):
+    """A unit whose memory is sampled. memory_sampled_at: on the clock of the event loop, in seconds."""
+
+    name: str
+    state: State
+    memory: ProcessMemory | None
+    memory_sampled_at: float
+
+    @property
+    def pid(self) -> int | None: ...
+
+
+SampledT = TypeVar("SampledT", bound=SampledUnit)
+
+
+class MemorySampler(Generic[SampledT]):
     """Reads the memory of one process at a time, unread ones first; not while agents start.
 
     units(): the units with a process of their own. on_sample(unit): called after each reading.
@@ -67,8 +80,8 @@ class MemorySampler:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        units: Callable[[], list[Unit]],
-        on_sample: Callable[[Unit], None],
+        units: Callable[[], list[SampledT]],
+        on_sample: Callable[[SampledT], None],
     ) -> None:
         self._loop = loop
         self._units = units

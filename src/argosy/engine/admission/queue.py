@@ -7,7 +7,7 @@ that has to wait for memory or a GPU lets the others pass: they may be what free
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from argosy.engine.admission.available_memory import read_available_memory
 from argosy.engine.admission.cpu_pressure import can_start_another, dependent_chain_lengths, read_cpu_pressure
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from argosy.engine.admission.available_memory import AvailableMemory
     from argosy.engine.admission.gpu_memory import GpuMemoryWatch
     from argosy.engine.admission.memory_history import MemoryHistory
-    from argosy.engine.plan.process_plan import ProcessPlan
-    from argosy.engine.unit.unit import Unit
+    from argosy.engine.plan.process_plan import ProcessPlan, ProcessSpec
 
 # Polled: there is no notification of falling pressure or freed memory.
 _PRESSURE_RETRY_S = 0.01
@@ -32,7 +31,31 @@ _MEMORY_RETRY_S = 0.25
 _FREE_CACHE_S = 0.25
 
 
-class AdmissionQueue:
+class AdmissibleUnit(Protocol):
+    """What the queue needs of a unit. started_at: on the clock of the event loop, in seconds."""
+
+    name: str
+    spec: ProcessSpec
+    state: State
+    reason: str
+    started_at: float
+    awaits_admission: bool
+
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def is_ready(self) -> bool: ...
+    @property
+    def has_process(self) -> bool: ...
+
+    def start_process(self) -> None:
+        """Start the admitted unit."""
+
+
+UnitT = TypeVar("UnitT", bound=AdmissibleUnit)
+
+
+class AdmissionQueue(Generic[UnitT]):
     """Admits units to start.
 
     units: all units of the fleet, and the cell processes, by name.
@@ -42,10 +65,10 @@ class AdmissionQueue:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        units: Sequence[Mapping[str, Unit]],
+        units: Sequence[Mapping[str, UnitT]],
         memory_history: MemoryHistory,
         gpu: GpuMemoryWatch,
-        on_wait_reason_change: Callable[[Unit], None],
+        on_wait_reason_change: Callable[[UnitT], None],
     ) -> None:
         self._loop = loop
         self._units = units
@@ -55,11 +78,11 @@ class AdmissionQueue:
         self._max_starting: int | None = None
         self._available: AvailableMemory | None = None
         self._available_at = 0.0
-        self._starting: list[Unit] = []  # pruned at each admission
-        self._recently_started: dict[str, Unit] = {}  # started since the last memory reading
+        self._starting: list[UnitT] = []  # pruned at each admission
+        self._recently_started: dict[str, UnitT] = {}  # started since the last memory reading
         self._gpu_budgets: dict[str, int] = {}
         self._chain_lengths: dict[str, int] = {}
-        self._queued: dict[str, Unit] = {}  # in the order of the requests
+        self._queued: dict[str, UnitT] = {}  # in the order of the requests
         self._timer: asyncio.TimerHandle | None = None
         self._is_immediate = False  # the timer is due after this tick
 
@@ -79,7 +102,7 @@ class AdmissionQueue:
         """Count the starting units that an earlier supervisor has admitted."""
         self._starting = [unit for unit in self._all_units() if _is_starting(unit)]
 
-    def request(self, unit: Unit) -> None:
+    def request(self, unit: UnitT) -> None:
         """Queue the unit."""
         self._queued[unit.name] = unit
         self.schedule()
@@ -102,7 +125,7 @@ class AdmissionQueue:
         pressure = read_cpu_pressure()
         waiting = self._queue_order(has_room=can_start_another(start_ages, self._max_starting, pressure))
         available: AvailableMemory | None = None
-        unsampled: list[Unit] = []
+        unsampled: list[UnitT] = []
         for unit in waiting:
             is_process = unit.spec.cell is None
             if is_process and not can_start_another(start_ages, self._max_starting, pressure):
@@ -125,7 +148,7 @@ class AdmissionQueue:
         if self._timer is None:
             self.schedule(_MEMORY_RETRY_S)
 
-    def _queue_order(self, *, has_room: bool) -> list[Unit]:
+    def _queue_order(self, *, has_room: bool) -> list[UnitT]:
         """Return the waiting units in the order of admission; without room for a process unsorted."""
         waiting = [unit for unit in self._queued.values() if unit.awaits_admission]
         waiting = [unit for unit in waiting if unit.state is State.STARTING]
@@ -135,7 +158,7 @@ class AdmissionQueue:
             waiting.sort(key=lambda unit: (unit.spec.cell is None, -self._chain_lengths.get(unit.name, 1)))
         return waiting
 
-    def _all_units(self) -> Iterator[Unit]:
+    def _all_units(self) -> Iterator[UnitT]:
         return chain.from_iterable(each.values() for each in self._units)
 
     def _read_available(self, now: float) -> AvailableMemory:
@@ -146,7 +169,7 @@ class AdmissionQueue:
         return self._available
 
     def _fits(
-        self, unit: Unit, available: AvailableMemory, starting: Sequence[Unit], unsampled: Sequence[Unit]
+        self, unit: UnitT, available: AvailableMemory, starting: Sequence[UnitT], unsampled: Sequence[UnitT]
     ) -> bool:
         """Return whether the memory suffices beside other starts; sets the unit's reason if not."""
         if unit.spec.gpu_memory_bytes and not self._gpu.is_fresh():
@@ -161,7 +184,7 @@ class AdmissionQueue:
             unit.reason = ""
         return not shortage
 
-    def _memory_shortage(self, unit: Unit, available: AvailableMemory, starting: Sequence[Unit]) -> str:
+    def _memory_shortage(self, unit: UnitT, available: AvailableMemory, starting: Sequence[UnitT]) -> str:
         if unit.spec.cell is not None:
             return ""  # requested by its process
         needed_bytes = self._needed_bytes(unit)
@@ -169,10 +192,12 @@ class AdmissionQueue:
             needed_bytes, self._reserved_bytes(starting, available, needed_bytes), available
         )
 
-    def _needed_bytes(self, unit: Unit) -> int:
+    def _needed_bytes(self, unit: UnitT) -> int:
         return memory_to_admit(unit.spec.memory_bytes, self._memory_history.peak_bytes(unit.name))
 
-    def _reserved_bytes(self, starting: Iterable[Unit], available: AvailableMemory, needed_bytes: int) -> int:
+    def _reserved_bytes(
+        self, starting: Iterable[UnitT], available: AvailableMemory, needed_bytes: int
+    ) -> int:
         """Return the memory reserved for other starting units that they have not allocated yet."""
         others = [(self._needed_bytes(other), other.pid) for other in starting if other.spec.cell is None]
         total = sum(bytes_ for bytes_, _ in others)
@@ -180,7 +205,7 @@ class AdmissionQueue:
             return total  # the common case, without reading each process
         return sum(max(0, bytes_ - (read_resident_bytes(pid) if pid else 0)) for bytes_, pid in others)
 
-    def _gpu_shortage(self, unit: Unit, starting: Iterable[Unit]) -> str:
+    def _gpu_shortage(self, unit: UnitT, starting: Iterable[UnitT]) -> str:
         needed_bytes, machine = unit.spec.gpu_memory_bytes, unit.spec.machine
         if not needed_bytes:
             return ""
@@ -203,5 +228,5 @@ class AdmissionQueue:
         self._gpu.close()
 
 
-def _is_starting(unit: Unit) -> bool:
+def _is_starting(unit: AdmissibleUnit) -> bool:
     return unit.state is State.STARTING and not unit.awaits_admission

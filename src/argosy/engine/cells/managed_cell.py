@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import signal
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from argosy.agent.cell_manifest import MembersUpdate, encode_members_update
 from argosy.engine.logs.log_file import append_end_notice
 from argosy.engine.protocol.state_machine import FINAL_STATES, State, UnitEvent
-from argosy.engine.unit.context import DependencyStatus
+from argosy.engine.unit.context import DependencyStatus, UnitContext
 from argosy.engine.unit.unit import Unit
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from argosy.engine.cells.member import CellMember
     from argosy.engine.plan.process_plan import ProcessSpec
     from argosy.engine.process.helper_process import HelperResult
-    from argosy.engine.supervisor.unit_manager import UnitManager
+    from argosy.engine.state.event_log import EventLog
     from argosy.engine.unit.managed_process import ManagedProcess
     from argosy.fault import Fault
 
@@ -72,10 +72,16 @@ class CellUnit(Unit):
         self.mark_frozen(f"{reason}: {self.status_text}" if self.status_text else reason)
 
 
+class CellContext(UnitContext, Protocol):
+    """What a cell uses of the manager of the units, on behalf of its process."""
+
+    event_log: EventLog
+
+
 class ManagedCell:
     """One cell of the fleet on this machine; `members` are all its agents, attached or not."""
 
-    def __init__(self, name: str, spec: ProcessSpec, unit_manager: UnitManager) -> None:
+    def __init__(self, name: str, spec: ProcessSpec, unit_manager: CellContext) -> None:
         self.name = name
         self.loop, self.state_dir, self.unit_states = (
             unit_manager.loop,

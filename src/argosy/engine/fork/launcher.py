@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from argosy.engine.fork.forker_client import ForkerClient
 from argosy.engine.fork.stale_forkers import kill_stale_forkers, record_forkers
@@ -23,26 +23,69 @@ from argosy.engine.process.helper_process import HelperRunner
 from argosy.engine.protocol.fork_protocol import Exited, SpawnFailed, SpawnRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import asyncio
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from argosy.engine.plan.process_plan import ProcessPlan
+    from argosy.engine.plan.process_plan import ProcessPlan, ProcessSpec
     from argosy.engine.process.helper_process import HelperResult
     from argosy.engine.protocol.fork_protocol import SpawnDeclined, Spawned, ZygoteReady
     from argosy.engine.state.event_log import EventLog
-    from argosy.engine.supervisor.unit_manager import UnitManager
-    from argosy.engine.unit.unit import Unit
+    from argosy.engine.state.state_dir import StateDir
 
 _SPAWN_TIMEOUT_S = 5.0
 _FORKER_RESTART_DELAY_S = 0.5
 
 
+class SpawnableUnit(Protocol):
+    """A unit as the launcher sees it. log_start: the offset in its log at which this process begins."""
+
+    name: str
+    spec: ProcessSpec
+    desired_up: bool
+    log_start: int
+
+    @property
+    def incarnation(self) -> int: ...
+    @property
+    def pid(self) -> int | None: ...
+
+    def on_spawned(self, spawned: Spawned, pidfd: int) -> None:
+        """Its process was forked."""
+
+    def on_spawn_failed(self, reason: str) -> None:
+        """Its process could not be forked; without a reason it is requested again."""
+
+    def on_exit(self, status: int) -> None:
+        """Its process has exited."""
+
+
+class LauncherHost(Protocol):
+    """What the launcher uses of the manager of the units."""
+
+    loop: asyncio.AbstractEventLoop
+    state_dir: StateDir
+    event_log: EventLog
+    environ: dict[str, str]
+    generation: int
+    open_files: int
+
+    @property
+    def units(self) -> Mapping[str, SpawnableUnit]: ...
+
+    def process_units(self) -> Iterable[SpawnableUnit]:
+        """Return the units that have a process of their own."""
+
+    def mark_log_start(self, name: str, offset: int, pid: int) -> None:
+        """Note where the output of a new process begins."""
+
+
 class ProcessLauncher:
     """Starts the processes of one manager's units, and helper processes."""
 
-    def __init__(self, unit_manager: UnitManager) -> None:
+    def __init__(self, unit_manager: LauncherHost) -> None:
         self._unit_manager = unit_manager
         self._loop = unit_manager.loop
-        self._pending_spawns: dict[int, Unit] = {}
+        self._pending_spawns: dict[int, SpawnableUnit] = {}
         self._helpers = HelperRunner(unit_manager.loop, self._send_to_forker)
         self._zygote_pool = ZygotePool(unit_manager.loop, self)
         self._forker: ForkerClient | None = None
@@ -88,7 +131,7 @@ class ProcessLauncher:
 
     # ---- requests
 
-    def spawn(self, unit: Unit, output: int) -> None:
+    def spawn(self, unit: SpawnableUnit, output: int) -> None:
         """Have the unit's process forked; takes over the descriptor `output`."""
         self.event_log.append("spawn-requested", agent=unit.name)
         self._pending_spawns[unit.incarnation] = unit
@@ -129,7 +172,7 @@ class ProcessLauncher:
         self._forker.send(spawn_request, output)
         return True
 
-    def _spawn_request_for(self, unit: Unit) -> SpawnRequest:
+    def _spawn_request_for(self, unit: SpawnableUnit) -> SpawnRequest:
         manager, spec, group = self._unit_manager, unit.spec, ""
         if self._control_groups is not None:
             group = str(self._control_groups.create(unit.name, spec.memory_bytes, spec.cpus))
@@ -156,7 +199,7 @@ class ProcessLauncher:
             )
         return self._base_environment[1]
 
-    async def run_helper(self, unit: Unit, command: Sequence[str], timeout_s: float) -> HelperResult:
+    async def run_helper(self, unit: SpawnableUnit, command: Sequence[str], timeout_s: float) -> HelperResult:
         """Run a command in the unit's working directory and environment."""
         env = helper_environment(self._unit_manager.environ, unit.spec)
         return await self._helpers.run(command, env, unit.spec.cwd, timeout_s)
@@ -205,11 +248,11 @@ class ProcessLauncher:
 
     # ---- exits
 
-    def was_oom_killed(self, unit: Unit) -> bool:
+    def was_oom_killed(self, unit: SpawnableUnit) -> bool:
         """Return whether the kernel killed the unit because it exceeded its `memory`."""
         return self._control_groups is not None and self._control_groups.was_oom_killed(unit.name)
 
-    def remove_control_group(self, unit: Unit) -> None:
+    def remove_control_group(self, unit: SpawnableUnit) -> None:
         """Remove the unit's control group; none of its processes is left."""
         if self._control_groups is not None:
             self._control_groups.remove(unit.name)

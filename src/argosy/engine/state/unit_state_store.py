@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.unit.unit import Unit
 
 _PAGE_BYTES = 4096
 # Lets the deletion of the whole directory finish before a new file is created in it.
@@ -58,23 +57,6 @@ class PersistedUnitState(msgspec.Struct, frozen=True, kw_only=True):
     last_lines: list[str] = []
     version: str = ""
     last_exit: LastExit | None = None
-
-
-def snapshot(unit: Unit) -> PersistedUnitState:
-    """Return the state of a unit that is to be kept."""
-    return PersistedUnitState(
-        desired_up=unit.desired_up,
-        digest=unit.running_digest,
-        incarnation=unit.incarnation,
-        restarts=unit.restarts,
-        ready_s=unit.since_s if unit.is_ready else None,
-        reason=unit.reason,
-        state=unit.state,
-        log_start=unit.log_start,
-        last_lines=unit.last_lines,
-        version=unit.version,
-        last_exit=unit.last_exit,
-    )
 
 
 class _StatePage(msgspec.Struct, frozen=True):

@@ -24,7 +24,7 @@ from argosy.engine.protocol.state_machine import (
     UnitEvent,
     next_transition,
 )
-from argosy.engine.state.unit_state_store import PersistedUnitState, snapshot
+from argosy.engine.state.unit_state_store import PersistedUnitState
 from argosy.engine.unit.agent_monitor import AgentMonitor
 from argosy.engine.unit.dependency_state import evaluate_dependencies, health_event
 from argosy.engine.unit.managed_process import ManagedProcess
@@ -563,8 +563,25 @@ class Unit:
             self._budget = RestartBudget(self.spec.restart_times, self.spec.restart_within_s)
 
     def _save_state(self) -> None:
-        self._context.unit_states.write(self.name, snapshot(self))
+        self._context.unit_states.write(self.name, _persisted_state(self))
 
     def _disarm(self) -> None:
         self._timers.cancel_all()
         self._monitor.stop()
+
+
+def _persisted_state(unit: Unit) -> PersistedUnitState:
+    """Return the state of a unit that is to be kept."""
+    return PersistedUnitState(
+        desired_up=unit.desired_up,
+        digest=unit.running_digest,
+        incarnation=unit.incarnation,
+        restarts=unit.restarts,
+        ready_s=unit.since_s if unit.is_ready else None,
+        reason=unit.reason,
+        state=unit.state,
+        log_start=unit.log_start,
+        last_lines=unit.last_lines,
+        version=unit.version,
+        last_exit=unit.last_exit,
+    )
