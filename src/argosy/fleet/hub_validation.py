@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from argosy.fleet.suggestions import suggest
 
 if TYPE_CHECKING:
-    from argosy.fleet.validation import ValidationContext
+    from argosy.fleet.validation_context import ValidationContext
 
 
 def check_hub_section(context: ValidationContext) -> None:

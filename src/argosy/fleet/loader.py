@@ -10,7 +10,8 @@ from argosy.fleet.decode import StructDecoder, describe_node
 from argosy.fleet.fleet_spec import AgentKeys, Fleet, FleetKeys, Machine
 from argosy.fleet.locations import FaultList, format_path
 from argosy.fleet.normalization import merge_defaults, resolve_agent
-from argosy.fleet.validation import ValidationContext, validate_fleet
+from argosy.fleet.validation import validate_fleet
+from argosy.fleet.validation_context import ValidationContext
 from argosy.fleet.yaml_nodes import MappingNode, read_document
 
 if TYPE_CHECKING:

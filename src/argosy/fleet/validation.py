@@ -16,30 +16,13 @@ from argosy.fleet.locations import TextPosition
 from argosy.fleet.normalization import PORT_PROBES
 from argosy.fleet.quantities import format_size, parse_size_bytes
 from argosy.fleet.suggestions import suggest
+from argosy.fleet.validation_context import ValidationContext
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from argosy.fleet.fleet_spec import AgentSpec, Fleet, Liveness, Probe
     from argosy.fleet.locations import FaultList
-
-
-class ValidationContext(NamedTuple):
-    """A fleet being validated.
-
-    invalid_paths: paths whose value is already reported as invalid and is not checked again.
-    declared_names: all names under `agents`, including those of invalid agents.
-    """
-
-    fleet: Fleet
-    faults: FaultList
-    positions: dict[str, TextPosition]
-    invalid_paths: Collection[str]
-    declared_names: Collection[str]
-
-    def position_of(self, *paths: str) -> TextPosition:
-        """Return the position of the first of `paths` that is in the file."""
-        return next((self.positions[path] for path in paths if path in self.positions), TextPosition(1, 1))
 
 
 def validate_fleet(context: ValidationContext) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from argosy.refit.core.rule import RuleCase, RuleReference, load_references
+from argosy.refit.core.rule import RuleCase
+from argosy.refit.rule_registry import RuleReference, load_references
 from argosy.refit.core.tree_audit import audit
 
 REFERENCES = load_references()

@@ -29,7 +29,7 @@ from argosy.image.build.blob_store import (
     entries_in,
 )
 from argosy.image.build.bytecode_cache import BytecodeCache, pyc_path
-from argosy.image.build.debian import (
+from argosy.image.lock.debian import (
     PYTHON,
     UnpackedPackages,
     base_cache_key,
@@ -42,10 +42,10 @@ from argosy.image.build.debian import (
 )
 from argosy.image.build.packaged_tests import referenced_tests
 from argosy.image.build.sbom import bill_of_materials
-from argosy.image.build.staging import write_atomic
-from argosy.image.build.wheels import Wheel, WheelCache, unpack_wheel
+from argosy.image.lock.staging import write_atomic
+from argosy.image.lock.wheels import Wheel, WheelCache, unpack_wheel
 from argosy.image.plan.container_plan import ContainerPlan
-from argosy.image.plan.image_lock import ImageLock
+from argosy.image.lock.image_lock import ImageLock
 from argosy.image.plan.image_plan import Image
 from argosy.image.runtime.image_paths import (
     AGENTS_LABEL,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from argosy.refit.claims.query_kind import QueryContext, QueryKind
 from argosy.refit.claims.query_result import CodeLocation, QueryResult
-from argosy.refit.core.rule import Rule, load_rules
+from argosy.refit.core.rule import Rule
+from argosy.refit.rule_registry import load_rules
 
 
 def make_query_kinds() -> tuple[QueryKind, ...]:

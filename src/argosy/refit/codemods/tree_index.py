@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from argosy.fleet import Fleet
-from argosy.refit.codemods.a401.fleet_addresses import FleetAddresses
+from argosy.refit.codemods.fleet_addresses import FleetAddresses
 
 _CLASS: Final = re.compile(rb"^[ \t]*class[ \t]+(\w+)[ \t]*(?:\(([^)]*)\))?[ \t]*:", re.MULTILINE)
 _BASE: Final = re.compile(rb"(\w+)\s*(?:\[[^\]]*\]\s*)?(?:,|$)")

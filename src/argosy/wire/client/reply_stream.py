@@ -14,8 +14,8 @@ from typing import Any, Final
 from argosy.wire.client.channel import Channel
 from argosy.wire.client.pending_call import INITIAL_CREDIT_BYTES, EncodedReply, PendingCall, undecodable_reply
 from argosy.wire.protocol import codec
+from argosy.wire.protocol.codec import MIN_ITEM_COST_BYTES
 
-MIN_ITEM_COST_BYTES: Final = 1024
 _CREDIT_RETURN_BYTES: Final = INITIAL_CREDIT_BYTES // 2
 
 

@@ -26,6 +26,7 @@ BUFFER_THRESHOLD_BYTES: Final = 64 * 1024  # below this size pyzmq copies anyway
 MAX_BATCH_BYTES: Final = 64 * 1024
 MIN_BATCH: Final = 16  # records in one message, if that many wait
 MAX_BATCH: Final = 64
+MIN_ITEM_COST_BYTES: Final = 1024  # the credit that an item of a stream costs at least
 MAX_RECORD_BYTES: Final = 256 * 1024 * 1024  # of one call or reply, buffers included
 MAX_MESSAGE_BYTES: Final = MAX_RECORD_BYTES + 1024 * 1024  # including what leaves in the same message
 

@@ -27,7 +27,7 @@ from argosy.refit.codemods.a401.expression_evaluator import (
     RESOLVE_HOST,
     evaluation_difference,
 )
-from argosy.refit.codemods.a401.fleet_addresses import FleetAddress, FleetAddresses
+from argosy.refit.codemods.fleet_addresses import FleetAddress, FleetAddresses
 from argosy.refit.codemods.import_insertion import has_import, import_at_top, is_argosy_shadowed
 from argosy.refit.codemods.tree_index import TreeIndex
 from argosy.refit.transaction.source_change import Change, Replacement, position_of, replace_node

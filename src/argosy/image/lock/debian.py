@@ -22,7 +22,7 @@ from argosy.image.build.blob_store import LayerEntry, entries_in
 from argosy.image.build.deterministic_pyc import canonicalize_pyc
 from argosy.image.build.elf import needed_libraries
 from argosy.image.build.external_program import require_program, run_program, run_unchecked
-from argosy.image.build.staging import staged_folder, temporary_folder
+from argosy.image.lock.staging import staged_folder, temporary_folder
 from argosy.image.runtime.image_paths import (
     APP_DIR,
     ROOT_GROUP_LINE,

@@ -13,7 +13,7 @@ import msgspec
 
 from argosy.fault import InputError
 from argosy.image.build.build_record import BuildRecord, BuiltImageEntry, read_build_record
-from argosy.image.plan.image_lock import LOCK_FILE, ImageLock, read_lock
+from argosy.image.lock.image_lock import LOCK_FILE, ImageLock, read_lock
 from argosy.image.plan.image_plan import RUNTIME_PACKAGE, Image, ImagePlan
 
 _LOCK_HINT = "`argosy image lock` updates it"
