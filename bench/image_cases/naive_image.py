@@ -13,8 +13,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from argosy.image.lock.debian import PYTHON, DebianPackage, fetch_packages, interpreter, read_packages
 from argosy.image.build.external_program import run_program
+from argosy.image.lock.debian import PYTHON, DebianPackage, fetch_packages, interpreter, read_packages
 from argosy.image.lock.wheels import Wheel, WheelCache, unpack_wheel
 
 ESSENTIAL = (

@@ -19,10 +19,9 @@ from argosy.fleet.suggestions import suggest
 from argosy.fleet.validation_context import ValidationContext
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
-    from argosy.fleet.fleet_spec import AgentSpec, Fleet, Liveness, Probe
-    from argosy.fleet.locations import FaultList
+    from argosy.fleet.fleet_spec import AgentSpec, Liveness, Probe
 
 
 def validate_fleet(context: ValidationContext) -> None:

@@ -13,10 +13,10 @@ import msgspec
 
 from argosy.fault import ArgosyError
 from argosy.image.build.build_record import read_build_record
+from argosy.refit.audit.tree_audit import audit
 from argosy.refit.claims.file_scopes import UnknownScopeError
 from argosy.refit.core.audit_cache import default_cache_dir
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.tree_audit import audit
 from argosy.track.builtin_measures import audit_code, find_builtin
 from argosy.track.command_runner import MeasurementError, MeasureOutput, parse_number_output, run_command
 from argosy.track.inputs import InputDigester, InputDigests, expand_variables

@@ -16,10 +16,10 @@ import pytest
 
 from argosy.cli import main
 from argosy.fault import RefusedError
-from argosy.image.lock.debian import compile_tree
 from argosy.image.build.disk_errors import disk_errors_as_faults, disk_fault
 from argosy.image.build.external_program import run_program
 from argosy.image.build.image_builder import write_layout
+from argosy.image.lock.debian import compile_tree
 from argosy.image.lock.staging import remove_stale, staged_folder, temporary_folder, write_atomic
 from argosy.image.registry.push import read_layout_images
 from rig.layout import build_yard

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from argosy.refit.audit.tree_audit import AuditReport, audit
 from argosy.refit.core.hadolint import describe_missing_hadolint, find_hadolint
-from argosy.refit.core.tree_audit import AuditReport, audit
 
 PLAIN = "FROM python:3.12\n"
 ANSWER = '[{"code":"DL3004","column":1,"file":"-","level":"error","line":1,"message":"no sudo"}]'

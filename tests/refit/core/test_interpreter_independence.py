@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from argosy.refit.core.tree_audit import audit as audit_here
+from argosy.refit.audit.tree_audit import audit as audit_here
 from rig.interpreters import other_complete
 
 _KINDS = (

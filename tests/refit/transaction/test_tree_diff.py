@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.fleet import load_fleet
+from argosy.refit.audit.rule_registry import load_references
 from argosy.refit.codemods.file_pipeline import CODEMODS
 from argosy.refit.codemods.tree_index import TreeIndex
 from argosy.refit.codemods.z301.context_replacement import plan_context_replacement
-from argosy.refit.rule_registry import load_references
 from argosy.refit.transaction.source_change import Change, Deletion, Insertion, position_of, replace_node
 from argosy.refit.transaction.source_view import SourceView
 from argosy.refit.transaction.text_edit import apply_changes

@@ -25,6 +25,7 @@ from argosy.cli.console import paint, print_json
 from argosy.cli.render.audit_text import render_audit_text
 from argosy.cli.render.audit_view import AuditView, audit_json
 from argosy.fault import Fault, InputError
+from argosy.refit.audit.tree_audit import AuditReport, audit
 from argosy.refit.core.audit_cache import default_cache_dir
 from argosy.refit.core.baseline import (
     BaselineEntry,
@@ -35,7 +36,6 @@ from argosy.refit.core.baseline import (
     write_baseline,
 )
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.tree_audit import AuditReport, audit
 
 if TYPE_CHECKING:
     from argosy.refit.codemods.tree_pipeline import RefitReport

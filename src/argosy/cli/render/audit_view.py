@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from argosy.refit.audit.tree_audit import AuditReport
 from argosy.refit.core.baseline import BaselineEntry
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.tree_audit import AuditReport
 
 if TYPE_CHECKING:
     from argosy.refit.codemods.tree_pipeline import RefitReport

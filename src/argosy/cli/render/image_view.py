@@ -7,9 +7,9 @@ from typing import Any
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.suggestions import closest_match
+from argosy.image.build.image_size import GroupSizes, ImageSize, PlanSizes
 from argosy.image.plan.agent_imports import PackageUse
 from argosy.image.plan.image_plan import Image, ImagePlan, PulledInPackage
-from argosy.image.build.image_size import GroupSizes, ImageSize, PlanSizes
 from argosy.image.plan.known_packages import HEAVY_PACKAGES
 from argosy.image.plan.metric_only_imports import ALTERNATIVE
 from argosy.source.distributions import normalize_name

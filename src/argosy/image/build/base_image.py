@@ -18,7 +18,6 @@ import msgspec
 
 from argosy.fault import Fault, InputError
 from argosy.image.build.blob_store import Blob, BlobStore, LayerEntry, decompress, digest_of
-from argosy.image.lock.debian import PYTHON, standard_entries
 from argosy.image.build.oci_layout import (
     OciImageConfig,
     OciIndex,
@@ -28,6 +27,7 @@ from argosy.image.build.oci_layout import (
     read_document,
     read_index,
 )
+from argosy.image.lock.debian import PYTHON, standard_entries
 from argosy.image.lock.staging import write_atomic
 from argosy.image.runtime.image_paths import (
     ROOT_GROUP_LINE,

@@ -16,12 +16,12 @@ from argosy.image.build.build_record import LAYOUT_FOLDER, BuildRecord, write_bu
 from argosy.image.build.disk_errors import disk_errors_as_faults
 from argosy.image.build.image_builder import BuiltImage, ImageBuilder, write_layout
 from argosy.image.build.smoke_test import SmokeTester, SmokeTestResult
-from argosy.image.lock.staging import lock_folder, remove_stale
-from argosy.image.plan.container_plan import plan_containers
 from argosy.image.lock.image_lock import LOCK_FILE as LOCK_FILE
 from argosy.image.lock.image_lock import ImageLock, check_lock, read_lock, resolve_lock, write_lock
-from argosy.image.plan.image_plan import ImagePlan
 from argosy.image.lock.machine_lock import MachineLock, lock_machines, write_machine_locks
+from argosy.image.lock.staging import lock_folder, remove_stale
+from argosy.image.plan.container_plan import plan_containers
+from argosy.image.plan.image_plan import ImagePlan
 
 
 class BuildOptions(msgspec.Struct, frozen=True):

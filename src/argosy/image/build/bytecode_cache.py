@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from argosy.image.lock.debian import PYTHON
 from argosy.image.build.deterministic_pyc import canonicalize_pyc
 from argosy.image.build.external_program import run_program
+from argosy.image.lock.debian import PYTHON
 from argosy.image.lock.staging import temporary_folder, write_atomic
 from argosy.image.runtime.image_paths import APP_DIR
 

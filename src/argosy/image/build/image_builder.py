@@ -29,6 +29,8 @@ from argosy.image.build.blob_store import (
     entries_in,
 )
 from argosy.image.build.bytecode_cache import BytecodeCache, pyc_path
+from argosy.image.build.packaged_tests import referenced_tests
+from argosy.image.build.sbom import bill_of_materials
 from argosy.image.lock.debian import (
     PYTHON,
     UnpackedPackages,
@@ -40,12 +42,10 @@ from argosy.image.lock.debian import (
     interpreter,
     libraries_for,
 )
-from argosy.image.build.packaged_tests import referenced_tests
-from argosy.image.build.sbom import bill_of_materials
+from argosy.image.lock.image_lock import ImageLock
 from argosy.image.lock.staging import write_atomic
 from argosy.image.lock.wheels import Wheel, WheelCache, unpack_wheel
 from argosy.image.plan.container_plan import ContainerPlan
-from argosy.image.lock.image_lock import ImageLock
 from argosy.image.plan.image_plan import Image
 from argosy.image.runtime.image_paths import (
     AGENTS_LABEL,

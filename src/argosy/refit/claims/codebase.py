@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+from argosy.refit.audit.tree_audit import AuditReport, audit
 from argosy.refit.claims.claim_spec import FileScope
 from argosy.refit.claims.file_scopes import select_files
 from argosy.refit.claims.fleet_facts import FleetFacts, read_fleet_facts
 from argosy.refit.core.discovery import scan_tree
-from argosy.refit.core.tree_audit import AuditReport, audit
 from argosy.source.python_source import Unparsed, read_source_bytes
 
 _NUL = b"\0"

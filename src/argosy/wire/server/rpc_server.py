@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import zmq
 
-from argosy.wire.protocol.codec import MIN_ITEM_COST_BYTES
 from argosy.wire.protocol import codec, frame
+from argosy.wire.protocol.codec import MIN_ITEM_COST_BYTES
 from argosy.wire.protocol.frame import now_us
 from argosy.wire.server.client_table import ClientTable
 from argosy.wire.server.incoming_request import (

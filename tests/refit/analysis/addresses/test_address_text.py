@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.refit.analysis.addresses.address_text import address_kind, find_addresses, parse_address_text
-from argosy.refit.core.tree_audit import audit
+from argosy.refit.audit.tree_audit import audit
 
 FLEET = """\
 fleet: f

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argosy.refit.core import analysis_run
+from argosy.refit.audit import analysis_run
+from argosy.refit.audit.tree_audit import AuditReport, audit
 from argosy.refit.core.discovery import FilePatterns
 from argosy.refit.core.rule import Rule
 from argosy.refit.core.rule_manifest import RuleManifest
-from argosy.refit.core.tree_audit import AuditReport, audit
 
 UNDEFINED = "def f():\n    return missing\n"
 

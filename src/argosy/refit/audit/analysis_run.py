@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from argosy.refit.audit.rule_registry import build_rule_manifests, load_available_rules, load_rules
 from argosy.refit.core.audit_cache import (
     AuditResult,
     CachedAudit,
@@ -24,7 +25,6 @@ from argosy.refit.core.file_analyzer import FileAnalyzer, describe_error
 from argosy.refit.core.file_result import FileResult
 from argosy.refit.core.finding import Finding, IgnoreComment, RuleFailure
 from argosy.refit.core.rule import Rule, collect_fact_kinds
-from argosy.refit.rule_registry import build_rule_manifests, load_available_rules, load_rules
 from argosy.refit.core.rule_manifest import RuleManifest, describe_fact_kinds
 from argosy.refit.core.source_file import has_any
 from argosy.refit.core.source_tree import SourceTree

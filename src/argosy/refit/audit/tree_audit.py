@@ -30,7 +30,7 @@ from argosy.source.gc_pause import pause_gc
 from argosy.source.python_source import read_source_bytes
 
 if TYPE_CHECKING:
-    from argosy.refit.core.analysis_run import OnProgress
+    from argosy.refit.audit.analysis_run import OnProgress
 
 
 class AuditReport(msgspec.Struct, frozen=True):
@@ -97,7 +97,7 @@ def _audit(
     previous = tree_cache.load("audit-result", CachedAudit)
     if previous is None or previous.key != key:
         previous = None
-        from argosy.refit.core.analysis_run import build_rule_catalog  # noqa: PLC0415
+        from argosy.refit.audit.analysis_run import build_rule_catalog  # noqa: PLC0415
 
         catalog = build_rule_catalog(has_fleet=fleet is not None)
     else:
@@ -108,7 +108,7 @@ def _audit(
         result, files_analyzed = previous.result, 0
     else:
         # Loading the rules and their dependencies takes longer than scanning an unchanged tree.
-        from argosy.refit.core.analysis_run import AnalysisRun  # noqa: PLC0415
+        from argosy.refit.audit.analysis_run import AnalysisRun  # noqa: PLC0415
         from argosy.refit.core.fact_store import CacheCorruptError  # noqa: PLC0415
 
         audited_fleet = None
