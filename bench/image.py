@@ -17,11 +17,11 @@ from pathlib import Path
 
 from argosy.fault import Fault, MissingError
 from argosy.fleet import load_fleet
-from argosy.image.build.blob_store import Blob, BlobStore
 from argosy.image.build.image_builder import BuiltImage, ImageBuilder, write_layout
 from argosy.image.build.sandbox import SandboxConfig, sandbox_command
 from argosy.image.build.smoke_test import SmokeTester, children_of, nsenter_command
-from argosy.image.lock.debian import base_cache_key
+from argosy.image.content.blob_store import Blob, BlobStore
+from argosy.image.content.debian import base_cache_key
 from argosy.image.lock.image_lock import ImageLock, resolve_lock, write_lock
 from argosy.image.plan.container_plan import ContainerPlan, plan_containers
 from argosy.image.plan.image_plan import ImagePlan, plan_images

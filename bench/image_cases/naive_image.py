@@ -13,9 +13,9 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from argosy.image.build.external_program import run_program
-from argosy.image.lock.debian import PYTHON, DebianPackage, fetch_packages, interpreter, read_packages
-from argosy.image.lock.wheels import Wheel, WheelCache, unpack_wheel
+from argosy.image.content.debian import PYTHON, DebianPackage, fetch_packages, interpreter, read_packages
+from argosy.image.content.external_program import run_program
+from argosy.image.content.wheels import Wheel, WheelCache, unpack_wheel
 
 ESSENTIAL = (
     *("base-files", "base-passwd", "bash", "coreutils", "dash", "debianutils", "diffutils", "dpkg"),

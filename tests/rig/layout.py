@@ -8,8 +8,8 @@ import random
 from pathlib import Path
 
 from argosy.cli import main
-from argosy.image.build.blob_store import CONFIG_TYPE, MANIFEST_TYPE, Blob, BlobStore
 from argosy.image.build.image_builder import BuiltImage, write_layout
+from argosy.image.content.blob_store import CONFIG_TYPE, MANIFEST_TYPE, Blob, BlobStore
 from argosy.image.plan.image_plan import Image
 
 _LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from argosy.cli import main
 from argosy.fault import InputError
 from argosy.image.build.base_image import LayerTree, base_image_entries, read_base_image
-from argosy.image.build.blob_store import (
+from argosy.image.content.blob_store import (
     CONFIG_TYPE,
     INDEX_TYPE,
     MANIFEST_TYPE,

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from argosy.image.build.blob_store import decompress
 from argosy.image.build.smoke_test import children_of
+from argosy.image.content.blob_store import decompress
 from rig.fleet import ARGOSY
 from rig.needs import require
 

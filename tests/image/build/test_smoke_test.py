@@ -12,8 +12,8 @@ import pytest
 
 from argosy.fault import RefusedError
 from argosy.fleet import load_fleet
-from argosy.image.build.blob_store import BlobStore, LayerEntry
 from argosy.image.build.smoke_test import SmokeTester, unpack_layer
+from argosy.image.content.blob_store import BlobStore, LayerEntry
 from argosy.image.plan.container_plan import plan_containers
 from argosy.image.plan.image_plan import plan_images
 from rig.needs import needs

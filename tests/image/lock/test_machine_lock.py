@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from argosy.cli import main
+from argosy.image.content.debian import DebianPackage
+from argosy.image.content.wheels import Wheel, read_wheel
 from argosy.image.lock import image_lock as lock_module
-from argosy.image.lock.debian import DebianPackage
 from argosy.image.lock.image_lock import ImageLock, read_lock
 from argosy.image.lock.machine_lock import lock_machines, write_machine_locks
-from argosy.image.lock.wheels import Wheel, read_wheel
 from argosy.image.plan.image_plan import plan_images, runtime_packages
 from rig.trees import make_tree
 

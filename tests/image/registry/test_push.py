@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.fault import InputError
-from argosy.image.build.blob_store import MANIFEST_TYPE
+from argosy.image.content.blob_store import MANIFEST_TYPE
 from argosy.image.registry.credentials import credential_files, find_credentials
 from argosy.image.registry.push_target import parse_target
 from rig.fleet import free_ports

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.image.build.blob_store import MANIFEST_TYPE
+from argosy.image.content.blob_store import MANIFEST_TYPE
 from argosy.image.registry.credentials import find_credentials
 from argosy.image.registry.registry_auth import AuthChallenge, parse_challenges
 from rig.authority import Authority

@@ -17,7 +17,6 @@ from typing import Final, TypeVar
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.image.build.blob_store import Blob, BlobStore, LayerEntry, decompress, digest_of
 from argosy.image.build.oci_layout import (
     OciImageConfig,
     OciIndex,
@@ -27,8 +26,9 @@ from argosy.image.build.oci_layout import (
     read_document,
     read_index,
 )
-from argosy.image.lock.debian import PYTHON, standard_entries
-from argosy.image.lock.staging import write_atomic
+from argosy.image.content.blob_store import Blob, BlobStore, LayerEntry, decompress, digest_of
+from argosy.image.content.debian import PYTHON, standard_entries
+from argosy.image.content.staging import write_atomic
 from argosy.image.runtime.image_paths import (
     ROOT_GROUP_LINE,
     ROOT_PASSWD_LINE,

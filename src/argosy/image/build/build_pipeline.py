@@ -11,15 +11,15 @@ import msgspec
 from argosy.fault import Fault, InputError
 from argosy.fleet.suggestions import suggest
 from argosy.image.build.base_image import read_base_image
-from argosy.image.build.blob_store import BlobStore, Compression
 from argosy.image.build.build_record import LAYOUT_FOLDER, BuildRecord, write_build_record
 from argosy.image.build.disk_errors import disk_errors_as_faults
 from argosy.image.build.image_builder import BuiltImage, ImageBuilder, write_layout
 from argosy.image.build.smoke_test import SmokeTester, SmokeTestResult
+from argosy.image.content.blob_store import BlobStore, Compression
+from argosy.image.content.staging import lock_folder, remove_stale
 from argosy.image.lock.image_lock import LOCK_FILE as LOCK_FILE
 from argosy.image.lock.image_lock import ImageLock, check_lock, read_lock, resolve_lock, write_lock
 from argosy.image.lock.machine_lock import MachineLock, lock_machines, write_machine_locks
-from argosy.image.lock.staging import lock_folder, remove_stale
 from argosy.image.plan.container_plan import plan_containers
 from argosy.image.plan.image_plan import ImagePlan
 

@@ -10,7 +10,7 @@ import msgspec
 
 from argosy.image.build.image_builder import BuiltImage
 from argosy.image.build.smoke_test import SmokeTestResult
-from argosy.image.lock.staging import write_atomic
+from argosy.image.content.staging import write_atomic
 
 LAYOUT_FOLDER: Final = Path(".argosy") / "images"
 RECORD_FILE: Final = "images.json"

@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from argosy.image.build.deterministic_pyc import canonicalize_pyc
-from argosy.image.build.external_program import run_program
-from argosy.image.lock.debian import PYTHON
-from argosy.image.lock.staging import temporary_folder, write_atomic
+from argosy.image.content.debian import PYTHON
+from argosy.image.content.deterministic_pyc import canonicalize_pyc
+from argosy.image.content.external_program import run_program
+from argosy.image.content.staging import temporary_folder, write_atomic
 from argosy.image.runtime.image_paths import APP_DIR
 
 _CACHE_TAG = f"cpython-{PYTHON.replace('.', '')}"

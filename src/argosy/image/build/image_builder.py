@@ -19,7 +19,9 @@ import msgspec
 import argosy
 from argosy.image.build.app_files import copy_argosy, data_files, digest_of_argosy
 from argosy.image.build.base_image import BaseImage, base_image_entries
-from argosy.image.build.blob_store import (
+from argosy.image.build.bytecode_cache import BytecodeCache, pyc_path
+from argosy.image.build.sbom import bill_of_materials
+from argosy.image.content.blob_store import (
     CONFIG_TYPE,
     INDEX_TYPE,
     MANIFEST_TYPE,
@@ -28,10 +30,7 @@ from argosy.image.build.blob_store import (
     LayerEntry,
     entries_in,
 )
-from argosy.image.build.bytecode_cache import BytecodeCache, pyc_path
-from argosy.image.build.packaged_tests import referenced_tests
-from argosy.image.build.sbom import bill_of_materials
-from argosy.image.lock.debian import (
+from argosy.image.content.debian import (
     PYTHON,
     UnpackedPackages,
     base_cache_key,
@@ -42,9 +41,10 @@ from argosy.image.lock.debian import (
     interpreter,
     libraries_for,
 )
+from argosy.image.content.packaged_tests import referenced_tests
+from argosy.image.content.staging import write_atomic
+from argosy.image.content.wheels import Wheel, WheelCache, unpack_wheel
 from argosy.image.lock.image_lock import ImageLock
-from argosy.image.lock.staging import write_atomic
-from argosy.image.lock.wheels import Wheel, WheelCache, unpack_wheel
 from argosy.image.plan.container_plan import ContainerPlan
 from argosy.image.plan.image_plan import Image
 from argosy.image.runtime.image_paths import (

@@ -10,8 +10,8 @@ from urllib.parse import quote
 import msgspec
 
 import argosy
-from argosy.image.lock.debian import DebianPackage
-from argosy.image.lock.wheels import Wheel
+from argosy.image.content.debian import DebianPackage
+from argosy.image.content.wheels import Wheel
 
 _UUID_NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # of URLs, RFC 9562
 

@@ -24,10 +24,10 @@ import msgspec
 
 from argosy.fault import Fault, MissingError, RefusedError
 from argosy.fleet.dependency_graph import build_graph
-from argosy.image.build.blob_store import Blob, BlobStore, decompress
 from argosy.image.build.image_builder import BuiltImage
 from argosy.image.build.sandbox import SandboxConfig, sandbox_command
-from argosy.image.lock.staging import staged_folder, temporary_folder
+from argosy.image.content.blob_store import Blob, BlobStore, decompress
+from argosy.image.content.staging import staged_folder, temporary_folder
 from argosy.image.plan.container_plan import ContainerPlan, ContainerService
 from argosy.image.runtime.image_paths import APP_DIR, ENTRYPOINT, HEALTH_COMMAND, LIVENESS_COMMAND, USER_ID
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.image.lock.debian import PYTHON, DebianPackage, resolve_base_packages, resolve_packages
-from argosy.image.lock.staging import write_atomic
-from argosy.image.lock.wheels import Wheel, WheelCache, required_closure
+from argosy.image.content.debian import PYTHON, DebianPackage, resolve_base_packages, resolve_packages
+from argosy.image.content.staging import write_atomic
+from argosy.image.content.wheels import Wheel, WheelCache, required_closure
 from argosy.image.plan.image_plan import RUNTIME_PACKAGE, ImagePlan, runtime_packages
 
 LOCK_FILE: Final = "images.lock"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.image.lock.debian import PYTHON, DebianPackage
+from argosy.image.content.debian import PYTHON, DebianPackage
+from argosy.image.content.staging import write_atomic
+from argosy.image.content.wheels import Wheel
 from argosy.image.lock.image_lock import ImageLock
-from argosy.image.lock.staging import write_atomic
-from argosy.image.lock.wheels import Wheel
 from argosy.image.plan.image_plan import Image, ImagePlan
 
 

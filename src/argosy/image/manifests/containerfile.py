@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from argosy.image.lock.debian import PYTHON
+from argosy.image.content.debian import PYTHON
 from argosy.image.lock.image_lock import ImageLock
 from argosy.image.plan.container_plan import ContainerPlan
 from argosy.image.plan.image_plan import RUNTIME_PACKAGE, Image, runtime_packages

@@ -25,7 +25,7 @@ from oras.provider import Registry as Provider
 from requests.adapters import HTTPAdapter
 
 from argosy.fault import Fault, MissingError, RefusedError
-from argosy.image.build.blob_store import MANIFEST_TYPE
+from argosy.image.content.blob_store import MANIFEST_TYPE
 from argosy.image.registry.credentials import find_credentials
 from argosy.image.registry.push_target import PushTarget
 from argosy.image.registry.registry_auth import RegistryAuth

@@ -9,7 +9,7 @@ import msgspec
 
 from argosy.fleet import Fleet
 from argosy.fleet.hosts import parse_address, referenced_variable
-from argosy.refit.codemods.a401.expression_evaluator import AddressProfile
+from argosy.refit.codemods.expression_evaluator import AddressProfile
 
 _NON_ALPHANUMERIC: Final = re.compile(r"[^a-z0-9]+")
 _ADDRESS_SUFFIXES: Final = ("ip", "host", "hostname", "address", "addr")

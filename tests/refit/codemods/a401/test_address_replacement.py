@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.fleet import Fleet, load_fleet
-from argosy.refit.codemods.a401.expression_evaluator import AddressProfile, evaluation_difference
+from argosy.refit.codemods.expression_evaluator import AddressProfile, evaluation_difference
 from argosy.refit.codemods.file_pipeline import FileOutcome, rewrite_file, select_codemods
 from argosy.refit.codemods.tree_index import TreeIndex
 from argosy.source.name_scopes import NameScope

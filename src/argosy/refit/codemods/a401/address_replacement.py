@@ -22,7 +22,7 @@ from argosy.refit.analysis.addresses.address_sites import (
 from argosy.refit.analysis.addresses.address_sites import AddressSite as Literal
 from argosy.refit.analysis.addresses.address_text import can_hold_address
 from argosy.refit.codemods.a401.endpoint_consistency import agree_on_endpoints
-from argosy.refit.codemods.a401.expression_evaluator import (
+from argosy.refit.codemods.expression_evaluator import (
     RESOLVE_ENDPOINT,
     RESOLVE_HOST,
     evaluation_difference,

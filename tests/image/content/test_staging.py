@@ -17,10 +17,10 @@ import pytest
 from argosy.cli import main
 from argosy.fault import RefusedError
 from argosy.image.build.disk_errors import disk_errors_as_faults, disk_fault
-from argosy.image.build.external_program import run_program
 from argosy.image.build.image_builder import write_layout
-from argosy.image.lock.debian import compile_tree
-from argosy.image.lock.staging import remove_stale, staged_folder, temporary_folder, write_atomic
+from argosy.image.content.debian import compile_tree
+from argosy.image.content.external_program import run_program
+from argosy.image.content.staging import remove_stale, staged_folder, temporary_folder, write_atomic
 from argosy.image.registry.push import read_layout_images
 from rig.layout import build_yard
 from rig.needs import require
@@ -116,7 +116,7 @@ def python(code: str, *words: str) -> subprocess.Popen[str]:
 MAKER = """
 import sys
 from pathlib import Path
-from argosy.image.lock.staging import temporary_folder
+from argosy.image.content.staging import temporary_folder
 with temporary_folder(Path(sys.argv[1])) as folder:
     (folder / "part").write_text("half")
     print(folder, flush=True)
@@ -144,7 +144,7 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_makes_stays(tmp_p
 HOLDER = """
 import sys
 from pathlib import Path
-from argosy.image.lock.staging import lock_folder
+from argosy.image.content.staging import lock_folder
 with lock_folder(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

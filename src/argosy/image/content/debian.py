@@ -18,11 +18,11 @@ from typing import Final
 import msgspec
 
 from argosy.fault import Fault, RefusedError
-from argosy.image.build.blob_store import LayerEntry, entries_in
-from argosy.image.build.deterministic_pyc import canonicalize_pyc
-from argosy.image.build.elf import needed_libraries
-from argosy.image.build.external_program import require_program, run_program, run_unchecked
-from argosy.image.lock.staging import staged_folder, temporary_folder
+from argosy.image.content.blob_store import LayerEntry, entries_in
+from argosy.image.content.deterministic_pyc import canonicalize_pyc
+from argosy.image.content.elf import needed_libraries
+from argosy.image.content.external_program import require_program, run_program, run_unchecked
+from argosy.image.content.staging import staged_folder, temporary_folder
 from argosy.image.runtime.image_paths import (
     APP_DIR,
     ROOT_GROUP_LINE,

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.image.build.blob_store import BlobStore, LayerEntry, compress, decompress, entries_in, pack_layer
+from argosy.image.content.blob_store import (
+    BlobStore,
+    LayerEntry,
+    compress,
+    decompress,
+    entries_in,
+    pack_layer,
+)
 
 _NAMES = st.text("abcÄ_.-", min_size=1, max_size=40).filter(lambda name: name not in (".", ".."))
 _PATHS = st.lists(_NAMES, min_size=1, max_size=6).map("/".join)

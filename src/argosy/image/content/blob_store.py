@@ -19,7 +19,7 @@ import msgspec
 
 from argosy.extra import install_command
 from argosy.fault import Fault, MissingError
-from argosy.image.lock.staging import temporary_folder, write_atomic
+from argosy.image.content.staging import temporary_folder, write_atomic
 
 try:
     import zstandard

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from argosy.image.build.packaged_tests import referenced_tests, unused_test_files
-from argosy.image.lock.wheels import read_wheel, unpack_wheel
+from argosy.image.content.packaged_tests import referenced_tests, unused_test_files
+from argosy.image.content.wheels import read_wheel, unpack_wheel
 
 TESTS = {
     "pack/tests/__init__.py": "",

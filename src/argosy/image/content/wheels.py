@@ -17,10 +17,10 @@ import msgspec
 
 from argosy.extra import install_command
 from argosy.fault import Fault, MissingError, RefusedError
-from argosy.image.build.external_program import run_program
-from argosy.image.build.packaged_tests import unused_test_files, wheel_tests
-from argosy.image.lock.debian import PYTHON
-from argosy.image.lock.staging import temporary_folder
+from argosy.image.content.debian import PYTHON
+from argosy.image.content.external_program import run_program
+from argosy.image.content.packaged_tests import unused_test_files, wheel_tests
+from argosy.image.content.staging import temporary_folder
 from argosy.source.distributions import normalize_name
 
 try:

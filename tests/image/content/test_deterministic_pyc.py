@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.image.build.deterministic_pyc import canonicalize_pyc
+from argosy.image.content.deterministic_pyc import canonicalize_pyc
 
 HEADER = b"0123456789abcdef"
 _CODE = [
