@@ -25,7 +25,7 @@ from argosy.hub.http.request_guard import RequestRefusedError, check_action, fau
 from argosy.hub.store.store_writer import StoreFullError
 
 if TYPE_CHECKING:
-    from argosy.hub.hub_agent import HubAgent
+    from argosy.hub.http.hub_services import HubServices
 
 MAX_BODY_BYTES: Final = 64 * 1024
 _STATUS_CODES: Final[dict[type[ArgosyError], int]] = {
@@ -47,7 +47,7 @@ class ActionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ActionApi:
     """The action routes of one hub."""
 
-    def __init__(self, hub: HubAgent) -> None:
+    def __init__(self, hub: HubServices) -> None:
         self._hub = hub
         self._token_file = locate_state_dir(Path(hub.options.fleet)).hub_token
 

@@ -19,7 +19,7 @@ from argosy.hub.alerts.alert_manager import needs_of_specs
 from argosy.hub.store.store_reader import StoredEvent, StoreReader
 
 if TYPE_CHECKING:
-    from argosy.hub.hub_agent import HubAgent
+    from argosy.hub.http.hub_services import HubServices
 
 _HOUR_MS: Final = 3_600_000
 _MAX_EVENTS: Final = 10_000
@@ -43,7 +43,7 @@ _MAX_NUMBER: Final = 1 << 62
 class HistoryApi:
     """The routes for one hub's history."""
 
-    def __init__(self, hub: HubAgent) -> None:
+    def __init__(self, hub: HubServices) -> None:
         self._hub = hub
 
     def routes(self) -> list[Route]:

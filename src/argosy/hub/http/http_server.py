@@ -17,7 +17,7 @@ from argosy.hub.http.connection_limit import LimitedConnection, compute_max_conn
 from argosy.hub.http.web_app import make_app
 
 if TYPE_CHECKING:
-    from argosy.hub.hub_agent import HubAgent
+    from argosy.hub.http.hub_services import HubServices
 
 _MAX_PORTS_TRIED: Final = 100
 _BACKLOG: Final = 64  # connections accepted at once, before the limit closes idle ones
@@ -35,7 +35,7 @@ class _Server(uvicorn.Server):
 class HubHttpServer:
     """Listens from its construction on, at `url`. Raises RefusedError: no port is free."""
 
-    def __init__(self, hub: HubAgent, bind: str, port: int) -> None:
+    def __init__(self, hub: HubServices, bind: str, port: int) -> None:
         self._socket = _listen(bind, port)
         self._bind = bind
         self._port = number = self._socket.getsockname()[1]

@@ -38,14 +38,14 @@ from argosy.hub.ingest.current_state import AgentSnapshot, CurrentState, to_docu
 from argosy.wire.errors import WireError
 
 if TYPE_CHECKING:
-    from argosy.hub.hub_agent import HubAgent
+    from argosy.hub.http.hub_services import HubServices
 
 _MEDIA_TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 _HEALTH_TIMEOUT_S: Final = 1.0
 _MAX_LINES: Final = 500
 
 
-def make_app(hub: HubAgent) -> Starlette:
+def make_app(hub: HubServices) -> Starlette:
     """Return the application of one hub."""
     handlers, action_api = _Handlers(hub), ActionApi(hub)
     return Starlette(
@@ -96,7 +96,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 
 class _Handlers:
-    def __init__(self, hub: HubAgent) -> None:
+    def __init__(self, hub: HubServices) -> None:
         self._hub = hub
         assets = resources.files("argosy.hub").joinpath("page")
         self._rendering: asyncio.Task[list[bytes]] | None = None
@@ -288,7 +288,7 @@ async def _iterate(parts: list[bytes]) -> AsyncIterator[bytes]:
         await asyncio.sleep(0)  # lets other requests run while parts are compressed
 
 
-def _machine_statuses(hub: HubAgent) -> list[dict[str, Any]]:
+def _machine_statuses(hub: HubServices) -> list[dict[str, Any]]:
     here = {"machine": hub.machine, "state": "here", "since": hub.started_s, "reason": "", "skew_s": 0.0}
     others = [
         {
