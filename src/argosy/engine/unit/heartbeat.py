@@ -7,7 +7,7 @@ subtracted, and pending messages are read before the check (`AgentMonitor.has_fa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from argosy.engine.protocol.messages import AgentStatus
-    from argosy.engine.unit.unit import Unit
 
 CHECK_INTERVAL_S: Final = 1.0
 
@@ -38,10 +37,17 @@ def with_silence(status: AgentStatus, silent_s: float) -> AgentStatus:
     return msgspec.structs.replace(status, silent_s=silent_s)
 
 
+class WatchedUnit(Protocol):
+    """A unit whose heartbeats are checked."""
+
+    def check_heartbeat(self, now: float, pause_s: float) -> None:
+        """Become degraded if the heartbeats have stopped. pause_s: for how long the supervisor did not run."""
+
+
 class HeartbeatWatch:
     """Checks `units()` at an interval, until it is closed."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, units: Callable[[], Iterable[Unit]]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, units: Callable[[], Iterable[WatchedUnit]]) -> None:
         self._loop = loop
         self._units = units
         self._due = loop.time() + CHECK_INTERVAL_S
