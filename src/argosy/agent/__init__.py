@@ -2,6 +2,9 @@
 
 Import from here: `Agent`, `Health`, `event`, `every`, `request`, `run`, `trace`; other packages of argosy
 import the modules. `compat` has `BaseAgent` for agents written before argosy.
+
+From outside: `agent`, `agent_runtime`, `cell_manifest`, `handlers`, `health`, `log_prefix`,
+`missing_packages`, `notifier`, `options`, `request_dispatcher`, `runner`, `settings`, `stubs`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,10 @@
 
 The names in `__all__` are public; each one loads its module on first use. Other packages of argosy
 may import any module here.
+
+From outside: `add_agent`, `address_lookup`, `decode`, `dependency_graph`, `dockerfile`, `environments`,
+`fleet_spec`, `hosts`, `importers`, `json_schema`, `loader`, `locations`, `placement`, `quantities`,
+`redaction`, `resolver`, `schedule`, `suggestions`, `yaml_emitter`, `yaml_nodes`.
 """
 
 from __future__ import annotations

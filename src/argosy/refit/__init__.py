@@ -2,4 +2,6 @@
 
 The entry points are `core.tree_audit`, `core.baseline`, `repair.tree_repair`, `codemods.tree_pipeline` and
 `claims.claim_check`; results are in `core.finding`, `repair.proposal` and `claims.claim_verdict`.
+
+From outside: `analysis`, `audit`, `claims`, `codemods`, `core`, `repair`, `transaction`.
 """

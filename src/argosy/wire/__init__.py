@@ -1,4 +1,8 @@
-"""The wire: one context per process, requests that never hang, topics that know what they lost."""
+"""The wire: one context per process, requests that never hang, topics that know what they lost.
+
+From outside: `address_book`, `atomic_file`, `client`, `errors`, `protocol`, `pubsub`, `security`, `server`,
+`trace`, `transport`, `zmq_context`.
+"""
 
 from __future__ import annotations
 

@@ -2,4 +2,6 @@
 
 One responder for the process answers health on the declared ports, hands requests to the work loop in
 the main thread, and reports where that thread is. Agents import `argosy.agent.compat`; docs/compat.md.
+
+From outside: `base_agent`, `service_discovery`.
 """

@@ -1,5 +1,4 @@
 """Admission: when agents may start, by processor pressure, memory and GPU memory.
 
-Import from outside: `queue`, `memory_history`, `memory_sampler`, `gpu_memory`, and the readings
-`available_memory`, `cpu_pressure` and `resource_check`.
+From outside: `cpu_pressure`, `gpu_memory`, `memory_history`, `memory_sampler`, `queue`.
 """

@@ -1,4 +1,5 @@
 """Processes, ports, leases and limits as the kernel shows them.
 
-For use outside of the engine: `os_process`, `fleet_processes`, `leftover_processes`, `resource_limits`.
+From outside: `cgroup`, `cooperative_yield`, `descriptors`, `env_file`, `helper_process`, `lease`,
+`os_process`, `parentdeath`, `pidfd_process`, `proctitle`, `resource_limits`, `tcp_ports`, `timers`.
 """

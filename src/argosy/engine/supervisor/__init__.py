@@ -1,5 +1,4 @@
 """The supervisor process and its control protocol.
 
-For use outside of the engine: `control_client`, `messages`, `daemonize`, `entrypoint`, `hub_process`,
-`plan_diff`, `responsiveness` and `agent_protocol`; the other modules run in the supervisor.
+From outside: `agent_protocol`, `connect_or_start`, `entrypoint`, `hub_process`, `plan_diff`, `state_cleanup`.
 """

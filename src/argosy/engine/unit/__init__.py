@@ -1,4 +1,5 @@
 """Agents as the supervisor sees them: plan, state machine, restart policy, probes and health.
 
-For use outside of the engine: `process_plan`, `state_machine`, `http_get`, `probe`, `legacy_probe`.
+From outside: `context`, `dependency_state`, `heartbeat`, `http_get`, `legacy_probe`, `managed_process`,
+`notify_batcher`, `probe`, `startup_fault_search`, `unit`.
 """

@@ -3,6 +3,8 @@
 `source_search` finds files, `format_detection` reads each into an `ImportSource`, `merge` combines these
 into an `ImportPlan`, `fleet_file_writer` renders it. Whatever is decided or not imported is an
 `ImportDecision`, written as a comment. Other packages use the names in `__all__` and these modules.
+
+From outside: `import_model`, `input_file`, `source_search`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
 """HTTP: the page, the JSON API, actions, server-sent events, OpenMetrics and OTLP.
 
-For use from outside: `http_server.HubHttpServer`, `token`, `grafana`, `otlp`.
+From outside: `grafana`, `http_server`, `otlp`, `sse`, `token`.
 """

@@ -1,4 +1,4 @@
 """Replication of records between the hubs of a fleet.
 
-For use from outside: `replicator.Replicator` and `replicator.serve_batches`.
+From outside: `replicator`.
 """

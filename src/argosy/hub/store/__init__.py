@@ -1,4 +1,4 @@
 """The store: a hub's events and samples in one SQLite file, its writer and its readers.
 
-For use from outside: `store_writer.StoreWriter`, `store_reader.StoreReader`, `records`.
+From outside: `block_codec`, `legacy_names`, `records`, `store_file`, `store_reader`, `store_writer`.
 """

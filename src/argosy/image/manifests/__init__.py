@@ -1,4 +1,4 @@
 """Writes manifests of a fleet's containers: compose files, Kubernetes manifests and Containerfiles.
 
-Import `compose_file`, `kubernetes`, `containerfile` and `manifest_validation` from outside.
+From outside: `compose_file`, `containerfile`, `kubernetes`, `manifest_validation`.
 """

@@ -1,4 +1,5 @@
 """Which images and containers a fleet needs, from its sources and its lock.
 
-Import `image_plan`, `container_plan`, `image_lock`, `image_size` and `known_packages` from outside.
+From outside: `agent_imports`, `container_fleet_file`, `container_plan`, `grouping`, `image_plan`,
+`known_packages`, `metric_only_imports`.
 """

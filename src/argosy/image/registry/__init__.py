@@ -1,4 +1,4 @@
 """Pushes images of an OCI layout to a registry.
 
-Import `push` and `push_target` from outside; `registry_client` needs the extra `argosy[push]`.
+From outside: `push`, `push_target`.
 """

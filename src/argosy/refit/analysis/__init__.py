@@ -1,5 +1,9 @@
 """What one file or a tree contains, read without importing it: sockets, contexts, threads, addresses, damage.
 
-Rules and codemods build on it. To import from outside: every module here, and the packages `addresses`
-(literal addresses), `health` (health loops and payloads) and `facts` (cached data of single files).
+Rules and codemods build on it.
+
+From outside: `addresses`, `ast_queries`, `block_structure`, `context_class`, `context_names`, `damage`,
+`exit_paths`, `facts`, `health`, `helper_contract`, `injected_block`, `lenient_statements`, `lenient_tokens`,
+`pyzmq_names`, `requirement_lists`, `socket_lifetime`, `socket_uses`, `source_edges`, `testing_code`,
+`thread_entries`.
 """

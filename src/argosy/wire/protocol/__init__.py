@@ -1,0 +1,4 @@
+"""Records and frames on the wire.
+
+From outside: `codec`, `frame`.
+"""

@@ -1,0 +1,4 @@
+"""Topics: publishers, subscriptions here and on other machines, backlog and replay.
+
+From outside: `remote_subscription`, `topic`.
+"""

@@ -1,4 +1,4 @@
 """Health reporting in code, found by behavior: payloads, loops, sockets, HTTP handlers, status words.
 
-To import from outside: `health_payloads`, `health_loops`, `health_endpoints`, `status_words`.
+From outside: `health_endpoints`, `health_loops`, `health_payloads`, `status_words`.
 """
