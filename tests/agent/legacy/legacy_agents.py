@@ -1,4 +1,4 @@
-"""Agents of the old kind, each with one habit that old code has; run as `python old_agents.py CLASS`."""
+"""Agents of the old kind, each with one habit that old code has; run as `python legacy_agents.py CLASS`."""
 
 from __future__ import annotations
 

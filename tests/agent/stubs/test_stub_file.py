@@ -15,7 +15,7 @@ from argosy.agent.stubs.stub_file import AgentService, render_stub
 from argosy.source.module_finder import ModuleFinder
 from argosy.source.symbol_resolver import SymbolResolver
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mainpc-pc2"
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "mainpc-pc2"
 
 MYPY = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--no-error-summary"]
 
@@ -183,8 +183,8 @@ def test_what_cannot_be_told_is_told(folder: Path) -> None:
     text = stub_of(folder)
     for part in (
         "# `make` is `T`, which the sources do not show",
-        "# `nobody` is `Nobody[int]`, which cannot",
-        "# `odd` is `1 + 1`, which cannot",
+        "# `nobody` is `Nobody[int]`, which the sources",
+        "# `odd` is `1 + 1`, which the sources do",
         "# the reply is `Said`, which arrives undecoded",
         "# the reply is the result of its decorator",
         "# Without `Old`: it runs a script.",
