@@ -46,13 +46,13 @@ class Desk:
     def __init__(self) -> None:
         self.answers: list[tuple[int, object]] = []
 
-    def answer(self, inquiry: MsgpackRequest, tag: int, value: object) -> int:
+    def send_reply(self, inquiry: MsgpackRequest, tag: int, value: object) -> int:
         if not inquiry.is_finished:
             self.answers.append((tag, value))
         inquiry.is_finished = tag != codec.ITEM
         return 0
 
-    def answer_json(self, inquiry: JsonRequest | None, route: object, document: dict[str, Any]) -> None:
+    def send_json_reply(self, inquiry: JsonRequest | None, route: object, document: dict[str, Any]) -> None:
         raise AssertionError("nobody asked in JSON")
 
 
