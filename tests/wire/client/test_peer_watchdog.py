@@ -17,14 +17,14 @@ class Clockwork:
         self.timers: list[_Timer] = []
         monkeypatch.setattr(peer_watchdog, "now_us", lambda: self.now_us)
 
-    def watch(self, fd: int, ready: Callback) -> None: ...
+    def add_reader(self, fd: int, callback: Callback) -> None: ...
 
-    def unwatch(self, fd: int) -> None: ...
+    def remove_reader(self, fd: int) -> None: ...
 
-    def soon(self, act: Callback) -> None: ...
+    def call_soon(self, callback: Callback) -> None: ...
 
-    def later(self, delay_s: float, act: Callback) -> _Timer:
-        self.timers.append(_Timer(self.now_us + int(delay_s * 1e6), act))
+    def call_later(self, delay_s: float, callback: Callback) -> _Timer:
+        self.timers.append(_Timer(self.now_us + int(delay_s * 1e6), callback))
         return self.timers[-1]
 
     def pass_s(self, seconds: float) -> None:

@@ -53,7 +53,7 @@ class Clock:
         self.now_s = 100.0
         self.pending: list[tuple[float, Callback]] = []
 
-    def later(self, delay_s: float, act: Callback) -> Timer:
+    def call_later(self, delay_s: float, act: Callback) -> Timer:
         entry = (self.now_s + delay_s, act)
         self.pending.append(entry)
         clock = self
