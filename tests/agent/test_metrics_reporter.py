@@ -10,6 +10,7 @@ import pytest
 
 from argosy.agent.metrics_reporter import MetricsReporter
 from argosy.wire.client.peer import Peer
+from argosy.wire.errors import UnknownMethod
 
 
 def test_nothing_is_measured_until_there_is_a_hub_and_all_is_from_then_on(
@@ -47,3 +48,25 @@ def test_nothing_is_measured_until_there_is_a_hub_and_all_is_from_then_on(
         running.cancel()
 
     asyncio.run(test())
+
+
+def test_a_hub_of_an_earlier_version_gets_samples_by_its_own_method() -> None:
+    calls: list[tuple[str, dict[str, Any]]] = []
+
+    class EarlierHub:
+        async def call(self, method: str, **arguments: Any) -> int:
+            calls.append((method, arguments))
+            if method != "take_figures":
+                raise UnknownMethod("hub", method, "unknown-method", "")
+            return 1
+
+    async def test() -> None:
+        hub: Any = EarlierHub()
+        reporter = MetricsReporter("A", "1", "", lambda: hub, lambda: {"status": "ok"})
+        reporter._measure()
+        await reporter._send()
+        assert not reporter._pending
+
+    asyncio.run(test())
+    assert [method for method, _ in calls] == ["submit_samples", "take_figures"]
+    assert set(calls[1][1]) == {"timeout", "agent", "life", "number", "figures", "dropped"}

@@ -326,8 +326,8 @@ class AgentRuntime:
             health = msgspec.structs.replace(health, status=self._status)
         counts = self._server.statistics()
         metrics = self._metrics.as_facts(counts)
-        if heard := self._event_subscriber and self._event_subscriber.statistics():
-            metrics["missed_events"] = heard["missed"]
+        if event_counts := self._event_subscriber and self._event_subscriber.statistics():
+            metrics["missed_events"] = event_counts["missed"]
         dependencies = self._dependency_health.by_kind(self._settings.current_address())
         uptime_s = time.monotonic() - self._started_s
         return health_document(self.name, health, self._since, uptime_s, metrics, dependencies)

@@ -73,13 +73,13 @@ class Health(msgspec.Struct, kw_only=False):
 
 
 class AgentMetrics:
-    """The automatic figures of one agent; each costs nothing until it is asked for."""
+    """The automatic metrics of one agent; each costs nothing until it is read."""
 
     def __init__(self) -> None:
         self.lag_s = 0.0
 
     def as_facts(self, counts: dict[str, int]) -> dict[str, Any]:
-        """Return the figures under their published names."""
+        """Return the metrics under their published names."""
         return {
             "loop_lag_ms": round(self.lag_s * 1000, 3),
             "in_flight": counts["in_flight"],

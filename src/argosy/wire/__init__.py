@@ -1,7 +1,6 @@
-"""The wire: one context per process, requests that never hang, topics that know what they lost.
+"""Messaging: one ZeroMQ context per process, requests with deadlines, topics with counted gaps.
 
-From outside: `address_book`, `atomic_file`, `client`, `errors`, `protocol`, `pubsub`, `security`, `server`,
-`trace`, `transport`, `zmq_context`.
+Users import the names of `__all__`; other packages of argosy import modules, as each subpackage lists them.
 """
 
 from __future__ import annotations

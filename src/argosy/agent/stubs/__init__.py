@@ -1,4 +1,4 @@
-"""Typed client stubs of agents, written from their sources: their methods, arguments and types.
+"""Stub files of typed peers, rendered from the sources of agents.
 
-From outside: `handler_spec`, `stub_file`.
+Imported from outside: `handler_spec`, `stub_file`.
 """

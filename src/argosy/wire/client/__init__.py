@@ -1,4 +1,5 @@
-"""Callers: connections to agents, calls and streams, blocking and asyncio; pooled REQ sockets.
+"""The client side of requests: a channel to each peer, and what users call on it.
 
-From outside: `channel`, `peer`, `peer_health`, `pending_call`, `pooled_req`, `sync_peer`.
+Imported from outside: `peer` (async code), `sync_peer` (threads), `peer_health`, `channel`, and `pooled_req`,
+which `argosy.api` exports.
 """

@@ -231,9 +231,9 @@ class Channel:
         """Send a control message about calls in flight, after those waiting to be sent."""
         if self._welcome:
             self._flush()
-        if self._welcome and (lane := self._dialer.connection):
-            lane.send(codec.encode_single(kind, self._incarnation, value))
-            if lane.is_edge_triggered:
+        if self._welcome and (connection := self._dialer.connection):
+            connection.send(codec.encode_single(kind, self._incarnation, value))
+            if connection.is_edge_triggered:
                 self._reactor.call_soon(self._on_readable)
 
     # -- connection -------------------------------------------------------------------------

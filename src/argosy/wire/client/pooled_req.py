@@ -190,9 +190,9 @@ class _PooledConnection:
 
     def read_events(self) -> None:
         """Read the monitor events since the last call."""
-        while told := self._monitor.read():
-            self.is_open = self.is_open or told[0] == _CONNECTED_EVENTS
-            self.is_disconnected = self.is_disconnected or bool(told[0] & _DISCONNECTED_EVENTS)
+        while event := self._monitor.read():
+            self.is_open = self.is_open or event[0] == _CONNECTED_EVENTS
+            self.is_disconnected = self.is_disconnected or bool(event[0] & _DISCONNECTED_EVENTS)
 
     def wait(self, timeout_ms: int) -> None:
         """Wait until a message or a monitor event arrives."""

@@ -1,4 +1,4 @@
-"""Records and frames on the wire.
+"""The bytes on the wire: headers, records, and values.
 
-From outside: `codec`, `frame`.
+Imported from outside: `frame`, `codec`.
 """

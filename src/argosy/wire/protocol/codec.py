@@ -243,7 +243,7 @@ def _as_array(data: memoryview, reference: _BufferReference) -> Any:
     try:
         dtype = numpy.dtype(reference.dtype)
     except TypeError as error:
-        raise msgspec.ValidationError(f"`{reference.dtype}` is no dtype") from error
+        raise msgspec.ValidationError(f"`{reference.dtype}` is not a dtype") from error
     if dtype.hasobject or min(reference.shape, default=0) < 0:
         raise msgspec.ValidationError(f"a buffer cannot be `{reference.dtype}` of shape {reference.shape}")
     if dtype.itemsize * math.prod(reference.shape) != data.nbytes:

@@ -1,4 +1,4 @@
-"""Topics: publishers, subscriptions here and on other machines, backlog and replay.
+"""Topics: publications with sequence numbers, on one machine and across machines.
 
-From outside: `remote_subscription`, `topic`.
+Imported from outside, by `argosy.agent` only: `topic`, `remote_subscription`.
 """

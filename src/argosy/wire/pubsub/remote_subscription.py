@@ -187,8 +187,8 @@ class RemoteSubscription:
         self._reactor.call_soon(self._on_readable)
 
     def _on_monitor(self) -> None:
-        while self._monitor and (told := self._monitor.read()):
-            if told[0] == _CONNECTED_EVENTS:
+        while self._monitor and (event := self._monitor.read()):
+            if event[0] == _CONNECTED_EVENTS:
                 self._retry_s = MIN_RETRY_S
             else:
                 self._on_readable()  # what arrived before the end

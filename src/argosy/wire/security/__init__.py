@@ -1,4 +1,4 @@
-"""CURVE keys and who may connect.
+"""CURVE keys of machines: on disk, and at sockets.
 
-From outside: `curve_keys`, `key_management`, `zap`.
+Imported from outside: `curve_keys`, `key_management` (by `argosy keys`), `zap` (by `argosy.agent`).
 """

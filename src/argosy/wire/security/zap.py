@@ -209,8 +209,8 @@ class _HandshakeMonitor:
         self._monitor.close()
 
     def _on_readable(self) -> None:
-        while told := self._monitor.read():
-            self._on_event(*told)
+        while event := self._monitor.read():
+            self._on_event(*event)
 
     def _on_event(self, event: int, value: int) -> None:
         if event == _ACCEPTED:

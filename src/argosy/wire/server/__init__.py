@@ -1,4 +1,4 @@
-"""Callees: requests received, dispatched and answered.
+"""The server side of requests: an agent's sockets, its clients and their requests and replies.
 
-From outside: `incoming_request`, `rpc_server`, `unix_listener`.
+Imported from outside, by `argosy.agent` only: `rpc_server`, `incoming_request`.
 """

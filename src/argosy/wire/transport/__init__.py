@@ -1,5 +1,4 @@
-"""Sockets and the event loop: the reactor, ZeroMQ and unix connections, monitors and bindings.
+"""Transports below the protocol: ZeroMQ and Unix connections, and the reactor that drives them.
 
-From outside: `binding`, `incoming_message`, `reactor`, `router_path`, `socket_monitor`, `unix_connection`,
-`zmq_connection`.
+Imported from outside: `reactor`, `binding`, `socket_monitor`, `zmq_connection`.
 """

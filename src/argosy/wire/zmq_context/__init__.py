@@ -1,4 +1,5 @@
-"""The one ZeroMQ context of a process, and the handles through which users share it.
+"""The process's one ZeroMQ context, and handles on it that are used like contexts of their own.
 
-From outside: `context_handle`, `context_shutdown`, `port_release`, `zmq_instance`.
+Imported from outside: `context_handle`, `context_shutdown`, `port_release`, `zmq_instance`. Users import
+`argosy.wire.context`.
 """

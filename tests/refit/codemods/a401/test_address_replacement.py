@@ -243,6 +243,12 @@ def _agree(old: str, new: str) -> bool:
     return True
 
 
+@pytest.mark.parametrize("module", ["argosy.api", "argosy.fleet.resolver", "argosy.fleet.whereabouts"])
+def test_the_evaluator_knows_former_paths_of_the_resolver(module: str) -> None:
+    old, new = (ast.parse(text, mode="eval").body for text in ('"10.0.0.2"', f'{module}.host("pc2")'))
+    assert evaluation_difference(old, new, scope(), PROFILE) is None
+
+
 def test_a_context_becomes_a_lease_beside_an_address(fleet: Fleet) -> None:
     source = (
         'import os\nimport zmq\n\nPC2 = os.environ.get("PC2_IP", "10.0.0.2")\n\n\ndef ask():\n'
