@@ -1,6 +1,9 @@
 """Messaging: one ZeroMQ context per process, requests with deadlines, topics with counted gaps.
 
 Users import the names of `__all__`; other packages of argosy import modules, as each subpackage lists them.
+
+From outside: `address_book`, `atomic_file`, `client`, `errors`, `protocol`, `pubsub`, `security`, `server`,
+`trace`, `transport`, `zmq_context`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
 """The bytes on the wire: headers, records, and values.
 
-Imported from outside: `frame`, `codec`.
+From outside: `codec`, `frame`.
 """

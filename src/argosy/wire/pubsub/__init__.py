@@ -1,4 +1,4 @@
 """Topics: publications with sequence numbers, on one machine and across machines.
 
-Imported from outside, by `argosy.agent` only: `topic`, `remote_subscription`.
+From outside: `remote_subscription`, `topic`.
 """

@@ -1,4 +1,4 @@
 """CURVE keys of machines: on disk, and at sockets.
 
-Imported from outside: `curve_keys`, `key_management` (by `argosy keys`), `zap` (by `argosy.agent`).
+From outside: `curve_keys`, `key_management`, `zap`.
 """

@@ -1,4 +1,4 @@
 """The server side of requests: an agent's sockets, its clients and their requests and replies.
 
-Imported from outside, by `argosy.agent` only: `rpc_server`, `incoming_request`.
+From outside: `incoming_request`, `rpc_server`, `unix_listener`.
 """

@@ -1,4 +1,5 @@
 """Transports below the protocol: ZeroMQ and Unix connections, and the reactor that drives them.
 
-Imported from outside: `reactor`, `binding`, `socket_monitor`, `zmq_connection`.
+From outside: `binding`, `incoming_message`, `reactor`, `router_path`, `socket_monitor`, `unix_connection`,
+`zmq_connection`.
 """
