@@ -43,7 +43,7 @@ def open_log(path: Path) -> int:
 
 
 def append_end_notice(path: Path, reason: str) -> None:
-    """Append a line to a log that tells why the engine ends the process; lost on a full disk."""
+    """Append a line to a log with the reason why the engine ends the process; lost on a full disk."""
     with contextlib.suppress(OSError):
         log = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -10,7 +10,7 @@
 
 Deciding is here, doing is in `unit`: the policy (`decide_exit`) turns an exit into the event
 FINISHED, RETRY or GIVE_UP before the table is asked. Whatever leads out of the ready states, the
-unit tells its dependents. A pair that the table does not name is a late or impossible event, and
+unit notifies its dependents. A pair that the table does not name is a late or impossible event, and
 changes nothing; a test visits every pair.
 """
 

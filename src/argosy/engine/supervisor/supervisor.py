@@ -1,4 +1,4 @@
-"""The supervisor: hears what clients ask of the fleet, and lets one change begin at a time."""
+"""The supervisor: serves the requests of clients, and starts one change of the fleet at a time."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class ImportDecision(msgspec.Struct, frozen=True):
 
 
 class ImportedEdge(msgspec.Struct, frozen=True):
-    """A dependency as named in the source; `kind` tells whether the start waits for it."""
+    """A dependency as named in the source; `kind` says whether the start waits for it."""
 
     target: str
     where: str
