@@ -21,7 +21,7 @@ _IGNORED_OPCODES = bytes(code for name, code in _OPCODES.items() if name in _IGN
 _IS_KEPT = bytes(code not in _IGNORED_OPCODES for code in range(256))
 _JUMPS = (frozenset(dis.hasjrel) | frozenset(dis.hasjabs)) & frozenset(_OPCODES.values())
 _BACKWARD = frozenset(code for name, code in _OPCODES.items() if "BACKWARD" in name)
-# CALL_INTRINSIC is no call in the source: since 3.12 each coroutine has one.
+# CALL_INTRINSIC is not a call in the source: since 3.12 each coroutine has one.
 _CALLS = frozenset(
     code for name, code in _OPCODES.items() if name.startswith("CALL") and "INTRINSIC" not in name
 )

@@ -1,7 +1,8 @@
 """Finds the user who owns the other end of a local connection.
 
 `/proc/net/tcp` lists each connection with the uid of the socket's owner, so a hub can tell its own user's
-programs from those of other users without credentials. It cannot tell for whom a program makes a request.
+programs from those of other users without credentials. It cannot see for which user a program
+makes a request.
 """
 
 from __future__ import annotations

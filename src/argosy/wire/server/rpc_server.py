@@ -56,7 +56,7 @@ _OUTCOME_BY_TAG: Final = (
 class RpcServer:
     """Receives requests and passes each to `on_request`; sends their replies.
 
-    Until `open` argosy clients are told that the agent is starting, after `refuse_new` that it is
+    Until `open` argosy clients receive the error that the agent is starting, after `refuse_new` that it is
     stopping. JSON requests are delivered at any time, since they may ask for health.
 
     parse_json: makes a request of a JSON message, or raises MalformedRequestError.
