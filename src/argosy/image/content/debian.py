@@ -313,7 +313,7 @@ def compile_tree(python: list[str], tree: str, folder: Path) -> None:
     command = [*python, "-m", "compileall", *options, "-s", str(folder), "-p", "/", str(folder)]
     env = {"PYTHONHOME": f"{tree}/usr", "PATH": os.defpath, "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1"}
     completed = run_unchecked(command, env=env)
-    # A module that does not compile (a template, a test of a parser) gets no bytecode, and that is not an error:
+    # A module that does not compile (a template, a test of a parser) gets no bytecode, which is not an error:
     # the smoke test imports every agent. An error of writing is raised.
     if completed.returncode and (found := _COMPILEALL_OS_ERROR.search(completed.stdout)):
         raise OSError(int(found[1]), os.strerror(int(found[1])), str(folder))
