@@ -41,7 +41,7 @@ class WatchedUnit(Protocol):
     """A unit whose heartbeats are checked."""
 
     def check_heartbeat(self, now: float, pause_s: float) -> None:
-        """Become degraded if the heartbeats have stopped. pause_s: for how long the supervisor did not run."""
+        """Become degraded if the heartbeats have stopped. pause_s: how long the supervisor was paused."""
 
 
 class HeartbeatWatch:
