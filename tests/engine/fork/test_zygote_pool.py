@@ -203,7 +203,7 @@ def test_what_a_forked_agent_left_is_known_by_what_proc_shows_of_it(sail: Sail, 
         (left,) = children_of(first)
         assert left in {pid for pid in all_pids() if is_leftover(pid, str(sea.folder.notify_socket("A")))}
         os.kill(first, signal.SIGKILL)
-        await until(sea, lambda: f"left process {left}" in said_of(sea.folder, "A"))
+        await until(sea, lambda: f"leftover process {left}" in said_of(sea.folder, "A"))
         await sea.until("A", state=State.READY)
         assert left not in all_pids()
         for name in "AB":

@@ -30,15 +30,15 @@ agents:
 
 
 @dataclass
-class Eye:
-    is_linked: bool = False
-    is_lost: bool = False
-    is_gone: bool = False
+class FakeReachability:
+    is_connected: bool = False
+    is_timed_out: bool = False
+    is_marked_failed: bool = False
     since_s: float = 3.0
-    words: str = "machine `two` has not been seen"
+    description: str = "machine `two` has not been seen"
 
 
-def status(state: State, order: str = "") -> AgentStatus:
+def status(state: State, apply_id: str = "") -> AgentStatus:
     return AgentStatus(
         state=state,
         health=None,
@@ -53,17 +53,17 @@ def status(state: State, order: str = "") -> AgentStatus:
         rss_bytes=None,
         pss_bytes=None,
         sampled_s=None,
-        apply_id=order,
+        apply_id=apply_id,
     )
 
 
-def test_one_that_was_never_heard_of_may_come_until_its_machine_is_lost() -> None:
-    eye = Eye()
-    distant = RemoteAgent("B", SPEC, eye)
+def test_one_that_was_never_heard_of_may_come_until_its_machine_is_timed_out() -> None:
+    reachability = FakeReachability()
+    distant = RemoteAgent("B", SPEC, reachability)
     assert distant.state is State.WAITING
-    eye.is_lost = True
-    assert (distant.state, distant.reason) == (State.BLOCKED, eye.words)
-    eye.is_linked, eye.is_lost = True, False
+    reachability.is_timed_out = True
+    assert (distant.state, distant.reason) == (State.BLOCKED, reachability.description)
+    reachability.is_connected, reachability.is_timed_out = True, False
     assert distant.state is State.EXITED
     distant.expect_apply("second")
     assert distant.state is State.WAITING
@@ -71,30 +71,30 @@ def test_one_that_was_never_heard_of_may_come_until_its_machine_is_lost() -> Non
 
 @pytest.mark.parametrize("state", State)
 def test_a_blind_machine_leaves_the_last_state(state: State) -> None:
-    eye = Eye(is_linked=True)
-    distant = RemoteAgent("B", SPEC, eye)
+    reachability = FakeReachability(is_connected=True)
+    distant = RemoteAgent("B", SPEC, reachability)
     distant.update_status(status(state), 5.0)
     assert distant.has_process == (state in RUNNING_STATES)
-    eye.is_linked, eye.is_lost = False, True
+    reachability.is_connected, reachability.is_timed_out = False, True
     assert distant.state is state
     assert distant.pid == 7
     assert distant.is_ready == (state in READY_STATES)
     assert not distant.has_process
-    assert distant.reason == ("its own words" if distant.is_ready else eye.words)
+    assert distant.reason == ("its own words" if distant.is_ready else reachability.description)
 
 
-def test_what_was_on_a_machine_that_is_gone_has_exited() -> None:
-    eye = Eye(is_linked=True)
-    distant = RemoteAgent("B", SPEC, eye)
+def test_what_was_on_a_machine_that_is_marked_failed_has_exited() -> None:
+    reachability = FakeReachability(is_connected=True)
+    distant = RemoteAgent("B", SPEC, reachability)
     distant.update_status(status(State.READY), 5.0)
-    eye.is_linked, eye.is_gone = False, True
-    assert (distant.state, distant.reason) == (State.EXITED, eye.words)
+    reachability.is_connected, reachability.is_marked_failed = False, True
+    assert (distant.state, distant.reason) == (State.EXITED, reachability.description)
     told = distant.to_status()
-    assert (told.state, told.pid, told.since_s) == (State.EXITED, 7, eye.since_s)
+    assert (told.state, told.pid, told.since_s) == (State.EXITED, 7, reachability.since_s)
 
 
 def test_what_was_before_it_was_asked_for_says_nothing() -> None:
-    distant = RemoteAgent("B", SPEC, Eye(is_linked=True))
+    distant = RemoteAgent("B", SPEC, FakeReachability(is_connected=True))
     distant.update_status(status(State.EXITED, "first"), 1.0)
     distant.expect_apply("second")
     assert distant.state is State.WAITING
@@ -107,7 +107,7 @@ def test_what_was_before_it_was_asked_for_says_nothing() -> None:
 
 @pytest.mark.parametrize("is_heard_first", [True, False])
 def test_what_became_of_it_by_the_order_itself_is_final(is_heard_first: bool) -> None:
-    distant = RemoteAgent("B", SPEC, Eye(is_linked=True))
+    distant = RemoteAgent("B", SPEC, FakeReachability(is_connected=True))
     said = [status(State.WAITING, "second"), status(State.BLOCKED, "second")]
     distant.update_status(status(State.EXITED, "first"), 1.0)
     if is_heard_first:

@@ -27,8 +27,8 @@ class Model:
     def __init__(self, name: str, state: State, crew: ModelCrew) -> None:
         self.name = name
         self.state = state
-        self.wanted = True
-        self.is_in_sight = True
+        self.desired_up = True
+        self.is_reachable = True
         self._crew = crew
 
     @property
@@ -50,7 +50,7 @@ class Model:
             self._crew.changed(self)
 
     def stop(self) -> None:
-        assert not self.wanted
+        assert not self.desired_up
         self._crew.told.append(self.name)
         if self.state in (State.READY, State.STARTING):
             self.state = State.STOPPING

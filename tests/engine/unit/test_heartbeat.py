@@ -144,8 +144,8 @@ def test_a_failing_agent_that_is_silent_stays_failing_and_its_reason_too() -> No
 
 
 def test_the_watch_takes_its_own_pause_off() -> None:
-    looks: list[tuple[float, float]] = []
-    unit: Any = SimpleNamespace(look_for_silence=lambda now, pause_s: looks.append((now, pause_s)))
+    checks: list[tuple[float, float]] = []
+    unit: Any = SimpleNamespace(check_heartbeat=lambda now, pause_s: checks.append((now, pause_s)))
 
     async def go() -> None:
         watch = HeartbeatWatch(asyncio.get_running_loop(), lambda: [unit])
@@ -155,15 +155,15 @@ def test_the_watch_takes_its_own_pause_off() -> None:
         watch.close()
 
     asyncio.run(go())
-    (_, first), (_, second) = looks
+    (_, first), (_, second) = checks
     assert first == 0
     assert second >= 10
 
 
 def test_silence_on_another_machine_grows_without_further_news() -> None:
-    sight: Any = SimpleNamespace(is_gone=False, is_linked=True)
-    foreign: Any = SimpleNamespace(machine="pc2")
-    distant, renewed = RemoteAgent("A", foreign, sight), RemoteAgent("A", foreign, sight)
+    reachability: Any = SimpleNamespace(is_marked_failed=False, is_connected=True)
+    spec: Any = SimpleNamespace(machine="pc2")
+    distant, renewed = RemoteAgent("A", spec, reachability), RemoteAgent("A", spec, reachability)
     distant.update_status(with_silence(STATUS, 8.0), 0.0)
     distant._received_at = time.monotonic() - 66
     renewed.copy_status_from(distant)
