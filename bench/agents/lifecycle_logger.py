@@ -8,7 +8,7 @@ from pathlib import Path
 from argosy.agent import Agent, request
 
 
-class LifecycleLogger(Agent):
+class Witness(Agent):
     """Says back what it is told. WITNESS: the folder of the lines, a file an agent."""
 
     async def start(self) -> None:

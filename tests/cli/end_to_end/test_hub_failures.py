@@ -61,7 +61,7 @@ def test_a_store_that_is_a_folder_and_one_deleted_live_are_told_by_all_who_are_a
     store.unlink()
     toy.until(lambda: len(asked(toy, "/api/events?kind=store-damaged")["events"]) == 1 and store.exists())
     assert "deleted" in asked(toy, "/api/events?kind=store-damaged")["events"][0]["text"]
-    # What the engine had told is there again, from its diary.
+    # What the engine had told is there again, from its event log.
     toy.until(lambda: "apply" in {each["kind"] for each in asked(toy, "/api/events?most=10000")["events"]})
 
 
