@@ -29,7 +29,7 @@ def test_it_tells_when_it_serves_and_leaves_its_agents(tmp_path: Path) -> None:
             assert told["supervisor"]["pid"] == serve.pid
             second = rig.argosy("serve")
             assert second.returncode == 1
-            assert f"runs already (pid {serve.pid})" in second.stderr
+            assert f"already running (pid {serve.pid})" in second.stderr
             assert "kill" not in second.stderr
             serve.send_signal(signal.SIGTERM)
             assert serve.wait(30) == 0

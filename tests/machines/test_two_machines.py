@@ -39,7 +39,7 @@ from argosy.engine.state.state_dir import locate_state_dir
 from argosy.engine.protocol.messages import MarkMachineFailed
 with connect(locate_state_dir(Path(sys.argv[1])), "test") as client:
     client.send(MarkMachineFailed(machine="two", reason="its node has left"))
-    client.report()
+    client.fetch_status()
 """
 
 
@@ -168,7 +168,7 @@ def test_a_machine_that_is_not_there_is_named_and_the_others_go_on(duo: Duo) -> 
     reasons: dict[str, str] = account["not_ready"]  # type: ignore[assignment]
     assert set(reasons) == {"B", "C", "D"}
     assert all("`argosy serve --machine two`" in reasons[name] for name in "BD")
-    assert "needs `B`: machine `two` has not been seen" in reasons["C"]
+    assert "needs `B`: machine `two` has not been reachable" in reasons["C"]
 
     duo.serve("two")
     assert up(duo)["ready"] == [*NAMES, "E"]

@@ -206,9 +206,9 @@ def test_a_frozen_handler_is_named_with_its_agent(fleet: Rig) -> None:
     before = fleet.pid("Voice")
     fleet.argosy("call", "Voice", "hang", "--timeout", "3")
     fleet.until(lambda: all_ready(fleet) and fleet.pid("Front") != before)
-    diary = next((fleet.folder / "state" / "argosy").glob("*/diary")).read_text()
-    assert "its cell `one` sent no heartbeat for 0.5 s" in diary
-    assert "`Voice` runs `hang`" in diary
+    event_log = next((fleet.folder / "state" / "argosy").glob("*/event-log")).read_text()
+    assert "its cell `one` sent no heartbeat for 0.5 s" in event_log
+    assert "`Voice` runs `hang`" in event_log
     told = [line for agent, line in lines(fleet, "Voice") if agent == "Voice"]
     assert any("the work loop has been blocked" in line and "`Voice` runs `hang`" in line for line in told)
     assert any("time.sleep(60)" in line for line in told), "with the whole stack"
@@ -374,7 +374,7 @@ def test_the_edges_of_a_cell_are_compared_as_those_of_its_agents(fleet: Rig) -> 
 def test_the_state_folder_is_deleted_under_cells(fleet: Rig) -> None:
     fleet.json("up", "-d")
     before = {name: agent["pid"] for name, agent in fleet.agents().items()}
-    state = next((fleet.folder / "state" / "argosy").glob("*/diary")).parent
+    state = next((fleet.folder / "state" / "argosy").glob("*/event-log")).parent
     shutil.rmtree(state)
     assert sorted(fleet.json("up", "-d")["adopted"]) == ["Alone", "Front", "Other", "Voice"]
     fleet.kill_supervisor()
@@ -391,6 +391,6 @@ def test_the_state_folder_is_deleted_and_down_still_finds_the_cells(fleet: Rig) 
     fleet.json("up", "-d")
     pids = {agent["pid"] for agent in fleet.agents().values()}
     fleet.kill_supervisor()
-    shutil.rmtree(next((fleet.folder / "state" / "argosy").glob("*/diary")).parent)
+    shutil.rmtree(next((fleet.folder / "state" / "argosy").glob("*/event-log")).parent)
     assert sorted(fleet.json("down")["stopped"]) == ["Alone", "Front", "Other", "Voice"]
     assert not any(map(is_alive, pids))

@@ -24,7 +24,7 @@ AT_A_START = {
     "its lease is looked at": Point("unit_manager.UnitManager.adopt"),
     "the transition is noted": Point("event_log.EventLog.append"),
     "its log is opened": Point("log_file.open_log"),
-    "its will is written": Point("unit_state_store.UnitStateStore.write"),
+    "its state is saved": Point("unit_state_store.UnitStateStore.write"),
     "its order is sent": Point("forker_client.ForkerClient.send"),
     "its lease is opened": Point("child_setup._take_lease", kinds=("forker",)),
     "its record is written": Point("lease.write_record", kinds=("forker",)),
@@ -36,7 +36,7 @@ AT_A_START = {
 AT_ADOPTION = {
     "the lock is about to be taken": Point("generation.acquire_lock"),
     "the generation is raised": Point("generation.write_generation"),
-    "the diary is opened": Point("event_log.EventLog.__init__"),
+    "the event log is opened": Point("event_log.EventLog.__init__"),
     "the forkers are noted": Point("stale_forkers.record_forkers"),
     "an agent is adopted": Point("unit.Unit.adopt"),
     "the plan is drafted": Point("applied_plan.stage_applied_plan"),

@@ -55,13 +55,13 @@ def test_a_store_that_is_a_folder_and_one_deleted_live_are_told_by_all_who_are_a
     assert aside in toy.argosy("status").stdout
     assert checks(toy)["hub"][0] == "ok"
     assert checks(toy)["hub store"][0] == "warning"
-    assert "it is no file" in asked(toy, "/api/events?kind=store-damaged")["events"][0]["text"]
+    assert "it is not a regular file" in asked(toy, "/api/events?kind=store-damaged")["events"][0]["text"]
     (notice,) = asked(toy, "/api/alerts")["notices"]
     assert aside in notice["text"]
     store.unlink()
     toy.until(lambda: len(asked(toy, "/api/events?kind=store-damaged")["events"]) == 1 and store.exists())
     assert "deleted" in asked(toy, "/api/events?kind=store-damaged")["events"][0]["text"]
-    # What the engine had told is there again, from its diary.
+    # What the engine had told is there again, from its event log.
     toy.until(lambda: "apply" in {each["kind"] for each in asked(toy, "/api/events?most=10000")["events"]})
 
 

@@ -238,8 +238,8 @@ def test_failing_liveness_probes_lead_to_a_restart(rig: Rig, port: int) -> None:
     rig.write("200", "answer")
     rig.until(lambda: restarted(rig, "A", before))
     assert rig.agents()["A"]["restarts"] >= 1
-    diary = next((rig.folder / "state" / "argosy").glob("*/diary")).read_text()
-    assert f"failed its liveness probe 2 times in a row: port {port} answers GET" in diary
+    event_log = next((rig.folder / "state" / "argosy").glob("*/event-log")).read_text()
+    assert f"failed its liveness probe 2 times in a row: port {port} answers GET" in event_log
 
 
 def test_one_that_stopped_is_ended_by_its_liveness_probe_and_given_up_with_its_last_lines(rig: Rig) -> None:
@@ -290,6 +290,6 @@ def test_given_up_has_its_last_lines_in_up_and_in_the_events(rig: Rig) -> None:
     up = rig.json("up", "-d", code=1)
     assert up["last_lines"] == {"A": ["try", "no luck ***"]}, "of the last process alone"
     assert "given up after 1 restart:" in up["not_ready"]["A"]
-    diary = next((rig.folder / "state" / "argosy").glob("*/diary")).read_text()
-    assert '"lines":["try","no luck ***"]' in diary
+    event_log = next((rig.folder / "state" / "argosy").glob("*/event-log")).read_text()
+    assert '"lines":["try","no luck ***"]' in event_log
     assert "  | no luck" in rig.argosy("up", "-d").stdout

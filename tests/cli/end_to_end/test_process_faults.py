@@ -91,7 +91,7 @@ def pids(rig: Rig) -> dict[str, int]:
 
 
 def events(rig: Rig, kind: str = "state") -> list[dict[str, object]]:
-    """Return the diary's events of a kind."""
+    """Return the event log's events of a kind."""
     lines = (state_folder(rig) / "event-log").read_text().splitlines()
     return [event for line in lines if (event := json.loads(line.partition(" ")[2]))["kind"] == kind]
 

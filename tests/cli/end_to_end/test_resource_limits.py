@@ -66,7 +66,7 @@ def test_check_says_what_is_not_held_and_it_is_no_error(rig: Rig) -> None:
     rig.write("fleet: toy\ndefaults: {cpus: 2}\nagents:\n  A: {run: speaker.py}\n  B: {run: speaker.py}\n")
     found = rig.json("check")
     assert [(fault["code"], fault["message"]) for fault in found["warnings"]] == [
-        ("cpus-not-held", "`cpus` of `A`, `B` is not held")
+        ("cpus-not-held", "`cpus` of `A`, `B` is not enforced")
     ]
 
 

@@ -68,7 +68,7 @@ def test_another_user_has_a_fleet_of_the_same_file_and_is_kept_from_this_one(rig
     require("setpriv")
     if os.getuid() != 0:
         pytest.skip("only root can be another user")
-    places = [Path(module.__file__ or "").parents[2] for module in (argosy, msgspec)]
+    places = [Path(module.__file__ or "").parents[1] for module in (argosy, msgspec)]
     env = {"PYTHONPATH": os.pathsep.join(map(str, places))}
     python = interpreter_of_all(env)
     rig.write(FLEET)
