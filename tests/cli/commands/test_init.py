@@ -105,7 +105,7 @@ def test_an_agent_goes_to_the_end_of_the_agents_and_comments_stay(tmp_path: Path
 def test_a_file_in_braces_is_refused_with_the_line_to_paste(tmp_path: Path, text: str) -> None:
     with pytest.raises(RefusedError) as raised:
         add_agent(tmp_path / "fleet.yaml", text, "B", {"run": "b.py"})
-    assert raised.value.faults[0].hint == "add it by hand: `B: {run: b.py}`"
+    assert raised.value.faults[0].hint == "add it manually: `B: {run: b.py}`"
 
 
 @given(st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}", fullmatch=True))
