@@ -1,4 +1,4 @@
-"""What `--help` says, kept as files; `ARGOSY_GOLDEN=1 pytest tests/cli/test_help_formatter.py` writes them anew."""
+"""What `--help` prints, kept as files; with `ARGOSY_GOLDEN=1` these tests write the files."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_no_help_is_kept_of_a_verb_that_is_gone() -> None:
 def test_a_verb_has_its_module_its_example_and_its_place_in_the_docs(
     verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = importlib.import_module(f"argosy.cli.{MODULE_NAMES.get(verb, verb)}")
+    module = importlib.import_module(f"argosy.cli.commands.{MODULE_NAMES.get(verb, verb)}")
     assert callable(module.configure)
     assert callable(module.run)
     lines = said([verb, "--help"], capsys, monkeypatch).splitlines()

@@ -38,7 +38,7 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
         "  machine      `Memory` is on `pc2` (fleet.yaml:8:23)\n"
         "  host         `pc2` in `development` has host 192.168.100.17 (fleet.yaml:4:41)\n"
         "  port         its port is 7300 (fleet.yaml:8:37)\n"
-        "  interface    it binds that address alone\n"
+        "  interface    it binds only that address\n"
     )
 
 

@@ -97,7 +97,7 @@ def test_all_confirmed_is_exit_0(tree: Path, capsys: pytest.CaptureFixture[str])
         (["count", "python.files", ".", "--tree", "."], "--tree", "named twice"),
         (["check", "claims.yaml", "--only", "won"], "--only", "there is no claim `won`"),
         (["check", "gone.yaml"], "gone.yaml:1:1", "cannot be read"),
-        (["count", "fleet.agents", "--fleet", "gone.yaml"], "", "is not there"),
+        (["count", "fleet.agents", "--fleet", "gone.yaml"], "", "does not exist"),
     ],
 )
 def test_what_is_wrong_is_told_with_exit_2(

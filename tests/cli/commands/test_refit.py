@@ -80,7 +80,7 @@ def test_apply_undo_and_a_second_run(tmp_path: Path) -> None:
     assert tree(tmp_path) == before
     nothing = argosy("refit", tmp_path, "--undo")
     assert (nothing.returncode, nothing.stdout) == (2, "")
-    assert "no run is left to undo" in nothing.stderr
+    assert "there is no run to undo" in nothing.stderr
 
 
 def test_a_run_that_changes_nothing_leaves_no_folder(tmp_path: Path) -> None:

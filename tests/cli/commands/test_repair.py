@@ -28,7 +28,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_patch_is_shown_and_nothing_written(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["repair"]) == 0
     out = capsys.readouterr().out
-    assert "broken.py:3:31: a closing bracket too many (unmatched ')')\n" in out
+    assert "broken.py:3:31: an extra closing bracket (unmatched ')')\n" in out
     assert "  line 3: a `)` too many is removed\n" in out
     assert "left for you to decide, read where nothing has bound them: `unknown` (line 4)\n" in out
     assert "-HERE = os.path.abspath(str(1)))\n+HERE = os.path.abspath(str(1))\n" in out

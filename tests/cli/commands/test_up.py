@@ -70,8 +70,8 @@ def test_needs_are_ready_before_and_stopped_after(rig: Rig) -> None:
     rig.json("up", "-d")
     down = rig.argosy("down", "--json")
     folder = rig.folder / "state" / "argosy"
-    diary = next(folder.glob("*/diary")).read_text()
-    events = [json.loads(line.partition(" ")[2]) for line in diary.splitlines()]
+    event_log = next(folder.glob("*/event-log")).read_text()
+    events = [json.loads(line.partition(" ")[2]) for line in event_log.splitlines()]
     order = [(e["agent"], e["state"]) for e in events if e["kind"] == "state"]
     assert order.index(("A", "ready")) < order.index(("B", "starting"))
     assert order.index(("B", "ready")) < order.index(("C", "starting"))
