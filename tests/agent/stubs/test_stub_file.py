@@ -183,8 +183,8 @@ def test_what_cannot_be_told_is_told(folder: Path) -> None:
     text = stub_of(folder)
     for part in (
         "# `make` is `T`, which the sources do not show",
-        "# `nobody` is `Nobody[int]`, which the sources",
-        "# `odd` is `1 + 1`, which the sources do",
+        "# `nobody` is `Nobody[int]`, which the sources do not show",
+        "# `odd` is `1 + 1`, which the sources do not show",
         "# the reply is `Said`, which arrives undecoded",
         "# the reply is the result of its decorator",
         "# Without `Old`: it runs a script.",

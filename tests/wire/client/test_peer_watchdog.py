@@ -21,6 +21,10 @@ class Clockwork:
 
     def remove_reader(self, fd: int) -> None: ...
 
+    def add_writer(self, fd: int, callback: Callback) -> None: ...
+
+    def remove_writer(self, fd: int) -> None: ...
+
     def call_soon(self, callback: Callback) -> None: ...
 
     def call_later(self, delay_s: float, callback: Callback) -> _Timer:
@@ -33,14 +37,14 @@ class Clockwork:
             first = min(due, key=lambda t: t.at_us)
             self.now_us = max(self.now_us, first.at_us)
             self.timers.remove(first)
-            first.act()
+            first.callback()
         self.now_us = end_us
 
 
 class _Timer:
-    def __init__(self, at_us: int, act: Callback) -> None:
+    def __init__(self, at_us: int, callback: Callback) -> None:
         self.at_us = at_us
-        self.act = act
+        self.callback = callback
         self.is_off = False
 
     def cancel(self) -> None:
@@ -48,20 +52,20 @@ class _Timer:
 
 
 class Watched:
-    """A vigil over a peer that owes replies or not."""
+    """A watchdog of a peer that owes replies or not."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = Clockwork(monkeypatch)
         self.is_owed = False
         self.frozen: list[float] = []
-        self.vigil = PeerWatchdog(self.clock, lambda: self.is_owed, self.frozen.append)
+        self.watchdog = PeerWatchdog(self.clock, lambda: self.is_owed, self.frozen.append)
 
     def send(self) -> None:
-        self.vigil.start(not self.is_owed)
+        self.watchdog.start(not self.is_owed)
         self.is_owed = True
 
     def hear(self, *, is_owed: bool) -> None:
-        self.vigil.last_received_us, self.vigil.is_reply_awaited = self.clock.now_us, False
+        self.watchdog.last_received_us, self.watchdog.is_reply_awaited = self.clock.now_us, False
         self.is_owed = is_owed
 
 

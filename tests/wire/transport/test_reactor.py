@@ -1,4 +1,4 @@
-"""The blocking reactor: timers in order, descriptors, the end of a tick; and the vigil on top."""
+"""The blocking reactor: timers in order, descriptors, the end of a tick; and the peer watchdog on top."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Clock:
         self.now_s = 100.0
         self.pending: list[tuple[float, Callback]] = []
 
-    def call_later(self, delay_s: float, act: Callback) -> Timer:
-        entry = (self.now_s + delay_s, act)
+    def call_later(self, delay_s: float, callback: Callback) -> Timer:
+        entry = (self.now_s + delay_s, callback)
         self.pending.append(entry)
         clock = self
 

@@ -160,7 +160,7 @@ for milliseconds in (-1, 50):
     socket.rcvtimeo = milliseconds
     thread = threading.Thread(target=work)
     thread.start()
-    while not socket._socket_usage.depth: pass
+    while not socket._argosy_usage.depth: pass
     socket.close()
     if milliseconds > 0: lease.socket(zmq.REP).bind(f"tcp://127.0.0.1:{port}")
     lease.term()

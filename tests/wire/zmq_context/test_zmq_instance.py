@@ -124,12 +124,11 @@ def test_after_a_fork_it_is_the_child_s_own() -> None:
 
 FORGETS = """
 import zmq
-from argosy.wire import lease
+from argosy.wire import context
 from argosy.wire.zmq_context.zmq_instance import install_shared_instance
-lease.DELIVERY_S = 3600.0
 install_shared_instance()
 left = zmq.Context.instance().socket(zmq.PUB)
-with lease.context() as ended:
+with context() as ended:
     ended.socket(zmq.REQ).close()
 print("done")
 """

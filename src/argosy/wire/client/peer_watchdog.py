@@ -23,7 +23,7 @@ class PeerWatchdog:
 
     drain: reads what has arrived and returns whether replies are outstanding; called before judging.
     on_frozen: called with the seconds of silence once they exceed the limit.
-    heard_us, is_awaited: set to now and to False by the owner at each message received.
+    last_received_us, is_reply_awaited: set to now and to False by the owner at each message received.
     """
 
     def __init__(
