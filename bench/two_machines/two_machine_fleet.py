@@ -59,7 +59,7 @@ def write_linked(folder: Path, like: Path, each_way: int) -> LinkedFleet:
         "machines": {first: {}, second: {}},
         "environments": {"development": hosts, "together": dict.fromkeys(hosts, ADDRESSES[0])},
         "defaults": {
-            "run": "witness:Witness",
+            "run": "lifecycle_logger:Witness",
             "env": {"WITNESS": str(witness)},
             "idempotent": ["say"],
         },
