@@ -84,7 +84,7 @@ def by_forkserver() -> ByProgram:
 
 def by_ray() -> ByProgram:
     """Return Ray on this machine alone: each agent runs in an actor, which is a process; all at once."""
-    return ByProgram("ray", "rays", _for_ray)
+    return ByProgram("ray", "ray_actors", _for_ray)
 
 
 def _in_levels(stage: Stage) -> dict[str, Any]:

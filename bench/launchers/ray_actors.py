@@ -1,6 +1,6 @@
 """Ray on one machine: an actor for each agent, all at once.
 
-    rays.py ORDERS.json
+    ray_actors.py ORDERS.json
 
 Prints `up` when every actor has been asked for; ends, with all of Ray, at the end of its standard input.
 """

@@ -16,9 +16,9 @@ from argosy.fleet import Fleet, build_graph, load_fleet
 from testbed.bytecode_warmup import compile_folder
 
 CELLS = "cells.yaml"
-_AGENTS = Path(__file__).resolve().parents[1] / "fleet"
+_AGENTS = Path(__file__).resolve().parents[1] / "agents"
 TYPICAL = "typical:Typical"
-PLAIN = "plain:Plain"
+PLAIN = "minimal:Plain"
 
 
 class Fleets(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class Fleets(msgspec.Struct, frozen=True):
 def fleets_like(like: Path, run: str = TYPICAL, most: int | None = None) -> Iterator[Fleets]:
     """Yield fleets of one agent, with names, ports, machines, needs and cells of the fleet `like`.
 
-    run: the agent, a class of bench/fleet. most: how many agents at most, those that start first. They are
+    run: the agent, a class of bench/agents. most: how many agents at most, those that start first. They are
     removed afterwards.
     """
     with tempfile.TemporaryDirectory(prefix="af-", dir="/tmp") as name:

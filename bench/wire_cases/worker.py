@@ -44,7 +44,7 @@ def take_orders(ways: dict[str, Way]) -> None:
 
 if __name__ == "__main__":
     role, name, where = sys.argv[1:4]
-    module = importlib.import_module(f"wires.{name}")
+    module = importlib.import_module(f"wire_cases.{name}")
     if role == "serve":
         module.serve(where)
     else:
