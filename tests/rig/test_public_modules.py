@@ -6,6 +6,7 @@ from pathlib import Path
 
 import grimp
 import pytest
+
 from rig import public_modules
 from rig.public_modules import PublicModulesContract
 
@@ -14,7 +15,10 @@ from rig.public_modules import PublicModulesContract
     ("docstring", "broken"),
     [
         ("Things.\n\nFrom outside: `named`.", []),
-        ("Things.", ["house.shop imports house.store.named: the docstring of house.store does not name `named`"]),
+        (
+            "Things.",
+            ["house.shop imports house.store.named: the docstring of house.store does not name `named`"],
+        ),
         (
             "Things.\n\nFrom outside: `gone`,\n`named`.",
             ["the docstring of house.store names `gone`, which is not in it"],
