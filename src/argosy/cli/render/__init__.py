@@ -1,0 +1,1 @@
+"""Renders the results of commands as text, JSON and HTML. Only `argosy.cli.commands` imports these."""
