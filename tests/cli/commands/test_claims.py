@@ -94,7 +94,7 @@ def test_all_confirmed_is_exit_0(tree: Path, capsys: pytest.CaptureFixture[str])
         (["count", "python.files", "--in", "flet"], "--in", "there is no scope `flet`"),
         (["count", "python.same f", "--unit", "file"], "QUERY", "has no meaning"),
         (["count", "python.files", "/nowhere"], "/nowhere", "there is no folder"),
-        (["count", "python.files", ".", "--tree", "."], "--tree", "named twice"),
+        (["count", "python.files", ".", "--tree", "."], "--tree", "given twice"),
         (["check", "claims.yaml", "--only", "won"], "--only", "there is no claim `won`"),
         (["check", "gone.yaml"], "gone.yaml:1:1", "cannot be read"),
         (["count", "fleet.agents", "--fleet", "gone.yaml"], "", "does not exist"),

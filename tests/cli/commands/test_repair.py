@@ -108,7 +108,7 @@ def test_packages_that_are_told_to_be_absent(tree: Path, capsys: pytest.CaptureF
     )
     assert 'torch = placeholder("torch")\n' in (tree / "broken.py").read_text()
     assert main(["repair", "--absent", "torch.nn", "--json"]) == 2
-    assert "`torch.nn` is no name of a package" in capsys.readouterr().out
+    assert "`torch.nn` is not a package name" in capsys.readouterr().out
 
 
 def _killed_at_rename(number: int) -> bool:

@@ -72,7 +72,7 @@ def test_without_a_lock_the_plan_says_how_to_have_sizes(
     make_tree(tmp_path, UNGROUPED)
     assert main(["image", "plan", "--fleet", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("proposed by what is imported, since the fleet file names no group:\n")
+    assert text.startswith("proposed by imports, since the fleet file has no groups:\n")
     assert "`argosy image lock` writes one" in text
     assert "MB" not in text
 

@@ -1,9 +1,10 @@
 """Find problems in a tree of Python files; never imports or runs what it reads.
 
-Reads every `*.py` below PATH except in `.git`, `.argosy` and links. Results are cached, so that a second run
-reads only changed files. Exit code 1: there are findings that count.
+Reads every `*.py` below PATH except in `.git`, `.argosy` and links. Results are cached, so that a
+second run reads only changed files. Exit code 1: there are findings that count.
 
 example: argosy audit src --select S,Z301 --since origin/main
+
 """
 
 from __future__ import annotations

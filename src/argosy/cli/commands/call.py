@@ -1,14 +1,15 @@
 """Send one request to an agent and print its reply; without METHOD list the agent's methods.
 
-Arguments are `name=value`; a value is parsed as JSON if it is valid JSON (`n=3`, `tags=["a"]`), else it is
-text.
+Arguments are `name=value`; a value is parsed as JSON if it is valid JSON (`n=3`, `tags=["a"]`), else it
+is text.
 
-Agents of the library are called over argosy's protocol. A script without it whose probe is `zmq` gets plain
-JSON, `{"action": METHOD, "name": value}`, from a REQ socket on its port (health on the port of its probe),
-and its reply is printed unchanged. The call fails at once, with the reason, for an agent that has another
-protocol, or that is not started, starting, waiting, blocked, exited or given up.
+Agents of the library are called over argosy's protocol. A script without it whose probe is `zmq` gets
+plain JSON, `{"action": METHOD, "name": value}`, from a REQ socket on its port (health on the port of
+its probe), and its reply is printed unchanged. The call fails at once, with the reason, for an agent
+that has another protocol, or that is not started, starting, waiting, blocked, exited or given up.
 
 example: argosy call Translator translate text="good morning" to=fil
+
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@
   count QUERY [PATH]   run one query, in the form that claims and verdicts have
   queries              list the queries
 
-PATH is a folder (default: this one); none of its code is imported or run. `argosy schema claims` prints the
-schema of FILE. Exit code 0: every claim is confirmed; 1: one is not; 2: FILE or a query is invalid.
+PATH is a folder (default: this one); none of its code is imported or run. `argosy schema claims` prints
+the schema of FILE. Exit code 0: every claim is confirmed; 1: one is not; 2: FILE or a query is invalid.
 
 example: argosy claims check claims.yaml src
+
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Print a Compose file of the fleet: one service for each image, started when its needs are healthy.
 
-Needs no built image. If two groups need each other, they are split into stages, each a service of the same
-image. Values that look secret are read from the environment of Compose.
+Needs no built image. If two groups need each other, they are split into stages, each a service of the
+same image. Values that look secret are read from the environment of Compose.
 
 example: argosy compose fleet.yaml > compose.yaml
+
 """
 
 from __future__ import annotations

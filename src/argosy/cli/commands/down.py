@@ -1,12 +1,13 @@
 """Stop the fleet, or some of its agents, in reverse order of their needs.
 
 Returns when no process is left. A process that exceeds its stop time-out is killed; one that survives
-this is reported. Agents that a dead supervisor left running are found by their leases and stopped, and so
-are processes that exited agents left behind. A fleet whose folder was moved or deleted can be given by
-the name or ID that `argosy ls` shows.
+this is reported. Agents that a dead supervisor left running are found by their leases and stopped, and
+so are processes that exited agents left behind. A fleet whose folder was moved or deleted can be given
+by the name or ID that `argosy ls` shows.
 
 example: argosy down --only Translator
 example: argosy down harbour
+
 """
 
 from __future__ import annotations

@@ -1,20 +1,22 @@
 """Inject faults into a running fleet, and report detection, recovery and lost requests.
 
-Each fault kills or freezes one agent's process; the report has the time until the supervisor noticed, what
-noticed it, and the time until the agent was ready again. Meanwhile health requests are sent to agents all
-the time, and each is counted as answered, failed with a named error, or lost. Without --kill and --freeze
-faults hit random agents, one after another, for --minutes; freezes then hit only agents with `liveness`.
-For an agent without `liveness` a freeze is noticed by its silence, and nothing restarts it.
+Each fault kills or freezes one agent's process; the report has the time until the supervisor noticed,
+what noticed it, and the time until the agent was ready again. Meanwhile health requests are sent to
+agents all the time, and each is counted as answered, failed with a named error, or lost. Without --kill
+and --freeze faults hit random agents, one after another, for --minutes; freezes then hit only agents
+with `liveness`. For an agent without `liveness` a freeze is noticed by its silence, and nothing
+restarts it.
 
-Faults hit only agents that are ready. Restarts caused by a drill do not count towards a restart limit. A
-frozen process is resumed when the freeze was noticed, at the end, at Ctrl-C, and if the drill is killed. At
-the end the drill starts agents that did not recover, and lists those that cannot be started. In the
-production environment there are no random faults.
+Faults hit only agents that are ready. Restarts caused by a drill do not count towards a restart limit.
+A frozen process is resumed when the freeze was noticed, at the end, at Ctrl-C, and if the drill is
+killed. At the end the drill starts agents that did not recover, and lists those that cannot be started.
+In the production environment there are no random faults.
 
 Exit code 1: a fault was not noticed, an agent did not recover or is not ready at the end, or a request
 was lost.
 
 example: argosy drill --kill Translator --freeze Memory
+
 """
 
 from __future__ import annotations

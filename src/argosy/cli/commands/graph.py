@@ -3,10 +3,12 @@
 An arrow points from an agent to what it needs. A graph with a cycle is shown too, with an error and exit
 code 1; for any other fault of the file only the errors are shown.
 
-`--code` and `--real` compare the declared edges with those found in the sources and with the connections of
-the running processes: edges that are not declared, and edges that are declared and not used.
+`--code` and `--real` compare the declared edges with those found in the sources and with the
+connections of the running processes: edges that are not declared, and edges that are declared and not
+used.
 
 example: argosy graph --format html > graph.html
+
 """
 
 from __future__ import annotations

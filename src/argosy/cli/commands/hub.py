@@ -1,13 +1,15 @@
 """Run this machine's hub in the foreground, until Ctrl-C.
 
-The hub stores reports of the agents and the engine, replicates those of the other machines' hubs, and serves
-`/metrics` (OpenMetrics), `/events` (server-sent events), `/api/...` and `/healthz`, by default on
-127.0.0.1:9470 (`hub` in the fleet file). Agents connect to it automatically, also if it starts later.
+The hub stores reports of the agents and the engine, replicates those of the other machines' hubs, and
+serves `/metrics` (OpenMetrics), `/events` (server-sent events), `/api/...` and `/healthz`, by default
+on 127.0.0.1:9470 (`hub` in the fleet file). Agents connect to it automatically, also if it starts
+later.
 
-The page, the API and actions need the hub's token, since a machine may have other users: `--open` opens the
-page with it, `--token` prints it for programs; neither starts a hub.
+The page, the API and actions need the hub's token, since a machine may have other users: `--open` opens
+the page with it, `--token` prints it for programs; neither starts a hub.
 
 example: argosy hub --open
+
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@
   show    list the public keys and the faults of the key folder
   copy M  write the keys that machine M needs, with its own secret, to a folder to copy there
 
-The keys are in ARGOSY_KEYS, else in $XDG_CONFIG_HOME/argosy/keys/FLEET. With such a folder, TCP connections
-beyond loopback are limited to the fleet's machines, from the next start of each agent.
+The keys are in ARGOSY_KEYS, else in $XDG_CONFIG_HOME/argosy/keys/FLEET. With such a folder, TCP
+connections beyond loopback are limited to the fleet's machines, from the next start of each agent.
 
 example: argosy keys copy pc2 -o keys-pc2
+
 """
 
 from __future__ import annotations

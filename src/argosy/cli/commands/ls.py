@@ -1,10 +1,11 @@
 """List this user's fleets on this machine: what runs, from which file, and whether the file exists.
 
-Needs no fleet file. Lists the fleets whose state is in `$XDG_STATE_HOME/argosy`, and finds running ones by
-their leases and in /proc, also if the supervisor is dead, or the fleet's folder or state folder was moved or
-deleted. A supervisor that does not answer delays the list by 2 s at most.
+Needs no fleet file. Lists the fleets whose state is in `$XDG_STATE_HOME/argosy`, and finds running ones
+by their leases and in /proc, also if the supervisor is dead, or the fleet's folder or state folder was
+moved or deleted. A supervisor that does not answer delays the list by 2 s at most.
 
 example: argosy ls --json
+
 """
 
 from __future__ import annotations

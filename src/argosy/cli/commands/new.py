@@ -1,9 +1,10 @@
 """Add an agent: a module with its class, and an entry in the fleet file.
 
-The fleet file keeps its comments and its order. If its agents are written in braces, nothing is written, and
-the hint has the entry to paste.
+The fleet file keeps its comments and its order. If its agents are written in braces, nothing is
+written, and the hint has the entry to paste.
 
 example: argosy new Translator --needs Registry --watchdog 10s
+
 """
 
 from __future__ import annotations

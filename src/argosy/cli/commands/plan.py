@@ -1,10 +1,11 @@
 """Predict the start from the durations of earlier starts, and show what each need costs; starts nothing.
 
-The estimate for an agent is the median of its last starts; for one that was never measured the median of
-the others, or 1 s without any. `--simulate` limits concurrent starts to what the processors admit; without
-it every agent starts as soon as its needs are ready.
+The estimate for an agent is the median of its last starts; for one that was never measured the median
+of the others, or 1 s without any. `--simulate` limits concurrent starts to what the processors admit;
+without it every agent starts as soon as its needs are ready.
 
 example: argosy plan --simulate
+
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Apply behaviour-preserving rewrites: own contexts, literal addresses, health loops, short requests.
 
-Without `--apply` the changes are shown as a diff. A file is changed only if it passes every gate; everything
-else is reported with its reason. Only `*.py` files are changed. Exit code 1: a gate stopped a file, or a
-file could not be written or restored.
+Without `--apply` the changes are shown as a diff. A file is changed only if it passes every gate;
+everything else is reported with its reason. Only `*.py` files are changed. Exit code 1: a gate stopped
+a file, or a file could not be written or restored.
 
 example: argosy refit src --select Z301 --apply --verify "pytest -q"
+
 """
 
 from __future__ import annotations

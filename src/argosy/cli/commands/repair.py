@@ -1,11 +1,12 @@
 """Propose patches for Python files that do not parse, or that read names nothing binds.
 
-Nothing is written without --apply. Each proposal has its evidence: it parses and compiles, only the listed
-lines changed, and no name was lost. The output is a patch for `git apply`; `--apply` writes it as one run,
-which `argosy refit --undo` reverts. Exit code 1: a file that does not parse has no proposal, or one could
-not be written.
+Nothing is written without --apply. Each proposal has its evidence: it parses and compiles, only the
+listed lines changed, and no name was lost. The output is a patch for `git apply`; `--apply` writes it
+as one run, which `argosy refit --undo` reverts. Exit code 1: a file that does not parse has no
+proposal, or one could not be written.
 
 example: argosy repair agents/ > repair.patch
+
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
 """Restart agents in place; dependents restart with them only if their `on_death` asks for it.
 
-`--changed` restarts those agents, of the named ones or of all, whose files or their imports from the tree
-have other content than when the agent started. It also starts those of them that failed or were given up.
-A changed modification time alone does not count. `--dry-run` restarts nothing, and shows which agents
-would be affected, in which order and for how long, estimated from earlier starts and stops. Agents of one
-cell share a process and restart together.
-A running agent whose code could not start again, according to `argosy check`, is not stopped: the others
-are restarted, and the exit code is 1. `--anyway` restarts it too.
-`--rolling` restarts one agent after another, needs first, each ready before the next. It stops at the
-first that is not ready, and does not begin if one is refused. Without names it applies to all that run.
+`--changed` restarts those agents, of the named ones or of all, whose files or their imports from the
+tree have other content than when the agent started. It also starts those of them that failed or were
+given up. A changed modification time alone does not count. `--dry-run` restarts nothing, and shows
+which agents would be affected, in which order and for how long, estimated from earlier starts and
+stops. Agents of one cell share a process and restart together. A running agent whose code could not
+start again, according to `argosy check`, is not stopped: the others are restarted, and the exit code is
+1. `--anyway` restarts it too. `--rolling` restarts one agent after another, needs first, each ready
+before the next. It stops at the first that is not ready, and does not begin if one is refused. Without
+names it applies to all that run.
 
 example: argosy restart Translator Memory --dry-run
+
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Show the state of every agent.
 
-For an agent that is not ready the output has the reason: what it waits for, how it exited, its last lines.
-The exit code is 1 unless a supervisor runs and every required agent is ready.
+For an agent that is not ready the output has the reason: what it waits for, how it exited, its last
+lines. The exit code is 1 unless a supervisor runs and every required agent is ready.
 
 example: argosy status path/to/fleet.yaml --json
 example: argosy status harbour
+
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """Copy the tree, with its lock, to the fleet's other machines, by rsync or git over ssh.
 
 Copies the files of the fleet file's folder that git does not ignore, or without git all but caches. The
-target is the same folder on each machine, or the one in its label `tree`; the host is its address, or its
-label `ssh`. The version is a hash of the content; `argosy status` shows which agent runs which. A machine
-keeps its old tree until the new one is complete.
+target is the same folder on each machine, or the one in its label `tree`; the host is its address, or
+its label `ssh`. The version is a hash of the content; `argosy status` shows which agent runs which. A
+machine keeps its old tree until the new one is complete.
 
-`--restart` then restarts one agent after another, needs first, each ready before the next; an agent whose
-need is down is skipped. If an agent that was up is not ready again, the other machines get their old tree
-back, and the agents restarted there are restarted again. The local tree is not changed.
+`--restart` then restarts one agent after another, needs first, each ready before the next; an agent
+whose need is down is skipped. If an agent that was up is not ready again, the other machines get their
+old tree back, and the agents restarted there are restarted again. The local tree is not changed.
 
 example: argosy sync --restart
+
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """Start the fleet, or apply a changed fleet file.
 
-Each agent starts as soon as its last need is ready. The start ends when every agent is ready, given up or
-blocked. With `-d` the command then returns; without it, it shows changes until Ctrl-C stops the fleet.
-A changed file does not restart a running agent that, according to `argosy check`, could not start again.
+Each agent starts as soon as its last need is ready. The start ends when every agent is ready, given up
+or blocked. With `-d` the command then returns; without it, it shows changes until Ctrl-C stops the
+fleet. A changed file does not restart a running agent that, according to `argosy check`, could not
+start again.
 
 example: argosy up -d --only Translator,Memory
+
 """
 
 from __future__ import annotations
