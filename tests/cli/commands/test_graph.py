@@ -240,7 +240,7 @@ def test_code_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert "differences: 3\n" in out
     assert "`Twin` talks to `Memory` (twin.py:3:5) and declares neither" in out
     assert "`Idle` needs `Registry`, and no file that it loads names it or its port" in out
-    assert "1 agents could not be read whole: Broken" in out
+    assert "1 agents could not be read completely: Broken" in out
 
 
 @pytest.mark.usefixtures("speaking")

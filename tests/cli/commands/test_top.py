@@ -85,7 +85,7 @@ def test_it_is_drawn_followed_and_left(rig: Rig) -> None:
     terminal.until("with `bert`")
     terminal.keys("q")
     assert terminal.close() == 0
-    assert rig.json("status")["agents"]["Anna"]["state"] == "ready", "the fleet runs on"
+    assert rig.json("status")["agents"]["Anna"]["state"] == "ready", "the fleet keeps running"
     terminal = Terminal(rig, "top")
     terminal.until("Anna")
     terminal.process.send_signal(signal.SIGINT)
