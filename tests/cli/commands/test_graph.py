@@ -246,4 +246,4 @@ def test_code_as_text(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("speaking")
 def test_only_text_and_json_can_tell_differences(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["graph", "--code", "--format", "dot"]) == 2
-    assert "not as dot" in capsys.readouterr().err
+    assert "found dot" in capsys.readouterr().err
