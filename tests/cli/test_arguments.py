@@ -1,4 +1,4 @@
-"""Which fleet a command is about, and what is told where the way to it cannot be looked at."""
+"""Which fleet a command is about, and what is reported if its path cannot be accessed."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def test_a_folder_that_may_not_be_passed_is_told(locked: Path, tail: str) -> Non
         find_fleet(str(locked / tail))
     fault = caught.value.faults[0]
     assert (caught.value.exit_code, fault.code) == (2, "unreadable")
-    assert fault.message.endswith("cannot be looked at: permission denied")
+    assert fault.message.endswith("cannot be accessed: permission denied")
     assert "namei -l" in fault.hint
 
 
 def test_no_name_is_too_long_to_be_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be looked at: file name too long"):
+    with pytest.raises(InputError, match="cannot be accessed: file name too long"):
         find_fleet(str(tmp_path / ("x" * 300) / "fleet.yaml"))
 
 

@@ -23,7 +23,7 @@ def test_a_word_of_another_tool_names_the_verb(word: str, capsys: pytest.Capture
     assert SUGGESTIONS[word].split()[0] in COMMANDS
     assert main([word]) == 2
     told = capsys.readouterr().err
-    assert f"there is no verb `{word}`" in told
+    assert f"there is no command `{word}`" in told
     assert f"`argosy {SUGGESTIONS[word]}`" in told
 
 

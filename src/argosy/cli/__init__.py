@@ -1,4 +1,8 @@
-"""The command line: finds the verb, loads only its room, and turns errors into exit codes."""
+"""The command line: `main` finds the command, imports only its module and returns the exit code.
+
+The commands are in `argosy.cli.commands`, what they print in `argosy.cli.render`. Only `main` is for use
+from outside.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code; the entry point of `argosy`."""
+    """Run one command line and return its exit code. The entry point of `argosy`."""
     if None in (sys.stdin, sys.stdout, sys.stderr):
         from argosy.cli.standard_streams import reopen_closed_streams  # noqa: PLC0415
 
@@ -25,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from argosy.cli.command_table import help_text  # noqa: PLC0415
 
         return _write_stdout(help_text())
-    # Nothing has begun before the rooms are loaded, and an interrupted import of a C extension may crash.
+    # No work has started yet, and an interrupted import of a C extension may crash: exit at once.
     try:
         import signal  # noqa: PLC0415
 
@@ -41,7 +45,7 @@ def _write_stdout(text: str) -> int:
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:  # its reader has gone, as in `argosy --help | head -1`
+    except BrokenPipeError:  # the reader has exited, as in `argosy --help | head -1`
         from argosy.cli.standard_streams import discard_stdout  # noqa: PLC0415
 
         discard_stdout()

@@ -1,4 +1,4 @@
-"""The arguments that many verbs share: which fleet, which environment, JSON or text."""
+"""The arguments that many commands share: fleet, environment, JSON output."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ def add_fleet(
 ) -> None:
     """Add FLEET, `--fleet`, `--env` and `--json`.
 
-    words: the further positionals as usage shows them (agents, a method); words_help: what they are.
-    takes_name: the fleet may also be named as `argosy ls` does.
+    positionals: the positionals after FLEET as the usage shows them; positionals_help: their help.
+    allow_name: the fleet may also be given by its name or ID.
     """
-    named = ", or its name or ID as `argosy ls` shows it" if allow_name else ""
+    named = ", or the name or ID that `argosy ls` shows" if allow_name else ""
     parser.add_argument(
-        "words",
+        "positionals",
         nargs="*",
-        default=[],  # else argparse counts it among what is required
+        default=[],  # else argparse treats it as required
         metavar=f"FLEET {positionals}" if positionals else "FLEET",
-        help="a fleet.yaml or a folder that holds one (with a `/`, ending in .yaml, or `.`; "
-        "default: this folder or a parent)"
+        help="a fleet.yaml or a folder with one; recognised by a `/`, the ending .yaml, or `.` ("
+        "default: the one in this folder or a parent)"
         + ("" if positionals else named)
         + (f"\n{positionals_help}" if positionals else ""),
     )
     parser.add_argument(
-        "--fleet", metavar="PATH", help=f"FLEET, whatever the path looks like{named if positionals else ''}"
+        "--fleet", metavar="PATH", help=f"FLEET, for any form of path{named if positionals else ''}"
     )
     parser.add_argument(
         "--env", metavar="NAME", help="the environment (default: $ENV_TYPE, else development)"
     )
     add_json(parser)
-    parser.set_defaults(takes_words=bool(positionals))
+    parser.set_defaults(takes_positionals=bool(positionals))
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -50,34 +50,34 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_fleet(args: argparse.Namespace) -> tuple[Path, list[str]]:
-    """Return the absolute path of the fleet file and the words that are left.
+    """Return the absolute path of the fleet file and the other positionals.
 
-    Raises InputError: no file there, or a word that the verb does not take.
+    Raises InputError: there is no such file, or the command does not take a positional.
     """
     chosen, positionals = split_fleet(args)
     return find_fleet(chosen), positionals
 
 
 def split_fleet(args: argparse.Namespace, *, allow_name: bool = False) -> tuple[str | None, list[str]]:
-    """Return what names the fleet, None where nothing does, and the words that are left.
+    """Return the fleet argument, None if there is none, and the other positionals.
 
-    takes_name: where the verb takes no other words, any word names a fleet.
-    Raises InputError: a fleet is named twice, or a word that the verb does not take.
+    allow_name: if the command takes no other positionals, any word names a fleet.
+    Raises InputError: the fleet is given twice, or the command does not take a positional.
     """
-    positionals: list[str] = list(args.words)
+    positionals: list[str] = list(args.positionals)
     chosen: str | None = args.fleet
-    allow_any = allow_name and not args.takes_words and chosen is None
+    allow_any = allow_name and not args.takes_positionals and chosen is None
     if positionals and (allow_any or looks_like_fleet(positionals[0])):
         path = positionals.pop(0)
         if chosen is not None:
-            raise InputError(Fault("--fleet", "usage", f"the fleet is named twice: `{path}` and `{chosen}`"))
+            raise InputError(Fault("--fleet", "usage", f"the fleet is given twice: `{path}` and `{chosen}`"))
         chosen = path
-    if positionals and not args.takes_words:
+    if positionals and not args.takes_positionals:
         raise InputError(
             Fault(
                 positionals[0],
                 "usage",
-                f"`{positionals[0]}` is not understood here",
+                f"unexpected argument `{positionals[0]}`",
                 _usage_hint(positionals[0]),
             )
         )
@@ -85,30 +85,30 @@ def split_fleet(args: argparse.Namespace, *, allow_name: bool = False) -> tuple[
 
 
 def _usage_hint(argument: str) -> str:
-    """Return how a word would be taken as a fleet."""
-    rule = "a fleet is taken as one when it has a `/`, ends in .yaml, or is `.`"
+    """Return how to write `argument` so that it names a fleet."""
+    rule = "a fleet is recognised by a `/`, the ending .yaml, or `.`"
     if os.path.isfile(os.path.join(argument, FLEET_FILE)):
         return f"{rule}: `{argument}/`"
     return f"{rule}; else `--fleet {argument}`"
 
 
 def looks_like_fleet(argument: str) -> bool:
-    """Return whether a positional names a fleet: it has a `/`, ends in .yaml, or is `.`."""
+    """Return whether a positional names a fleet: it has a `/`, ends in .yaml or .yml, or is `.`."""
     return "/" in argument or argument.endswith((".yaml", ".yml")) or argument == "."
 
 
 def find_fleet(chosen: str | None) -> Path:
-    """Return the absolute path of the fleet file that `chosen`, or this folder or a parent, holds.
+    """Return the absolute path of the fleet file at `chosen`; None searches this folder and its parents.
 
-    Raises InputError: there is none, or the way to it cannot be looked at.
+    Raises InputError: there is none, or the path cannot be accessed.
     """
     try:
         return _fleet_file_at(chosen) if chosen is not None else _find_upward(Path.cwd())
-    except OSError as error:  # pathlib passes over what is missing, and over nothing else
+    except OSError as error:  # pathlib ignores only missing files
         where = str(error.filename or chosen or os.curdir)
         reason = (error.strerror or type(error).__name__).lower()
-        message = f"`{where}` cannot be looked at: {reason}"
-        hint = "`namei -l` on it shows who may pass each folder of the way; `--fleet PATH` names another file"
+        message = f"`{where}` cannot be accessed: {reason}"
+        hint = "`namei -l` shows the permissions of each folder in it; `--fleet PATH` selects another file"
         raise InputError(Fault(chosen or where, "unreadable", message, hint)) from error
 
 
@@ -122,7 +122,8 @@ def _fleet_file_at(chosen: str) -> Path:
                 chosen,
                 "no-fleet",
                 f"there is no file `{path}`",
-                "`argosy init FOLDER` begins one; `argosy import PATH -o fleet.yaml` writes one of old code",
+                "`argosy init FOLDER` creates one; "
+                "`argosy import PATH -o fleet.yaml` writes one from existing code",
             )
         )
     return path.absolute()
@@ -137,12 +138,12 @@ def _find_upward(start: Path) -> Path:
             str(start),
             "no-fleet",
             f"no `{FLEET_FILE}` in this folder or a parent of it",
-            "`argosy init` begins one here, `argosy import PATH -o fleet.yaml` writes one of old code; "
-            "one elsewhere is named as `path/to/fleet.yaml`",
+            "`argosy init` creates one here, `argosy import PATH -o fleet.yaml` writes one from existing "
+            "code, `path/to/fleet.yaml` selects one elsewhere",
         )
     )
 
 
 def environment_name(args: argparse.Namespace) -> str:
-    """Return the environment that `--env` or ENV_TYPE chooses."""
+    """Return the environment that `--env` or ENV_TYPE selects, else `development`."""
     return args.env or os.environ.get("ENV_TYPE") or "development"

@@ -1,7 +1,7 @@
-"""The verbs and their one-line help; each verb is the module `argosy.cli.<verb>`.
+"""The commands and their one-line help; each command is the module `argosy.cli.commands.<command>`.
 
-A verb's module has `configure(parser)`, which adds its arguments, and `run(args) -> int`, which
-returns the exit code and raises ArgosyError for what a person has to mend.
+A command's module has `configure(parser)`, which adds its arguments, and `run(args) -> int`, which
+returns the exit code and raises ArgosyError for an error that the user can correct.
 """
 
 from __future__ import annotations
@@ -10,54 +10,54 @@ from argosy import __version__
 
 COMMAND_GROUPS: dict[str, dict[str, str]] = {
     "run a fleet": {
-        "up": "start what is not running, apply a changed file",
-        "down": "stop the fleet, or some of it, in reverse order",
-        "status": "what is running, and how it is",
-        "ls": "the fleets of this user on this machine, wherever their files are",
-        "logs": "the agents' output, merged, oldest first",
+        "up": "start the fleet, or apply a changed fleet file",
+        "down": "stop the fleet, or some agents, in reverse order",
+        "status": "show the state of every agent",
+        "ls": "list this user's fleets on this machine",
+        "logs": "print the agents' output, merged, oldest first",
         "restart": "restart agents in place",
-        "timeline": "the last start: who waited for whom, and how long",
+        "timeline": "show the last start: what each agent waited for, and how long",
         "call": "send one request to an agent",
-        "drill": "kill and freeze agents on purpose, and tell what came of it",
-        "sync": "bring the tree to the fleet's machines, restart one after another",
-        "serve": "be this machine's supervisor, for other machines to reach",
-        "hub": "keep what this machine's agents say, share and show it",
-        "top": "the whole fleet on the whole screen, live",
-        "clean": "remove what a stopped fleet has left",
-        "completion": "complete verbs, options and names in bash, zsh and fish",
+        "drill": "inject faults, and report detection, recovery and lost requests",
+        "sync": "copy the tree to the fleet's machines; optional rolling restart",
+        "serve": "run this machine's supervisor for other machines to connect to",
+        "hub": "run this machine's observability hub, or open its page",
+        "top": "show the fleet live, full screen",
+        "clean": "remove the state, logs and sockets of a stopped fleet",
+        "completion": "print the completion script for bash, zsh or fish",
     },
     "describe a fleet": {
-        "init": "begin a fleet: a fleet file and two agents that run at once",
-        "new": "add an agent: its module, and its entry in the fleet file",
-        "check": "every fault of the fleet file and of the scripts it names",
-        "graph": "needs, levels, cycles, redundant edges",
-        "plan": "the start as it will go, and what each need costs",
-        "address": "the address one agent gets for another, and why",
-        "import": "write a fleet file from what is there today",
-        "stub": "typed peers of the agents, for editors and type checkers",
-        "schema": "the JSON Schema of fleet.yaml, for editors",
-        "doctor": "what is wrong with this machine, and with the fleet on it",
-        "keys": "the keys that let a fleet's machines, and nobody else, connect",
+        "init": "create a fleet: a fleet file and two small agents",
+        "new": "add an agent: a module and an entry in the fleet file",
+        "check": "check the fleet file and the scripts it names",
+        "graph": "show needs, levels, cycles and redundant edges",
+        "plan": "predict the start, and the cost of each need",
+        "address": "show the address one agent gets for another, and why",
+        "import": "write a fleet file from an existing configuration",
+        "stub": "write typed peers of the agents, for editors and type checkers",
+        "schema": "print the JSON Schema of fleet.yaml, for editors",
+        "doctor": "diagnose this machine and the fleet on it",
+        "keys": "manage the keys that fleet machines authenticate with",
     },
     "put a fleet into containers": {
-        "image": "the images of its agents: what they import, and nothing else",
-        "compose": "a compose file of the fleet, on stdout",
-        "k8s": "the fleet's manifests for Kubernetes, on stdout",
+        "image": "plan, build and push images with what the agents import",
+        "compose": "print a Compose file of the fleet",
+        "k8s": "print Kubernetes manifests of the fleet",
     },
     "change the code": {
-        "audit": "find what is wrong with a tree of Python files",
-        "claims": "check what people say about the code, claim by claim",
-        "repair": "patches for files that do not parse, with their evidence",
-        "refit": "change what is proven to stay the same, with undo",
+        "audit": "find problems in a tree of Python files",
+        "claims": "check claims about the code against the code",
+        "repair": "propose patches for files that do not parse",
+        "refit": "apply behaviour-preserving rewrites, with undo",
     },
-    "keep the numbers true": {
-        "track": "objectives whose every figure is measured, and may not get worse",
+    "track metrics": {
+        "track": "measure objectives, and fail when a metric gets worse",
     },
 }
 
-COMMANDS: dict[str, str] = {verb: text for group in COMMAND_GROUPS.values() for verb, text in group.items()}
+COMMANDS: dict[str, str] = {name: text for group in COMMAND_GROUPS.values() for name, text in group.items()}
 
-# What people type by habit of other tools, and the verb that does it.
+# Command names of other tools, and the argosy command that does the same.
 SUGGESTIONS: dict[str, str] = {
     "ps": "status",
     "list": "ls",
@@ -81,16 +81,16 @@ SUGGESTIONS: dict[str, str] = {
     "apply": "up",
 }
 
-# Words that Python keeps for itself get an underscore in their module's name.
+# Commands whose module has another name: `import` is a Python keyword.
 MODULE_NAMES: dict[str, str] = {"import": "import_command"}
 
 
 def help_text() -> str:
     """Return what `argosy --help` prints."""
-    lines = ["usage: argosy VERB [options]", "", "Runs, watches and refits fleets of Python agents.", ""]
+    lines = ["usage: argosy COMMAND [options]", "", "Runs, watches and refits fleets of Python agents.", ""]
     for group, commands in COMMAND_GROUPS.items():
         lines.append(f"{group}:")
-        lines += [f"  {verb:<11}{text}" for verb, text in commands.items()]
+        lines += [f"  {name:<11}{text}" for name, text in commands.items()]
         lines.append("")
-    lines += [f"`argosy VERB --help` tells more; this is argosy {__version__}.", ""]
+    lines += [f"`argosy COMMAND --help` shows its options; this is argosy {__version__}.", ""]
     return "\n".join(lines)

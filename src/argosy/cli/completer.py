@@ -1,4 +1,4 @@
-"""What the last word of a command line may become: verbs, options, their values, names of the fleet."""
+"""Completes the last word of a command line: commands, options, their values, names from the fleet."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _no_names(_: Fleet) -> CompletionCandidates:
     return ()
 
 
-# What an option's value names, by the metavar that its help shows.
+# What kind of name an option takes, by its metavar.
 _NAMES_BY_METAVAR: Final[dict[str, _NamesOfFleet]] = {
     "A": _agents,
     "A,B": _agents,
@@ -56,24 +56,24 @@ _NAMES_BY_OPTION: Final[dict[tuple[str, str], _NamesOfFleet]] = {
     ("drill", "--minutes"): _no_names,
 }
 _COMMANDS_TAKING_FLEET_NAME: Final = frozenset(("down", "status"))
-# Verbs whose positionals are agents: how many of them.
+# Commands whose positionals are agents, and the highest number of agents.
 _AGENT_POSITIONALS: Final = {"logs": 999, "restart": 999, "call": 1, "address": 1}
 
 
 def print_candidates(arguments: Sequence[str]) -> int:
-    """Print the candidates for the last of `words`, a line each: the word, a tab, what it is."""
+    """Print a line for each candidate for the last of `arguments`: the word, a tab, its description."""
     sys.stdout.writelines(f"{word}\t{text}\n" for word, text in complete(arguments))
     return 0
 
 
 def complete(arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """Return what the last of `words` may become, each with what it is; none where a file name is due.
+    """Return the candidates for the last argument and their descriptions; none where a file is expected.
 
-    words: the command line behind `argosy`; the last one is being written and may be empty.
+    arguments: the command line after `argosy`; the last one is being typed and may be empty.
     """
     prefix = arguments[-1] if arguments else ""
     if len(arguments) < 2 or (arguments[0] == "help" and len(arguments) == 2):
-        found: CompletionCandidates = [*COMMANDS.items(), ("help", "what a verb does")]
+        found: CompletionCandidates = [*COMMANDS.items(), ("help", "show the help of a command")]
     elif arguments[0] in COMMANDS:
         found = _complete_command(arguments[0], arguments[1:-1], prefix)
     else:
@@ -106,7 +106,7 @@ def _option_values(
     names = _environments if name == "--env" else _NAMES_BY_METAVAR.get(metavar)
     names = _NAMES_BY_OPTION.get((command, name), names)
     found = list(_names_in_fleet(preceding, names)) if names else []
-    if "," in metavar:  # a list: what stands already is kept, and not offered again
+    if "," in metavar:  # a list: keep the names already given, and do not offer them again
         already_given, comma, _ = prefix.rpartition(",")
         used = set(already_given.split(","))
         found = [(f"{already_given}{comma}{each}", text) for each, text in found if each not in used]
@@ -130,13 +130,13 @@ def _positionals(
 
 
 def _fleet_names() -> CompletionCandidates:
-    from argosy.engine.inventory.known_fleets import list_recorded_fleets  # noqa: PLC0415 - for the verbs that take a name
+    from argosy.engine.inventory.known_fleets import list_recorded_fleets  # noqa: PLC0415 - slow to import
 
     return [(fleet.name, str(fleet.path or "")) for fleet in list_recorded_fleets(os.environ)]
 
 
 def _positional_arguments(options: dict[str, argparse.Action], preceding: Sequence[str]) -> Iterator[str]:
-    """Yield the words that are neither options nor their values."""
+    """Yield the arguments that are neither options nor their values."""
     is_value = False
     for argument in preceding:
         if not is_value and not argument.startswith("-"):
@@ -146,7 +146,7 @@ def _positional_arguments(options: dict[str, argparse.Action], preceding: Sequen
 
 
 def _names_in_fleet(preceding: Sequence[str], names: _NamesOfFleet) -> CompletionCandidates:
-    from argosy.fleet.loader import read_fleet  # noqa: PLC0415 - slow to load, for names alone
+    from argosy.fleet.loader import read_fleet  # noqa: PLC0415 - slow to import
 
     path = next((word for word in preceding if looks_like_fleet(word)), None)
     for option, value in itertools.pairwise(preceding):
@@ -163,5 +163,5 @@ def _parser_of(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
     module.configure(parser)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    parser.add_argument(*_HELP_OPTIONS, action="help", help="what this verb does")
+    parser.add_argument(*_HELP_OPTIONS, action="help", help="show this help")
     return parser

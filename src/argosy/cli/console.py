@@ -1,4 +1,4 @@
-"""Prints errors, faults and JSON in the one form that people and programs rely on."""
+"""Prints errors and JSON in the format that every command shares."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from argosy.fault import ArgosyError
 def report_error(error: ArgosyError, *, as_json: bool) -> int:
     """Print the faults of `error` and return its exit code.
 
-    For people: `error: ...` lines, then `hint: ...`, on stderr. For programs (`--json`): one
-    object `error/1` on stdout.
+    As text: `error: ...` and `hint: ...` lines on stderr. With `as_json`: one object `error/1` on stdout.
     """
     if as_json:
         print_json({"argosy": "error/1", "errors": [msgspec.to_builtins(fault) for fault in error.faults]})
@@ -39,11 +38,11 @@ _COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2"
 
 
 def supports_colour(stream: IO[str]) -> bool:
-    """Return whether colour may be written to `stream` (a terminal, and NO_COLOR unset)."""
+    """Return whether `stream` is a terminal that takes colours and NO_COLOR is not set."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()
 
 
 def paint(text: str, colour: str, stream: IO[str] | None = None) -> str:
-    """Return `text` in a colour where `stream` (default stdout) takes colours, else as it is."""
+    """Return `text` in `colour` if `stream` (default stdout) supports colours, else unchanged."""
     use_colour = supports_colour(sys.stdout if stream is None else stream)
     return f"\033[{_COLOURS[colour]}m{text}\033[0m" if use_colour else text

@@ -1,4 +1,4 @@
-"""Parses the command line, runs one verb, and reports what went wrong."""
+"""Parses the command line, runs one command and reports its errors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ EXIT_INTERRUPTED = 130
 
 
 class ArgosyParser(argparse.ArgumentParser):
-    """An ArgumentParser whose complaints are argosy's: one error, one hint, exit code 2."""
+    """An ArgumentParser that raises InputError: one error, one hint, exit code 2."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(Fault("", "usage", message, f"`{self.prog} --help`"))
 
 
 def dispatch(arguments: list[str]) -> int:
-    """Run the verb that `words` name; never raises but on --debug."""
+    """Run the command that `arguments` name and return its exit code; raises only with --debug."""
     as_json = "--json" in arguments
     debug = "--debug" in arguments
     try:
@@ -45,7 +45,7 @@ def dispatch(arguments: list[str]) -> int:
         sys.stderr.write("interrupted\n")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of a pipe has gone (`argosy logs | head`): nothing is left to say.
+        # The reader of the pipe has exited, as in `argosy logs | head`.
         discard_stdout()
         return 0
     except Exception as error:
@@ -60,18 +60,18 @@ def dispatch(arguments: list[str]) -> int:
         fault = Fault(
             "",
             "internal",
-            f"argosy itself failed: {type(error).__name__}: {error}",
-            "run it again with `--debug` for the traceback",
+            f"internal error: {type(error).__name__}: {error}",
+            "run the command again with `--debug` to see the traceback",
         )
         return report_error(ArgosyError(fault), as_json=as_json)
 
     finally:
-        # What is left is to end: another Ctrl-C must not turn that into a traceback.
+        # The process is about to exit: another Ctrl-C must not cause a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _is_unwritable_stdout(error: OSError) -> bool:
-    """Return whether stdout could not be written; an error that names a file is another matter."""
+    """Return whether writing to stdout failed; an error with a file name is about another file."""
     return error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF) and error.filename is None
 
 
@@ -81,19 +81,21 @@ def _command_hint(command: str) -> str:
     import difflib  # noqa: PLC0415
 
     closest = difflib.get_close_matches(command, COMMANDS, 1)
-    return f"did you mean `argosy {closest[0]}`?" if closest else "`argosy --help` lists the verbs"
+    return f"did you mean `argosy {closest[0]}`?" if closest else "`argosy --help` lists the commands"
 
 
 def _run_command(arguments: list[str]) -> int:
     if arguments[0] == "help":
         arguments = [*arguments[1:2], "--help"]
-    if arguments[:2] == ["completion", "words"]:  # asked by the shell: its words are not argosy's options
+    # Called by a shell's script with a partial command line; older scripts say `words`.
+    if arguments[:1] == ["completion"] and arguments[1:2] in (["candidates"], ["words"]):
         from argosy.cli.completer import print_candidates  # noqa: PLC0415
 
         return print_candidates(arguments[2:])
     command = arguments[0]
     if command not in COMMANDS:
-        raise InputError(Fault("", "unknown-verb", f"there is no verb `{command}`", _command_hint(command)))
+        message = f"there is no command `{command}`"
+        raise InputError(Fault("", "unknown-command", message, _command_hint(command)))
     module = importlib.import_module(f"argosy.cli.commands.{MODULE_NAMES.get(command, command)}")
     parser = ArgosyParser(
         prog=f"argosy {command}",
@@ -103,12 +105,12 @@ def _run_command(arguments: list[str]) -> int:
     )
     module.configure(parser)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    # Options may stand between FLEET and the agents; argparse's help, however, suffers from looking for them.
+    # Options may appear between FLEET and the agents. Intermixed parsing breaks argparse's help.
     is_help = not {"-h", "--help"}.isdisjoint(arguments)
     if not is_help:
-        parser.usage = ""  # it is shown nowhere else, and to write it loads what unpacks archives
+        parser.usage = ""  # not shown here, and formatting it imports shutil and the archive modules
     args = (parser.parse_args if is_help else parser.parse_intermixed_args)(arguments[1:])
-    args.verb = command
+    args.command = command
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code: int = module.run(args)
     return code

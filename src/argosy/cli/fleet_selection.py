@@ -1,6 +1,6 @@
-"""Which fleet is meant by a verb that needs no fleet file: by path, by name, or by state folder.
+"""Selects the fleet for commands that need no fleet file: by path, name or state folder.
 
-A fleet file may be moved or deleted while its fleet runs; the state folder, and what runs, remain.
+A fleet file may be moved or deleted while its fleet runs; the state folder and the processes remain.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class SelectedFleet(NamedTuple):
-    """The fleet that is meant. path: its fleet file, which may be gone. name: what to call it."""
+    """The selected fleet. path: its fleet file, which may be missing. name: its name for messages."""
 
     path: Path
     name: str
@@ -40,9 +40,9 @@ class SelectedFleet(NamedTuple):
 
 
 def select_fleet(args: argparse.Namespace) -> tuple[SelectedFleet, list[str]]:
-    """Return the fleet that the arguments name, and the words that are left.
+    """Return the fleet that the arguments select, and the other positionals.
 
-    Raises InputError: no such fleet, several of one name, or a word that the verb does not take.
+    Raises InputError: there is no such fleet, several have the name, or a positional is unexpected.
     """
     name_or_path, positionals = split_fleet(args, allow_name=True)
     if name_or_path is None:
@@ -53,18 +53,18 @@ def select_fleet(args: argparse.Namespace) -> tuple[SelectedFleet, list[str]]:
 
 
 def _fleet_at(path: Path) -> SelectedFleet:
-    """Return the fleet of a file: what runs from where the file was before it was moved, if that does."""
+    """Return the fleet of a file; if the file was moved while the fleet runs, the running fleet."""
     state_dir = locate_state_dir(path)
     previous = None if is_running(state_dir) else find_moved_fleet(path, os.environ)
     if previous is None:
         return SelectedFleet(path, path.parent.name, state_dir)
-    message = f"fleet `{previous.name}` runs from where it was before: {previous.path}, moved or deleted"
+    message = f"fleet `{previous.name}` runs from its former path, moved or deleted since: {previous.path}"
     sys.stderr.write(f"{paint('note:', 'cyan', sys.stderr)} {message}\n")
     return _as_selected(previous)
 
 
 def _select_by_path(path: str) -> SelectedFleet:
-    """Return the fleet of a path, also of one that is gone."""
+    """Return the fleet of a path, also if the path no longer exists."""
     try:
         return _fleet_at(find_fleet(path))
     except InputError as error:
@@ -84,7 +84,7 @@ def _known_fleet_at(path: Path) -> KnownFleet | None:
 
 
 def _select_by_name(name: str, args: argparse.Namespace) -> SelectedFleet:
-    """Return the fleet that is called so; a folder of that name that holds a fleet file is one too."""
+    """Return the fleet with this name; a folder of that name with a fleet file counts too."""
     fleets = _fleets_called(name, list_recorded_fleets(os.environ)) or _fleets_called(
         name, list_known_fleets(os.environ)
     )
@@ -103,7 +103,7 @@ def _select_by_name(name: str, args: argparse.Namespace) -> SelectedFleet:
 
 
 def _fleets_called(name: str, fleets: Sequence[KnownFleet]) -> list[KnownFleet]:
-    """Return the fleets of this name; else the one of this state folder; else those of this folder."""
+    """Return the fleets with this name, else with this ID, else in a folder with this name."""
     return (
         [fleet for fleet in fleets if fleet.name == name]
         or [fleet for fleet in fleets if fleet.id == name]
@@ -117,17 +117,17 @@ def _as_selected(fleet: KnownFleet) -> SelectedFleet:
 
 def _ambiguous(name: str, found: Sequence[SelectedFleet], args: argparse.Namespace) -> Fault:
     each = ", ".join(f"`{fleet.state_dir.path.name}` ({fleet.path})" for fleet in found)
-    hint = f"`argosy {args.verb} {found[0].state_dir.path.name}`; `argosy ls` shows all"
-    return Fault(name, "ambiguous", f"{len(found)} fleets are called `{name}`: {each}", hint)
+    hint = f"`argosy {args.command} {found[0].state_dir.path.name}`; `argosy ls` shows all"
+    return Fault(name, "ambiguous", f"{len(found)} fleets have the name `{name}`: {each}", hint)
 
 
 def _unknown_fleet(name: str, args: argparse.Namespace) -> Fault:
-    message = f"there is no fleet `{name}`: no folder of that name here, and none that has been run"
+    message = f"there is no fleet `{name}`: no folder here and no fleet on record has that name"
     traces = list(scan_fleet_processes())
     for state_home, names_there in find_other_state_homes(os.environ, traces).items():
         if name in names_there:
             return Fault(
-                name, "no-fleet", message, f"`XDG_STATE_HOME={state_home} argosy {args.verb} {name}`"
+                name, "no-fleet", message, f"`XDG_STATE_HOME={state_home} argosy {args.command} {name}`"
             )
     names = [fleet.name for fleet in list_known_fleets(os.environ, traces)]
     closest = difflib.get_close_matches(name, names, 1)

@@ -1,4 +1,4 @@
-"""How a verb's help looks: one line of usage, and every argument once."""
+"""Formats the help of a command: one line of usage, and every argument once."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ MAX_WIDTH: Final = 100
 
 
 class CommandHelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Argparse's own, with the usage that people read: the options are told below it, not twice.
+    """Argparse's formatter with a short usage line: the options are listed below it only.
 
-    A positional whose metavar is `FLEET AGENT METHOD` is told in two entries, `FLEET` and `AGENT`, with a
-    line of its help each; the usage has all of it.
+    A positional whose metavar has several words, such as `FLEET AGENT METHOD`, gets two entries, `FLEET` and
+    `AGENT`, with one line of its help each; the usage shows the whole metavar.
     """
 
     def __init__(self, prog: str, indent_increment: int = 2, max_help_position: int = 24) -> None:
-        # Argparse makes one for each argument that is added: each would ask how wide the terminal is.
+        # Argparse creates a formatter for each added argument; a fixed width avoids a query of the terminal.
         super().__init__(prog, indent_increment, max_help_position, width=MAX_WIDTH)
 
     def format_help(self) -> str:

@@ -1,4 +1,4 @@
-"""One line on a terminal that says what is being done, and is gone when it is done."""
+"""A progress line on a terminal, removed when the work is done."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _REFRESH_S = 0.1
 
 
 class ProgressLine:
-    """A line on stderr, written over in place; nothing where stderr is no terminal."""
+    """A line on stderr that is updated in place; shows nothing when stderr is not a terminal."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
@@ -31,7 +31,7 @@ class ProgressLine:
             self._stream.flush()
 
     def show(self, activity: str, done: int, total: int) -> None:
-        """Say that `done` of `total` is done of `what`; at most ten times a second."""
+        """Show `activity: done of total`; updates at most ten times a second."""
         now = time.monotonic()
         if not self._is_live or now - self._last_shown < _REFRESH_S:
             return

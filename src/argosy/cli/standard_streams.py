@@ -1,4 +1,4 @@
-"""Standard output that nobody takes any more, and standard streams that were closed from the start."""
+"""Handles standard output whose reader has exited, and standard streams that the caller closed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sys
 
 
 def discard_stdout() -> None:
-    """Drop what was not written yet and all that comes, so that the interpreter's end waits for no reader."""
+    """Redirect stdout to /dev/null, so that the exit of the interpreter does not wait for a reader."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def reopen_closed_streams() -> None:
-    """Let standard streams that the caller has closed (`2>&-`) lead to nowhere.
+    """Open standard streams that the caller closed (`2>&-`) on /dev/null.
 
-    Else the next file that is opened, a lease or a log, gets the number 1 or 2, and messages go into it.
+    Otherwise the next opened file, such as a lease or a log, gets descriptor 1 or 2 and receives messages.
     """
     for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is not None:

@@ -71,7 +71,7 @@ def test_for_people_the_same(
     assert main(["claims", "check", "../claims.yaml"]) == 1
     out = capsys.readouterr().out
     assert "refuted  files: in three files\n  by a review\n  claimed 3, counted 2\n" in out
-    assert "ask again: argosy claims count 'python.calls zmq.Context'\n" in out
+    assert "run again: argosy claims count 'python.calls zmq.Context'\n" in out
     assert "--in 'src/**' --in '!**/old.py' --unit file\n" in out
     assert out.endswith("3 claims: 1 confirmed, 1 refuted, 1 uncheckable\n")
 
@@ -90,11 +90,11 @@ def test_all_confirmed_is_exit_0(tree: Path, capsys: pytest.CaptureFixture[str])
         (["count", "python.calls"], "QUERY", "needs the argument NAME"),
         (["count", "pyton.calls x"], "QUERY", "there is no query"),
         (["count", "fleet.agents"], "QUERY", "no fleet is given"),
-        (["count", "python.files", "--in", "fleet"], "--in", "nothing tells the fleet"),
+        (["count", "python.files", "--in", "fleet"], "--in", "this scope needs a fleet"),
         (["count", "python.files", "--in", "flet"], "--in", "there is no scope `flet`"),
         (["count", "python.same f", "--unit", "file"], "QUERY", "has no meaning"),
         (["count", "python.files", "/nowhere"], "/nowhere", "there is no folder"),
-        (["count", "python.files", ".", "--tree", "."], "--tree", "named twice"),
+        (["count", "python.files", ".", "--tree", "."], "--tree", "given twice"),
         (["check", "claims.yaml", "--only", "won"], "--only", "there is no claim `won`"),
         (["check", "gone.yaml"], "gone.yaml:1:1", "cannot be read"),
         (["count", "fleet.agents", "--fleet", "gone.yaml"], "", "does not exist"),

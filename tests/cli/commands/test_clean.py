@@ -47,7 +47,7 @@ def test_a_stopped_fleet_is_removed_and_told_and_starts_again(rig: Rig) -> None:
     assert done["kept"] == {}
     assert done["bytes"] > 0
     assert not folder.exists()
-    assert rig.argosy("clean").stdout == "nothing is left\n"
+    assert rig.argosy("clean").stdout == "nothing to remove\n"
     assert rig.json("up", "-d")["ready"] == ["A"]
 
 

@@ -225,7 +225,7 @@ def test_what_is_not_ready_is_never_struck(rig: Rig) -> None:
     assert told["left_out"] == {"B": "`B` is starting; a drill injects faults only into ready agents"}
     assert rig.pid("B") == pid
     error = rig.json("drill", code=1)["errors"][0]
-    assert error["code"] == "nobody"
+    assert error["code"] == "no-target"
     assert "`A`: `restart: never`" in error["message"]
 
 

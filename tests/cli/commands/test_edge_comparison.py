@@ -52,5 +52,5 @@ def test_what_processes_hold_is_compared_with_what_is_declared(rig: Rig) -> None
     }
     assert answer["sees_unix_sockets"] is True
     both = rig.argosy("graph", "--real", "--code").stdout
-    assert "2 edges held by processes now" in both
-    assert "no file that it loads names it or its port and it holds no connection to it now" in both
+    assert "2 edges observed in processes" in both
+    assert "no file that it loads names it or its port and it has no connection to it now" in both

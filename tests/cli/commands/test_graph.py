@@ -240,10 +240,10 @@ def test_code_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert "differences: 3\n" in out
     assert "`Twin` talks to `Memory` (twin.py:3:5) and declares neither" in out
     assert "`Idle` needs `Registry`, and no file that it loads names it or its port" in out
-    assert "1 agents could not be read whole: Broken" in out
+    assert "1 agents could not be read completely: Broken" in out
 
 
 @pytest.mark.usefixtures("speaking")
 def test_only_text_and_json_can_tell_differences(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["graph", "--code", "--format", "dot"]) == 2
-    assert "not as dot" in capsys.readouterr().err
+    assert "found dot" in capsys.readouterr().err

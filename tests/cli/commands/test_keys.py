@@ -148,7 +148,7 @@ def test_what_cannot_be_done(
 def test_a_fleet_without_machines_needs_no_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "fleet.yaml").write_text("fleet: harbour\nagents:\n  Registry: {run: r.py}\n")
     assert main(["keys", "make"]) == 1
-    assert "names no machines" in capsys.readouterr().err
+    assert "has no machines" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_made_ends_with_3(

@@ -54,14 +54,14 @@ def test_before_any_start_everything_is_a_stated_guess(rig: Rig) -> None:
         ),
     ]
     text = rig.argosy("plan").stdout
-    assert "0 of 3 measured in earlier starts, the others taken for 1.000 s each" in text
+    assert "0 of 3 measured in earlier starts, the others estimated at 1.000 s each" in text
     assert "C needs A  fleet.yaml:5:35: C -> B -> A" in text
     assert "needs that the code does not use: 3, the costliest first" in text
     assert not (rig.folder / "state").exists(), "a plan makes nothing"
 
 
 def test_after_a_start_the_plan_is_what_it_took(rig: Rig) -> None:
-    assert "not known before the first start" in _text_before_a_start(rig)
+    assert "unknown before the first start" in _text_before_a_start(rig)
     rig.write(CHAIN + '  D: {run: [sleep, "1000"], ready: {probe: alive, seconds: 0.05}}\n')
     rig.json("up", "-d")
     spent = {name: agent["spent"] for name, agent in rig.json("timeline")["agents"].items()}

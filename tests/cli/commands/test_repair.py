@@ -30,7 +30,7 @@ def test_a_patch_is_shown_and_nothing_written(tree: Path, capsys: pytest.Capture
     out = capsys.readouterr().out
     assert "broken.py:3:31: an extra closing bracket (unmatched ')')\n" in out
     assert "  line 3: a `)` too many is removed\n" in out
-    assert "left for you to decide, read where nothing has bound them: `unknown` (line 4)\n" in out
+    assert "unresolved, read where nothing binds them: `unknown` (line 4)\n" in out
     assert "-HERE = os.path.abspath(str(1)))\n+HERE = os.path.abspath(str(1))\n" in out
     assert out.endswith(
         "2 files: 1 parse, 1 would with these proposals (1 of them with names for you to decide), "
@@ -66,7 +66,7 @@ def test_a_file_without_a_proposal_is_a_bad_answer(tree: Path, capsys: pytest.Ca
     (tree / "broken.py").write_text("def f(:\n    return 1\n")
     assert main(["repair", "--brief"]) == 1
     out = capsys.readouterr().out
-    assert "  no proposal: no rule mends this\n" in out
+    assert "  no proposal: no repair rule applies\n" in out
     assert out.endswith("2 files: 1 parse, 0 would with these proposals, 1 without a proposal\n")
 
 
@@ -108,7 +108,7 @@ def test_packages_that_are_told_to_be_absent(tree: Path, capsys: pytest.CaptureF
     )
     assert 'torch = placeholder("torch")\n' in (tree / "broken.py").read_text()
     assert main(["repair", "--absent", "torch.nn", "--json"]) == 2
-    assert "`torch.nn` is no name of a package" in capsys.readouterr().out
+    assert "`torch.nn` is not a package name" in capsys.readouterr().out
 
 
 def _killed_at_rename(number: int) -> bool:

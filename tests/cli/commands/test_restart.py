@@ -58,7 +58,7 @@ def test_text_names_each_and_why(started: Rig) -> None:
     assert "3 would restart" in done.stdout
     assert "restart  Follows: after Stops; away from" in done.stdout
     assert "degraded Ails: without what it needs for" in done.stdout
-    assert "through these: Far" in done.stdout
+    assert "indirectly affected: Far" in done.stdout
 
 
 def test_what_does_not_run_follows_nobody(started: Rig) -> None:

@@ -129,5 +129,5 @@ def test_faults_are_told(rig: Rig) -> None:
     error = rig.json("timeline", code=1)
     assert error["errors"][0]["code"] == "never-started"
     rig.json("up", "-d", "--only", "A")
-    assert rig.json("timeline", "--html", "no/such/folder.html", code=1)["errors"][0]["code"] == "not-written"
+    assert rig.json("timeline", "--html", "no/such/folder.html", code=1)["errors"][0]["code"] == "unwritable"
     assert rig.json("timeline", "A", code=2)["errors"][0]["code"] == "usage"

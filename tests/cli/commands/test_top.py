@@ -85,7 +85,7 @@ def test_it_is_drawn_followed_and_left(rig: Rig) -> None:
     terminal.until("with `bert`")
     terminal.keys("q")
     assert terminal.close() == 0
-    assert rig.json("status")["agents"]["Anna"]["state"] == "ready", "the fleet runs on"
+    assert rig.json("status")["agents"]["Anna"]["state"] == "ready", "the fleet keeps running"
     terminal = Terminal(rig, "top")
     terminal.until("Anna")
     terminal.process.send_signal(signal.SIGINT)
@@ -135,7 +135,7 @@ def test_trouble_comes_first_and_other_orders_are_as_named() -> None:
     def order(name: str, wanted: str = "") -> list[str]:
         return [row.agent for row in make_rows(REPORT, {1: 5.0}, name, wanted, 70.0)]  # type: ignore[arg-type]
 
-    assert order("trouble") == ["Berta", "Clara", "Anna"]
+    assert order("severity") == ["Berta", "Clara", "Anna"]
     assert order("name") == order("cpu") == order("memory") == ["Anna", "Berta", "Clara"]
     assert order("name", "VOICE") == ["Clara"]
     assert summary_line(REPORT, 1, "name", "voice") == "toy (testing): 1 of 3 ready, by name, 1 with `voice`"
@@ -170,7 +170,7 @@ NARROW = FleetStatus(
 
 
 def test_a_terminal_of_80_columns_has_processor_memory_restarts_and_the_cause() -> None:
-    rows = make_rows(NARROW, {41234: 12.3}, "trouble", "", 70.0)
+    rows = make_rows(NARROW, {41234: 12.3}, "severity", "", 70.0)
     head, lines = format_table(rows, 79)
     assert head.split() == ["AGENT", "STATE", "CPU%", "MiB", "RST", "NOTE"]
     assert lines[0].split()[:4] == ["✘", "Responder", "given-up", "5"]

@@ -257,7 +257,7 @@ def test_what_is_measured_before_ctrl_c_is_kept(toy: Tree) -> None:
     toy.write("wait.py", WAIT)
     done = run_apart(toy)
     assert done.returncode == 130, done.stderr
-    assert "what was measured is kept" in done.stderr
+    assert "finished measurements are kept" in done.stderr
     (path,) = Path(toy.root, "track", "records").iterdir()
     assert [json.loads(line)["metric"] for line in path.read_text().splitlines()] == ["o.a"]
 

@@ -362,13 +362,13 @@ def test_the_edges_of_a_cell_are_compared_as_those_of_its_agents(fleet: Rig) -> 
     assert crowds >= {(("Voice", "Front"), "Other"), (("Voice", "Front"), "Alone")}
     found = {(each["from"], each["to"]): each for each in answer["differences"]}
     assert found["cell one", "Alone"]["code"] == "D503"
-    assert "none of its 2 declares it" in found["cell one", "Alone"]["message"]
+    assert "none of its 2 agents declares it" in found["cell one", "Alone"]["message"]
     # `Front` needs `Other` and is connected to it; `Other` and `Alone` need `Voice` and never asked it.
     assert {(one, other) for (one, other), each in found.items() if each["code"] == "D504"} == {
         ("Other", "Voice"),
         ("Alone", "Voice"),
     }
-    assert "edges held by cells now" in fleet.argosy("graph", "--real").stdout
+    assert "edges observed in cells" in fleet.argosy("graph", "--real").stdout
 
 
 def test_the_state_folder_is_deleted_under_cells(fleet: Rig) -> None:

@@ -58,7 +58,7 @@ def test_a_running_agent_is_not_ended_for_code_that_does_not_parse(
     done = started.argosy("restart", *words)
     assert done.returncode == 1
     assert "refused  A: a.py:11:5: S101 does not parse: '(' was never closed" in done.stdout
-    assert "`A` runs on as it is; `--anyway` restarts it all the same" in done.stdout
+    assert "`A` keeps running; `--anyway` restarts it despite this" in done.stdout
     after = pids(started)
     assert after["A"] == before["A"]
     assert (after["B"] == before["B"]) == (words == ("--rolling",))

@@ -72,7 +72,7 @@ def test_without_a_lock_the_plan_says_how_to_have_sizes(
     make_tree(tmp_path, UNGROUPED)
     assert main(["image", "plan", "--fleet", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("proposed by what is imported, since the fleet file names no group:\n")
+    assert text.startswith("proposed by imports, since the fleet file has no groups:\n")
     assert "`argosy image lock` writes one" in text
     assert "MB" not in text
 
@@ -141,11 +141,8 @@ def test_a_proposal_beside_the_groups_of_the_file(tmp_path: Path, capsys: pytest
     assert main(["image", "plan", "--fleet", str(tmp_path), "--propose"]) == 0
     text = capsys.readouterr().out
     assert "small-light   1 agents    1 files   2 packages  wheels 2.0 MB  32.5 MB when built last\n" in text
-    assert (
-        "as the fleet file has it, 2 images:\nwheels of the lock: 9.5 MB, 11.5 MB if nothing were shared\n"
-        in text
-    )
-    assert "as built: 41.5 MB, 74.0 MB if nothing were shared\n" in text
+    assert "in the fleet file, 2 images:\nwheels of the lock: 9.5 MB, 11.5 MB without sharing\n" in text
+    assert "as built: 41.5 MB, 74.0 MB without sharing\n" in text
     assert "3 agents = 3 in 3 proposed images" in text
 
     assert main(["image", "plan", "--fleet", str(tmp_path), "--json"]) == 0

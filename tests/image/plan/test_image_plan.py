@@ -145,7 +145,7 @@ def test_the_plan_for_people_adds_up(tmp_path: Path, capsys: pytest.CaptureFixtu
     make_tree(tmp_path, FILES)
     assert main(["image", "plan", "--fleet", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert "7 agents = 7 in 5 images (2 with a GPU); 2 read in part only; 3 packages unused" in text
+    assert "7 agents = 7 in 5 images (2 with a GPU); 2 partly unread; 3 packages unused" in text
     assert "Meter: `torch` (torch.cuda.is_available, torch.cuda.memory_allocated)" in text
 
 

@@ -1,1 +1,4 @@
-"""One module per verb of `argosy`, and what several verbs share: each parses, calls and renders."""
+"""One module for each command, with `configure(parser)` and `run(args)`, and modules that they share.
+
+`argosy.cli.dispatch` imports them by name; nothing here is for use outside `argosy.cli`.
+"""

@@ -1,7 +1,7 @@
-"""Tell the address that one agent gets for another, and where each part of it came from.
+"""Show the address that one agent gets for another, and where each part of it comes from.
 
-AGENT may be a service of the environment too. Each line names the place in the file, the
-variable, or the rule that gave the part.
+AGENT may also be a service of the environment. Each line names the location in the file, the variable or
+the rule that a part comes from.
 
 example: argosy address Translator --from Responder --env production
 """
@@ -24,14 +24,14 @@ from argosy.fleet.placement import Endpoint, Placement
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy address`."""
-    add_fleet(parser, positionals="AGENT", positionals_help="the agent or service that is asked for")
-    parser.add_argument("--from", dest="asker", metavar="AGENT", help="the agent that connects to it")
+    add_fleet(parser, positionals="AGENT", positionals_help="the agent or service to look up")
+    parser.add_argument("--from", dest="client", metavar="AGENT", help="the agent that connects to it")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the endpoint and its reasons.
 
-    Raises InputError: a faulty fleet, no such agent or service, or an address that no peer can use.
+    Raises InputError: an invalid fleet, no such agent or service, or an address that no peer can use.
     """
     path, positionals = parse_fleet(args)
     if len(positionals) != 1:
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(Fault("", "usage", message, "such as `argosy address Translator`"))
     fleet = load_fleet(path)
     placement = place(fleet, environment_name(args), os.environ)
-    endpoint, reasons = _resolve(placement, positionals[0], args.asker)
+    endpoint, reasons = _resolve(placement, positionals[0], args.client)
     reasons = (_environment_reason(args, placement.environment), *reasons)
     if args.as_json:
         print_json(
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _environment_reason(args: argparse.Namespace, name: str) -> AddressPart:
-    """Return where the choice of the environment came from."""
+    """Return where the name of the environment comes from."""
     if args.env:
         return AddressPart("environment", name, "option", "--env", f"`{name}`, by `--env`")
     if os.environ.get("ENV_TYPE"):

@@ -1,9 +1,10 @@
-"""Find what is wrong with a tree of Python files; never imports or runs what it reads.
+"""Find problems in a tree of Python files; never imports or runs what it reads.
 
-Every `*.py` below PATH is read, but `.git`, `.argosy` and links. What was found is remembered, so
-that a second run reads only what has changed. Exit code 1: something was found that counts.
+Reads every `*.py` below PATH except in `.git`, `.argosy` and links. Results are cached, so that a
+second run reads only changed files. Exit code 1: there are findings that count.
 
 example: argosy audit src --select S,Z301 --since origin/main
+
 """
 
 from __future__ import annotations
@@ -52,9 +53,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default=".",
         metavar="PATH",
-        help="a folder, or a file whose findings in its tree are shown (default: this folder)",
+        help="a folder, or a file to show only its findings (default: this folder)",
     )
-    parser.add_argument("--select", metavar="CODES", help="only these, as `S101,Z`; a letter is a family")
+    parser.add_argument(
+        "--select", metavar="CODES", help="only these codes, such as `S101,Z`; a letter selects a family"
+    )
     parser.add_argument(
         "--since", metavar="REV", help="only files that changed since the branch left REV (of git)"
     )
@@ -63,31 +66,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="GLOB",
         action="append",
         default=[],
-        help="leave out a file or folder, by name or relative path; repeatable",
+        help="skip a file or folder, by name or relative path; repeatable",
     )
-    parser.add_argument("--format", choices=_FORMATS, default="table", help=f"{', '.join(_FORMATS)}")
+    parser.add_argument(
+        "--format", choices=_FORMATS, default="table", help=f"output format: {', '.join(_FORMATS)}"
+    )
     parser.add_argument("--baseline", metavar="FILE", help="findings in this file are known and do not count")
     parser.add_argument(
         "--write-baseline",
         action="store_true",
-        help="make the baseline of what is found; one that is there only loses what has gone",
+        help="create the baseline from the findings; from an existing one only remove fixed findings",
     )
     parser.add_argument(
         "--fleet", metavar="FILE", help=f"the fleet file to compare with (default: PATH/{FLEET_FILE})"
     )
-    parser.add_argument("--no-cache", action="store_true", help="read everything anew, remember nothing")
+    parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache")
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Audit one tree, print what was found, and return the exit code.
+    """Audit one tree, print the findings, and return the exit code.
 
-    Raises InputError: there is no such path, code, revision or baseline, or the fleet file is faulty.
+    Raises InputError: there is no such path, code, revision or baseline, or the fleet file is invalid.
     """
     output_format = "json" if args.as_json else args.format
     root, only = _audit_root(Path(args.path))
     if args.write_baseline and args.baseline is None:
-        raise InputError(Fault("--write-baseline", "usage", "no file is named", "add `--baseline FILE`"))
+        raise InputError(Fault("--write-baseline", "usage", "it needs a file", "add `--baseline FILE`"))
     fleet = _fleet_file(root, args.fleet)
     progress = _ReadingProgress()
     report = audit(
@@ -106,13 +111,13 @@ def run(args: argparse.Namespace) -> int:
         view = msgspec.structs.replace(view, planned_refit=_planned_refit(root, fleet, args.exclude))
     _warn(view)
     _RENDERERS[output_format](view)
-    # The interpreter's end would look through all of it for garbage, three times.
+    # Otherwise the exit of the interpreter would scan all objects for garbage, three times.
     gc.freeze()
     return 1 if view.findings or report.result.failures else 0
 
 
 def _audit_root(path: Path) -> tuple[Path, str]:
-    """Return the root to audit, and the one file in it that is asked about, or an empty text."""
+    """Return the root to audit, and the one selected file in it, or an empty text."""
     if path.is_dir():
         return path, ""
     if not path.is_file():
@@ -129,13 +134,13 @@ def _parse_codes(select: str | None, known: Collection[str]) -> tuple[str, ...]:
     codes = tuple(filter(None, re.split(r"[,\s]+", select.upper())))
     for code in codes:
         if not any(each.startswith(code) for each in known):
-            hint = f"known are {', '.join(known)}, and their first letters"
+            hint = f"known codes: {', '.join(known)}, and their first letters"
             raise InputError(Fault("--select", "unknown-code", f"there is no rule `{code}`", hint))
     return codes
 
 
 def _fleet_file(root: Path, chosen: str | None) -> Path | None:
-    """Return the fleet file to compare with, None where there is none and none is asked for."""
+    """Return the fleet file to compare with, None without one."""
     path = Path(chosen) if chosen else root / FLEET_FILE
     if chosen is None and not path.is_file():
         return None
@@ -147,7 +152,7 @@ def _selected_findings(
 ) -> list[Finding]:
     changed: frozenset[str] | None = None
     if since is not None:
-        from argosy.refit.core.git_revision import find_changed_files  # noqa: PLC0415 - only this asks another program
+        from argosy.refit.core.git_revision import find_changed_files  # noqa: PLC0415 - runs git
 
         changed = find_changed_files(report.root, since)
     return [
@@ -162,7 +167,7 @@ def _selected_findings(
 def _load_or_write_baseline(
     args: argparse.Namespace, report: AuditReport, selected: Sequence[Finding]
 ) -> tuple[BaselineEntry, ...]:
-    """Return what is known, after writing what is to be written."""
+    """Return the entries of the baseline; write it first with `--write-baseline`."""
     if args.baseline is None:
         return ()
     path = Path(args.baseline)
@@ -178,7 +183,7 @@ def _load_or_write_baseline(
 
 
 def _fixed_entries(report: AuditReport, entries: Sequence[BaselineEntry]) -> list[BaselineEntry]:
-    """Return the entries that nothing stands for any more; not those of files that were left out."""
+    """Return the entries without a finding, except those of files that were not read."""
     return [
         entry
         for entry in compare_to_baseline(report.findings, entries).resolved
@@ -192,7 +197,7 @@ def _make_view(
     entries: tuple[BaselineEntry, ...],
     select: tuple[str, ...],
 ) -> AuditView:
-    # What is known is decided among all findings, so that it does not hang on what is selected.
+    # All findings are compared with the baseline, so that the result does not depend on the selection.
     new = set(compare_to_baseline(report.findings, entries).new) if entries else ()
     shown = [item for item in selected if item in new] if entries else selected
     return AuditView(
@@ -212,8 +217,8 @@ def _make_view(
 
 
 def _planned_refit(root: Path, fleet: Path | None, exclude: Sequence[str]) -> RefitReport:
-    """Return what a refit of the tree would do; the audit has told what is wrong with the fleet file."""
-    from argosy.fleet.loader import read_fleet  # noqa: PLC0415 - only the page asks
+    """Return what a refit of the tree would do; the audit reports the faults of the fleet file."""
+    from argosy.fleet.loader import read_fleet  # noqa: PLC0415 - only for the page
     from argosy.refit.codemods import file_pipeline  # noqa: PLC0415
     from argosy.refit.codemods.tree_pipeline import plan_codemods  # noqa: PLC0415
 
@@ -224,29 +229,27 @@ def _planned_refit(root: Path, fleet: Path | None, exclude: Sequence[str]) -> Re
 
 
 def _warn(view: AuditView) -> None:
-    """Say on stderr what the audit could not do, and what the baseline could lose."""
+    """Print on stderr what the audit could not do, and which baseline entries are fixed."""
     report = view.report
     for path, why in report.unreadable.items():
         _write_note("warning", "yellow", f"`{path}` was not read: {why}", "")
     for failure in report.result.failures:
         where = f" on `{failure.path}`" if failure.path else ""
-        hint = "the findings are not complete; this is a fault of argosy"
+        hint = "the findings are incomplete; this is a bug in argosy"
         _write_note("error", "red", f"rule {failure.code} failed{where}: {failure.message}", hint)
     codes: dict[str, list[str]] = {}
     for code, reason in view.skipped_rules.items():
         codes.setdefault(reason, []).append(code)
     for reason, codes_of_reason in codes.items():
-        _write_note("note", "cyan", f"{', '.join(codes_of_reason)} not asked: {reason}", "")
+        _write_note("note", "cyan", f"{', '.join(codes_of_reason)} skipped: {reason}", "")
     if report.virtual_environments:
         names = ", ".join(f"`{path}`" for path in report.virtual_environments)
         hint = " ".join(f"--exclude {path}" for path in report.virtual_environments)
-        _write_note(
-            "warning", "yellow", f"{names} is a virtual environment, and was audited too", f"`{hint}`"
-        )
+        _write_note("warning", "yellow", f"{names} is a virtual environment and was audited too", f"`{hint}`")
     if view.fixed:
         count = sum(entry.count for entry in view.fixed)
-        message = f"{count} of the baseline {'is' if count == 1 else 'are'} gone"
-        _write_note("note", "cyan", message, "`--write-baseline` takes them out, for good")
+        message = f"{count} of the baseline {'is' if count == 1 else 'are'} fixed"
+        _write_note("note", "cyan", message, "`--write-baseline` removes them")
 
 
 def _write_note(label: str, colour: str, message: str, hint: str) -> None:
@@ -256,7 +259,7 @@ def _write_note(label: str, colour: str, message: str, hint: str) -> None:
 
 
 class _ReadingProgress:
-    """One line on a terminal that says how far the reading is; nothing anywhere else."""
+    """A progress line on a terminal; shows nothing elsewhere."""
 
     def __init__(self) -> None:
         self._is_live = sys.stderr.isatty()

@@ -1,14 +1,15 @@
-"""Send one request to an agent and print its reply; without METHOD list what the agent can do.
+"""Send one request to an agent and print its reply; without METHOD list the agent's methods.
 
-Arguments are `name=value`; a value is read as JSON where it is JSON (`n=3`, `tags=["a"]`), else
-taken as text.
+Arguments are `name=value`; a value is parsed as JSON if it is valid JSON (`n=3`, `tags=["a"]`), else it
+is text.
 
-An agent of the library is asked over argosy's wire. A script without it whose probe is `zmq` gets
-plain JSON, `{"action": METHOD, "name": value}`, from a REQ socket at its port (health at the port of its
-probe), and its answer is printed as it is. An agent that speaks something else, or that is not started,
-starting, waiting, blocked, exited or given up, is named at once, with the reason.
+Agents of the library are called over argosy's protocol. A script without it whose probe is `zmq` gets
+plain JSON, `{"action": METHOD, "name": value}`, from a REQ socket on its port (health on the port of
+its probe), and its reply is printed unchanged. The call fails at once, with the reason, for an agent
+that has another protocol, or that is not started, starting, waiting, blocked, exited or given up.
 
 example: argosy call Translator translate text="good morning" to=fil
+
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ if TYPE_CHECKING:
     from argosy.engine.state.state_dir import StateDir
     from argosy.engine.supervisor.agent_protocol import AgentProtocol
 
-# Nobody would answer, and it may take long until somebody does; after the other states it is back soon.
+# In these states no process answers, perhaps for long; in the other ones it is back soon.
 _NOT_ANSWERING = frozenset({State.WAITING, State.STARTING, State.BLOCKED, State.EXITED, State.GIVEN_UP})
 
 
 class _AgentUnavailableError(RefusedError):
-    """The agent cannot be asked; told as `call/1`, since the question itself was right."""
+    """The agent cannot be called; reported as `call/1`, since the request itself is valid."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,10 +56,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_fleet(
         parser,
         positionals="AGENT [METHOD [name=value...]]",
-        positionals_help="who is asked; without METHOD its methods are listed",
+        positionals_help="the agent to call; without METHOD its methods are listed",
     )
     parser.add_argument(
-        "--timeout", type=float, default=10.0, metavar="S", help="end the call after S seconds (default 10)"
+        "--timeout", type=float, default=10.0, metavar="S", help="give up after S seconds (default 10)"
     )
 
 
@@ -104,7 +105,7 @@ def _request_function(
 
     def request(method: str, arguments: dict[str, Any]) -> Any:
         with connect(agent, timeout=timeout_s, book=address_book) as peer:
-            # `call` has two keywords of its own; a method's parameters of these names go the other way.
+            # `call` has parameters with these names; a method with the same names needs `getattr`.
             has_reserved_names = bool(arguments.keys() & {"timeout", "returns"})
             return (
                 getattr(peer, method)(**arguments) if has_reserved_names else peer.call(method, **arguments)
@@ -125,7 +126,7 @@ def _show(agent: str, method: str, reply: Any, seconds: float, *, as_json: bool)
 
 
 def _show_json_protocol(agent: str, protocol: PlainJson, started_at: float, *, as_json: bool) -> int:
-    """Say what a script can be asked, as far as that is known."""
+    """Print which methods of a script are known."""
     if as_json:
         known = [protocol.probe_method] if protocol.probe_method else []
         print_json({"argosy": "call/1", "reply": known, "seconds": round(time.monotonic() - started_at, 6)})
@@ -154,10 +155,10 @@ def parse_arguments(pairs: list[str]) -> dict[str, Any]:
 
 
 def _check_available(agent: str, path: Path, state_dir: StateDir) -> None:
-    """Refuse at once what nobody will answer.
+    """Check that the agent can answer.
 
-    Raises _AwayError: the supervisor knows that it will not. Raises RefusedError: it is dead, and nobody
-    would start it again. Raises InputError: there is no such agent.
+    Raises _AgentUnavailableError: the supervisor reports that it cannot. Raises RefusedError: it is not
+    running, and no supervisor would start it. Raises InputError: there is no such agent.
     """
     status = _status_of(agent, state_dir)
     if status is not None:
@@ -171,23 +172,23 @@ def _check_available(agent: str, path: Path, state_dir: StateDir) -> None:
 
 
 def _protocol_of(agent: str, state_dir: StateDir) -> AgentProtocol:
-    """Raises _AwayError: it speaks nothing that a call can be made in."""
+    """Return the agent's protocol. Raises _AgentUnavailableError: it has none that a call can use."""
     protocol = detect_protocol(agent, state_dir)
     if isinstance(protocol, UnknownProtocol):
-        message = f"`{agent}` {protocol.reason}; a call needs argosy's wire or plain JSON over ZeroMQ"
+        message = f"`{agent}` {protocol.reason}; a call needs argosy's protocol or plain JSON over ZeroMQ"
         raise _AgentUnavailableError(Fault("", "no-protocol", message, protocol.hint))
     return protocol
 
 
 def _status_of(agent: str, state_dir: StateDir) -> AgentStatus | None:
-    """Return what the supervisor knows of an agent, None where there is none or it does not answer."""
+    """Return the supervisor's status of an agent, None without a supervisor or an answer."""
     try:
         client = connect_supervisor(state_dir, "call")
         if client is None:
             return None
         with client:
             return client.fetch_status().agents.get(agent)
-    except RefusedError:  # the agents run on, and may answer
+    except RefusedError:  # the agents keep running and may answer
         return None
 
 
@@ -211,7 +212,7 @@ def _unavailable_fault(agent: str, status: AgentStatus) -> Fault:
 
 
 def _error_hint(error: WireError, agent: str, state_dir: StateDir) -> str:
-    """Return how the agent is now, where that may be the reason."""
+    """Return the agent's current state if it may explain the error, else an empty text."""
     status = _status_of(agent, state_dir) if isinstance(error, NotSent) else None
     if status is None or status.state is State.READY:
         return ""
@@ -238,5 +239,5 @@ def _report_error(code: str, message: str, seconds: float, hint: str, *, as_json
 
 
 def _encode_reply(reply: Any) -> bytes:
-    # Buffers and other things that JSON has no form for are shown as text.
+    # Values without a JSON form, such as buffers, are shown as text.
     return msgspec.json.encode(reply, enc_hook=repr)

@@ -1,4 +1,4 @@
-"""What a restart has to know of the tree: who runs older code, and whose code could not start again."""
+"""Finds the agents that run older code than the tree, and those whose code could not start again."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class ChangedAgents(NamedTuple):
-    """What `--changed` is about.
+    """The agents that `--changed` selects.
 
-    stale: agents with older code than the tree, with the files. down: those that ended by an error and whose
-    code has not changed since, with the reason. told: what other machines foretell, by machine.
+    stale: agents that run older code than the tree, with the changed files. failed: agents that exited with
+    an error and whose code has not changed since, with the reason. remote_impacts: `restart/1` by machine.
     """
 
     stale: dict[str, tuple[str, ...]]
@@ -39,11 +39,11 @@ class ChangedAgents(NamedTuple):
 def find_changed(
     report: FleetStatus, path: Path, state_dir: StateDir, names: list[str], *, local_only: bool
 ) -> ChangedAgents:
-    """Return which agents (of `names`, when there are any) were started with other code than the tree has.
+    """Return the agents (of `names`, if given) that were started with other code than the tree has.
 
-    Those that run, and those that are down by an error: given up, ended with one, or about to be
-    started again. is_here: of this machine alone. Raises InputError: there is no such agent here, or the
-    fleet file is faulty.
+    Considers running agents and those that failed: given up, exited with an error, or waiting for a restart.
+    local_only: only agents of this machine. Raises InputError: there is no such agent here, or the fleet
+    file is invalid.
     """
     from argosy.engine.explain.staleness import find_stale_agents  # noqa: PLC0415 - reads sources
 
@@ -72,7 +72,7 @@ def find_changed(
 
 
 def _started_at(name: str, agent: AgentStatus, state_dir: StateDir) -> float | None:
-    """Return when the agent, or the last process of one that is down, was started, None for any other."""
+    """Return when the agent, or the last process of a failed one, was started; None for other agents."""
     from argosy.engine.explain.staleness import agent_started_at, last_started_at  # noqa: PLC0415 - reads sources
 
     lease = state_dir.lease_file(cell_unit_name(agent.cell) if agent.cell is not None else name)
@@ -96,10 +96,10 @@ def unknown_agents(names: Iterable[str]) -> InputError:
 def find_refused(
     report: FleetStatus, path: Path, state_dir: StateDir, names: Iterable[str]
 ) -> dict[str, Fault]:
-    """Return the agents of this machine that are not to be restarted, with what is wrong.
+    """Return the agents of this machine that must not be restarted, with the fault.
 
-    Their restart would end a process, their own or that of one that restarts with them, which by its code
-    could not start again. Where the plan or the fleet file cannot be read, nothing is known.
+    Restarting one would stop a process, its own or one that restarts with it, whose code could not start
+    again. Empty if the plan or the fleet file cannot be read.
     """
     from argosy.engine.explain.startup_faults import find_startup_faults  # noqa: PLC0415 - reads sources
 
@@ -120,7 +120,7 @@ def find_refused(
     }
     commands = {each: processes[each].argv for group in restarted_with.values() for each in group}
     flaws: Mapping[str, Fault] = {}
-    with contextlib.suppress(InputError):  # the fleet file is being edited; what runs is another
+    with contextlib.suppress(InputError):  # the fleet file may be incomplete during an edit
         flaws = find_startup_faults(load_fleet(path), commands, os.environ) if commands else {}
     return {
         name: flaws[first]
@@ -130,7 +130,7 @@ def find_refused(
 
 
 def refused_remotely(remote_impacts: Mapping[str, Mapping[str, Any]]) -> dict[str, Fault]:
-    """Return the agents that other machines foretell they would not restart."""
+    """Return the agents that other machines would refuse to restart."""
     return {
         name: Fault(**fault)
         for each in remote_impacts.values()
@@ -139,21 +139,21 @@ def refused_remotely(remote_impacts: Mapping[str, Mapping[str, Any]]) -> dict[st
 
 
 def show_refused(refused: Mapping[str, Fault]) -> None:
-    """Print who is left as it is, and why."""
+    """Print the agents that are not restarted, and why."""
     for name, fault in refused.items():
         print(f"{paint('refused', 'red')}  {name}: {fault.where}: {fault.code} {fault.message}")
         if fault.hint:
             print(f"{paint('hint:', 'cyan')} {fault.hint}")
     if refused:
         singular = len(refused) == 1
-        are, them = ("runs on as it is", "it") if singular else ("run on as they are", "them")
+        are, them = ("keeps running", "it") if singular else ("keep running", "them")
         print(
-            f"{paint('hint:', 'cyan')} {_quoted_list(refused)} {are}; `--anyway` restarts {them} all the same"
+            f"{paint('hint:', 'cyan')} {_quoted_list(refused)} {are}; `--anyway` restarts {them} despite this"
         )
 
 
 def show_failed(failed: Mapping[str, str]) -> None:
-    """Print who is down although its code has not changed since it was started."""
+    """Print the failed agents whose code has not changed since they were started."""
     for name, reason in failed.items():
         print(f"{paint('down', 'red')}  {name}: {reason}")
     if failed:

@@ -1,7 +1,7 @@
-"""Tell every fault of a fleet file and of what its agents run; starts nothing.
+"""Check a fleet file and the code that its agents run; starts nothing.
 
-Exit code 2: the file itself is wrong, or the environment that ENV_TYPE or --env chooses does not
-fit it. 1: something that an agent runs cannot work. 0: sound, warnings or not.
+Exit code 2: the file is invalid, also for the environment that ENV_TYPE or --env selects. 1: the code of
+an agent cannot work. 0: no errors; warnings do not count.
 
 example: argosy check fleet.yaml --env production
 """
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check one fleet, print what was found, and return the exit code."""
+    """Check a fleet, print the faults, and return the exit code."""
     try:
         path, _ = parse_fleet(args)
     except InputError as error:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _environment_faults(fleet: Fleet, environment: str, known: Sequence[Fault]) -> list[Fault]:
-    """Return what keeps the fleet out of its environment, less what the file's own faults say already."""
+    """Return the faults of the environment that are not among the known faults of the file."""
     try:
         place(fleet, environment, os.environ)
     except InputError as error:
@@ -57,7 +57,7 @@ def _environment_faults(fleet: Fleet, environment: str, known: Sequence[Fault]) 
 
 
 def _machines(fleet: Fleet, args: argparse.Namespace) -> frozenset[str | None] | None:
-    """Return the machines of the fleet that this host is, None where that cannot be known."""
+    """Return the machines of the fleet that this host is, None if that is unknown."""
     try:
         return local_machines(place(fleet, environment_name(args), os.environ), None, os.environ)
     except InputError:
@@ -85,7 +85,7 @@ def _print_json(faults: Sequence[Fault], report: PreflightReport | None) -> int:
 
 
 def _print_text(faults: Sequence[Fault], report: PreflightReport | None) -> int:
-    """Print the file's faults on stderr, as every verb does, and what the check found on stdout."""
+    """Print the faults of the file on stderr, as every command does, and those of the code on stdout."""
     _print_faults(faults, "error", "red", sys.stderr)
     if report is not None:
         sys.stderr.flush()
@@ -104,13 +104,13 @@ def _print_faults(faults: Sequence[Fault], label: str, colour: str, stream: IO[s
 
 
 def summary_line(report: PreflightReport, file_faults: int = 0) -> str:
-    """Return such as `84 agents: 61 can start, 23 cannot (23 do not parse); 2 errors, 12 warnings`."""
+    """Return a line such as `84 agents: 61 can start, 23 cannot (23 do not parse); 12 warnings`."""
     cannot_start = len(report.start_obstacles)
     text = f"{_counted(report.agents, 'agent')}: {report.agents - cannot_start} can start"
     if cannot_start:
         text += f", {cannot_start} cannot"
-        if report.unparsed_agents:
-            text += f" ({len(report.unparsed_agents)} {'does' if len(report.unparsed_agents) == 1 else 'do'} not parse)"
+        if unparsed := len(report.unparsed_agents):
+            text += f" ({unparsed} {'does' if unparsed == 1 else 'do'} not parse)"
     counts = []
     if file_faults:
         counts.append(f"{_counted(file_faults, 'fault')} in the file")

@@ -1,14 +1,14 @@
-"""Check what people say about the code, claim by claim: confirmed, refuted, or not to be told from files.
+"""Check claims about the code; each is confirmed, refuted, or uncheckable from files.
 
-  check FILE [PATH]    each claim of a YAML file against the tree at PATH
-  count QUERY [PATH]   one query, as claims have it and verdicts print it
-  queries              the queries that there are
+  check FILE [PATH]    check each claim of a YAML file against the tree at PATH
+  count QUERY [PATH]   run one query, in the form that claims and verdicts have
+  queries              list the queries
 
-PATH is a folder (default: this one); nothing of it is imported or run. `argosy schema claims` prints the
-schema of FILE. Exit code 0: every claim holds; 1: one does not, or cannot be told; 2: FILE, or a query,
-is wrong.
+PATH is a folder (default: this one); none of its code is imported or run. `argosy schema claims` prints
+the schema of FILE. Exit code 0: every claim is confirmed; 1: one is not; 2: FILE or a query is invalid.
 
 example: argosy claims check claims.yaml src
+
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy claims`."""
     parser.add_argument("action", choices=ACTIONS, metavar="|".join(ACTIONS), help="what to do")
     parser.add_argument(
-        "words",
+        "positionals",
         nargs="*",
         default=[],
         metavar="FILE|QUERY [PATH]",
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         action="append",
         default=[],
-        help="what tells the fleet, by path in the tree; repeatable; with check in place of the file's own",
+        help="a fleet file or its source, by path in the tree; repeatable; with check instead of FILE's own",
     )
     parser.add_argument(
         "--in",
@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SCOPE",
         action="append",
         default=[],
-        help="with count: where; a glob, or the name of a scope; repeatable",
+        help="with count: a glob or the name of a scope; repeatable",
     )
     parser.add_argument(
         "--unit",
@@ -64,30 +64,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="place",
         help="with count: what is counted (default: place)",
     )
-    parser.add_argument("--only", metavar="ID", action="append", default=[], help="with check: this claim")
-    parser.add_argument("--no-cache", action="store_true", help="read everything anew, remember nothing")
+    parser.add_argument(
+        "--only", metavar="ID", action="append", default=[], help="with check: only this claim; repeatable"
+    )
+    parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache")
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it, and return the exit code.
+    """Run the action, and return the exit code.
 
-    Raises InputError: the file of claims, the query, the fleet or an option is wrong.
+    Raises InputError: the file of claims, the query, the fleet or an option is invalid.
     """
     if args.action == "queries":
         return _list_queries(args)
-    if not args.words or len(args.words) > 2:
+    if not args.positionals or len(args.positionals) > 2:
         expected = "FILE" if args.action == "check" else "QUERY"
-        message = f"`{args.action}` takes {expected} and perhaps PATH, and has {len(args.words)} words"
+        message = (
+            f"`{args.action}` takes {expected} and optionally PATH, found {len(args.positionals)} arguments"
+        )
         hint = f"such as `argosy claims {args.action} {_EXAMPLES[expected]} src`"
         raise InputError(Fault("", "usage", message, hint))
     return _check_claims(args) if args.action == "check" else _count_query(args)
 
 
 def _tree(args: argparse.Namespace) -> str:
-    named = [*args.words[1:], *([args.tree] if args.tree is not None else [])]
+    named = [*args.positionals[1:], *([args.tree] if args.tree is not None else [])]
     if len(named) > 1:
-        raise InputError(Fault("--tree", "usage", f"the tree is named twice: `{named[0]}` and `{named[1]}`"))
+        raise InputError(Fault("--tree", "usage", f"the tree is given twice: `{named[0]}` and `{named[1]}`"))
     path: str = named[0] if named else "."
     if not os.path.isdir(path):
         raise InputError(Fault(path, "no-path", f"there is no folder `{path}`"))
@@ -108,7 +112,7 @@ def _check_claims(args: argparse.Namespace) -> int:
 
     started = time.perf_counter()
     tree = _tree(args)
-    loaded = load_claims(args.words[0])
+    loaded = load_claims(args.positionals[0])
     known = {claim.id: claim for claim in loaded.claims}
     for name in args.only:
         if name not in known:
@@ -118,7 +122,7 @@ def _check_claims(args: argparse.Namespace) -> int:
     chosen = [claim for claim in loaded.claims if not args.only or claim.id in args.only]
     verdicts = check_claims(chosen, target)
     if args.as_json:
-        print_json(claims_json(args.words[0], tree, target, verdicts, time.perf_counter() - started))
+        print_json(claims_json(args.positionals[0], tree, target, verdicts, time.perf_counter() - started))
     else:
         sys.stdout.write(render_claims_text(tree, target, verdicts))
     return 0 if all(verdict.status == "confirmed" for verdict in verdicts) else 1
@@ -131,7 +135,7 @@ def _count_query(args: argparse.Namespace) -> int:
 
     tree = _tree(args)
     try:
-        query = parse_query(args.words[0])
+        query = parse_query(args.positionals[0])
         check_unit(query, args.unit)
     except QueryError as error:
         hint = suggest(error.unknown, error.known, "queries") if error.known else ""
@@ -157,11 +161,11 @@ def _scope(args: argparse.Namespace, query: ClaimQuery) -> FileScope:
     try:
         scope = make_scope(args.scope or query_kinds()[query.name].scope, {})
     except UnknownScopeError as error:
-        message = f"there is no scope `{error.name}`, and it is no glob"
+        message = f"there is no scope `{error.name}`, and it is not a glob"
         hint = suggest(error.name, error.known, "scopes")
         raise InputError(Fault("--in", "scope", message, hint)) from error
     if scope.includes_fleet and not args.fleet:
-        raise InputError(Fault("--in", "no-fleet", "nothing tells the fleet", "add `--fleet FILE`"))
+        raise InputError(Fault("--in", "no-fleet", "this scope needs a fleet", "add `--fleet FILE`"))
     return scope
 
 

@@ -1,7 +1,7 @@
-"""Remove what a stopped fleet has left: its state, its logs, its sockets.
+"""Remove the state, logs and sockets of a stopped fleet.
 
-Nothing of a fleet that runs is touched, and no file that argosy did not make. With `--all` it is
-about all of this user's fleets whose file is gone, and runtime folders in which nobody listens.
+Does not touch a running fleet or files that argosy did not create. `--all` removes those of all of this
+user's fleets whose fleet file is missing, and runtime folders without a listening process.
 
 example: argosy clean --all --dry-run
 """
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy clean`."""
     add_fleet(parser)
-    parser.add_argument("--all", action="store_true", help="what is left of fleets whose file is gone")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be removed, remove nothing")
+    parser.add_argument("--all", action="store_true", help="clean all fleets whose fleet file is missing")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be removed; remove nothing")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Remove, and say what; returns 1 when the fleet that was meant runs."""
+    """Remove the files and list them; returns 1 if the selected fleet runs."""
     if args.all:
         results = clean_unused_directories(
             state_home(os.environ), runtime_bases(os.environ), is_dry_run=args.dry_run
@@ -77,4 +77,4 @@ def _show(removed: list[StaleDirectory], skipped: list[DirectoryInUse], *, is_dr
     for name in sorted({found.fleet for found in skipped if found.fleet}):
         print(f"{paint('hint:', 'cyan')} `argosy down {name}` stops it")
     if not removed and not skipped:
-        print("nothing is left")
+        print("nothing to remove")

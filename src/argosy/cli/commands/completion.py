@@ -1,11 +1,12 @@
-"""Completion of verbs, options and names at the prompt, for bash, zsh and fish.
+"""Print the completion script of a shell: bash, zsh or fish.
 
   bash   eval "$(argosy completion bash)"    in ~/.bashrc
   zsh    eval "$(argosy completion zsh)"     in ~/.zshrc, after compinit
   fish   argosy completion fish > ~/.config/fish/completions/argosy.fish
 
-After `down` and `status` the names of your fleets are offered. Agents, groups, machines and environments
-are those of the fleet file that the line names, else of the one in this folder or a parent.
+The scripts complete commands, options and names. `down` and `status` complete the names of your fleets.
+Agents, groups, machines and environments come from the fleet file on the command line, else from the one
+in this folder or a parent.
 
 example: argosy completion bash >> ~/.bashrc
 """
@@ -18,20 +19,20 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import argparse
 
-# Each asks `argosy completion words` for the candidates of the last word: lines of `word<TAB>what it is`.
-# No candidate: the shell completes file names.
+# Each script runs `argosy completion candidates`, which prints lines of `word<TAB>description` for the last
+# word. Without a candidate the shell completes file names.
 _BASH: Final = r"""_argosy() {
     local cur line words=() cword=$COMP_CWORD
     COMPREPLY=()
-    # COMP_WORDS is split at = and :, which argosy's words are not.
+    # Bash splits COMP_WORDS at = and :; argosy does not.
     read -ra words <<< "${COMP_LINE:0:COMP_POINT}"
     [[ ${COMP_LINE:0:COMP_POINT} == *[[:space:]] ]] && words+=("")
     cur=${words[${#words[@]}-1]}
     while IFS= read -r line; do
         COMPREPLY+=("${line%%$'\t'*}")
-    done < <(command argosy completion words "${words[@]:1}" 2>/dev/null)
+    done < <(command argosy completion candidates "${words[@]:1}" 2>/dev/null)
     [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *, ]] && compopt -o nospace
-    # Readline replaces only what stands behind the last = or : of the word.
+    # Readline replaces only what follows the last = or : of the word.
     local kept=${cur%"${cur##*[=:]}"}
     [[ -n $kept ]] && COMPREPLY=("${COMPREPLY[@]#"$kept"}")
 }
@@ -44,14 +45,14 @@ _argosy() {
     while IFS= read -r line; do
         names+=("${line%%$'\t'*}")
         texts+=("${line//$'\t'/  -- }")
-    done < <(command argosy completion words "${(@)words[2,CURRENT]}" 2>/dev/null)
+    done < <(command argosy completion candidates "${(@)words[2,CURRENT]}" 2>/dev/null)
     if (( ${#names} )); then compadd -l -d texts -a names; else _files; fi
 }
 if [[ $funcstack[1] == _argosy ]]; then _argosy "$@"; else compdef _argosy argosy; fi
 """
 _FISH: Final = r"""function __argosy_words
     set -l words (commandline -opc) (commandline -ct)
-    set -l found (command argosy completion words $words[2..] 2>/dev/null)
+    set -l found (command argosy completion candidates $words[2..] 2>/dev/null)
     if test (count $found) -gt 0
         printf '%s\n' $found
     else

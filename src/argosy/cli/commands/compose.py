@@ -1,10 +1,10 @@
-"""Print a compose file of the fleet: a service for each image, started when what it needs is healthy.
+"""Print a Compose file of the fleet: one service for each image, started when its needs are healthy.
 
-No image has to be built for it. A group whose agents need those of another that needs the first is
-cut into stages, each a service of the same image. Values that look secret are taken from the
-environment of compose.
+Needs no built image. If two groups need each other, they are split into stages, each a service of the
+same image. Values that look secret are read from the environment of Compose.
 
 example: argosy compose fleet.yaml > compose.yaml
+
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the file; returns 0. Raises InputError or RefusedError, as loading and laying out do."""
+    """Print the file; returns 0. Raises InputError or RefusedError: the plan cannot be made."""
     path, _ = parse_fleet(args)
     containers = plan_containers(plan_images(load_fleet(path)))
     if faults := check_compose(build_compose(containers)):

@@ -1,6 +1,6 @@
-"""Look at this machine, and at the fleet where there is one, and tell what is wrong; nothing is changed.
+"""Diagnose this machine, and the fleet if there is one; changes nothing.
 
-Exit code 1: something is wrong that keeps a fleet, or this one, from running as it is written.
+Exit code 1: there is an error that prevents a fleet, or this one, from running as declared.
 
 example: argosy doctor path/to/fleet.yaml
 """
@@ -27,17 +27,17 @@ _COLOURS = {"ok": "green", "note": "dim", "warning": "yellow", "error": "red"}
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy doctor`."""
     add_fleet(parser)
-    parser.add_argument("--machine", metavar="M", help="be this machine of the fleet")
+    parser.add_argument("--machine", metavar="M", help="the machine of the fleet that this host is")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look; returns 0 when nothing is wrong. Raises InputError: a fleet is named and is not there."""
+    """Run the checks; returns 0 without errors. Raises InputError: the given fleet does not exist."""
     variables = dict(os.environ)
     checks = list(diagnose_machine(variables))
     try:
         path, _ = parse_fleet(args)
     except InputError:
-        if args.fleet is not None or args.words:
+        if args.fleet is not None or args.positionals:
             raise
         checks.append(
             DiagnosticCheck("fleet file", "note", "there is none in this folder or a parent", "`argosy init`")
@@ -54,7 +54,6 @@ def run(args: argparse.Namespace) -> int:
         if check.hint and check.state != "ok":
             print(f"{'':<{9 + width}}  {paint('hint:', 'cyan')} {check.hint}")
     warnings = sum(check.state == "warning" for check in checks)
-    print(
-        f"{len(checks)} looked at: {format_count(error_count, 'error')}, {format_count(warnings, 'warning')}"
-    )
+    counts = f"{format_count(error_count, 'error')}, {format_count(warnings, 'warning')}"
+    print(f"{format_count(len(checks), 'check')}: {counts}")
     return bool(error_count)

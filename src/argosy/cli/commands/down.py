@@ -1,12 +1,13 @@
 """Stop the fleet, or some of its agents, in reverse order of their needs.
 
-Returns when no process is left; what outlives its grace is killed, and named where not even that ends
-it. What a dead supervisor left running is found by its leases and stopped too, and what agents left
-that have ended since. A fleet whose folder was moved or deleted is stopped by its name or its ID, as
-`argosy ls` shows them.
+Returns when no process is left. A process that exceeds its stop time-out is killed; one that survives
+this is reported. Agents that a dead supervisor left running are found by their leases and stopped, and
+so are processes that exited agents left behind. A fleet whose folder was moved or deleted can be given
+by the name or ID that `argosy ls` shows.
 
 example: argosy down --only Translator
 example: argosy down harbour
+
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ _SHUTDOWN_TIMEOUT_S = 10.0
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy down`."""
     add_fleet(parser, allow_name=True)
-    parser.add_argument("--only", metavar="A,B", help="stop these agents and leave the others running")
+    parser.add_argument("--only", metavar="A,B", help="stop only these agents")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Stop what runs; returns 0 when nothing is left, 1 when something is or a machine was not told."""
+    """Stop the agents; returns 1 if a process is left or a machine could not be reached, else 0."""
     started_at = time.monotonic()
     chosen, _ = select_fleet(args)
     stopped = _stop_fleet(chosen, args.only.split(",") if args.only else None)
@@ -60,13 +61,13 @@ def run(args: argparse.Namespace) -> int:
         )
         return _exit_code(stopped)
     for name, why in stopped.still_running.items():
-        print(f"{paint('still there', 'red')}  {name}: {why}")
+        print(f"{paint('still running', 'red')}  {name}: {why}")
     for machine, why in stopped.unreachable.items():
-        print(f"{paint('not told', 'red')}  machine {machine}: {why}")
+        print(f"{paint('not reached', 'red')}  machine {machine}: {why}")
     if not stopped.stopped:
         print("nothing was running")
     else:
-        killed = f", {len(stopped.killed)} killed after their grace: {', '.join(stopped.killed)}"
+        killed = f", {len(stopped.killed)} killed after the stop time-out: {', '.join(stopped.killed)}"
         print(f"{len(stopped.stopped)} stopped in {seconds:.2f} s" + (killed if stopped.killed else ""))
     return _exit_code(stopped)
 
@@ -76,7 +77,7 @@ def _exit_code(stopped: Stopped) -> int:
 
 
 def _stop_fleet(chosen: SelectedFleet, names: list[str] | None) -> Stopped:
-    """Stop these, or all; once more, by the next supervisor, when one dies over it."""
+    """Stop these agents, or all; retry once with a new supervisor if the supervisor dies."""
     state_dir = chosen.state_dir
     was_running: set[str] = set()
     is_retry = False
@@ -107,7 +108,7 @@ def _has_leftovers(state_dir: StateDir) -> bool:
 
 
 def _stop(client: ControlClient, names: list[str] | None) -> Stopped:
-    """Stop; without `names` also wait until a supervisor that goes is gone, and its forker with it."""
+    """Stop; without `names` also wait until the supervisor and its fork server have exited."""
     client.send(Stop(names=names))
     while True:
         try:

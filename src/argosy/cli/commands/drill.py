@@ -1,20 +1,22 @@
-"""Kill and freeze agents of a running fleet on purpose, and tell what came of it.
+"""Inject faults into a running fleet, and report detection, recovery and lost requests.
 
-Each fault is sent to one agent's process; then it is told when the supervisor noticed, and when the
-agent was ready again. Meanwhile agents are asked for their health all the time, and every request is
-accounted for: answered, failed by a named error, or lost. Without --kill and --freeze agents are struck
-at random, one after the other, for --minutes; frozen are then only those whose `liveness` ends them.
-What noticed it is told too: of an agent without a `liveness` its silence, which restarts nothing.
+Each fault kills or freezes one agent's process; the report has the time until the supervisor noticed,
+what noticed it, and the time until the agent was ready again. Meanwhile health requests are sent to
+agents all the time, and each is counted as answered, failed with a named error, or lost. Without --kill
+and --freeze faults hit random agents, one after another, for --minutes; freezes then hit only agents
+with `liveness`. For an agent without `liveness` a freeze is noticed by its silence, and nothing
+restarts it.
 
-Only agents that are ready are struck. A restart that a drill causes counts towards no restart limit.
-A frozen process goes on as soon as it was noticed, at the end, at Ctrl-C, and when the drill is killed.
-At the end the fleet is as it was: what does not come back by itself is started, what cannot be is named.
-In the production environment nothing is struck at random.
+Faults hit only agents that are ready. Restarts caused by a drill do not count towards a restart limit.
+A frozen process is resumed when the freeze was noticed, at the end, at Ctrl-C, and if the drill is
+killed. At the end the drill starts agents that did not recover, and lists those that cannot be started.
+In the production environment there are no random faults.
 
 Exit code 1: a fault was not noticed, an agent did not recover or is not ready at the end, or a request
 was lost.
 
 example: argosy drill --kill Translator --freeze Memory
+
 """
 
 from __future__ import annotations
@@ -66,34 +68,37 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--freeze", metavar="A", action="append", default=[], help="freeze this agent (SIGSTOP); repeatable"
     )
     parser.add_argument(
-        "--minutes", metavar="M", type=float, default=None, help="strike at random for M minutes (default 1)"
+        "--minutes",
+        metavar="M",
+        type=float,
+        default=None,
+        help="inject random faults for M minutes (default 1)",
     )
     parser.add_argument(
         "--pause",
         metavar="S",
         type=float,
         default=None,
-        help="seconds between two faults at random (default: from 0.5 to 2)",
+        help="seconds between two random faults (default: from 0.5 to 2)",
     )
     parser.add_argument(
         "--within",
         metavar="S",
         type=float,
         default=30.0,
-        help="how long it may take until a fault is noticed, until the agent is ready again, "
-        "and at the end until all are (default 30)",
+        help="the time limit for detection, for recovery, and for the restoration at the end (default 30)",
     )
-    parser.add_argument("--seed", type=int, default=None, help="the same chance again")
+    parser.add_argument("--seed", type=int, default=None, help="random seed, to repeat a run")
     parser.add_argument(
-        "--yes", action="store_true", help="strike who is named also in the production environment"
+        "--yes", action="store_true", help="allow faults of named agents in the production environment"
     )
 
 
 class DrillReport(msgspec.Struct):
-    """What a drill has done. left_out: agents that were not struck, with the reason.
+    """The result of a drill. left_out: agents without a fault, with the reason.
 
-    failed: agents that were named and could not be struck. unwatched: agents without a `liveness`.
-    is_cut: Ctrl-C has ended it.
+    not_injected: named agents whose fault could not be injected. without_liveness: agents without
+    `liveness`. is_interrupted: Ctrl-C ended the drill.
     """
 
     faults: list[DrillFault] = []
@@ -112,7 +117,7 @@ class DrillReport(msgspec.Struct):
 
 
 def run(args: argparse.Namespace) -> int:
-    """Strike; returns 0 when all was noticed, all recovered and no request was lost."""
+    """Run the drill; returns 0 if every fault was noticed, every agent recovered and no request was lost."""
     path, _ = parse_fleet(args)
     _check_times(args)
     fleet = load_fleet(path)
@@ -146,21 +151,21 @@ def run(args: argparse.Namespace) -> int:
 def _check_times(args: argparse.Namespace) -> None:
     for name in ("minutes", "pause", "within"):
         if getattr(args, name) is not None and not 0 < getattr(args, name) < 1e6:
-            message = f"{getattr(args, name)} is no time to wait"
-            raise InputError(Fault(f"--{name}", "usage", message, "give a number above 0"))
+            message = f"found {getattr(args, name)}, expected a positive number"
+            raise InputError(Fault(f"--{name}", "usage", message))
 
 
 def _check_environment(args: argparse.Namespace, path: Path, drill: Drill) -> None:
-    """Raises InputError: it is production, and not everyone is named; RefusedError: `--yes` is missing."""
+    """Raise InputError for random faults in production, RefusedError for named ones without `--yes`."""
     if _PRODUCTION not in (drill.fetch_status().environment, environment_name(args)):
         return
     message = "this is the production environment"
     if _is_random(args):
-        hint = "name whom to strike: `argosy drill --kill AGENT --yes`"
-        text = f"{message}, in which nothing is struck at random"
+        hint = "name the agents: `argosy drill --kill AGENT --yes`"
+        text = f"{message}, in which random faults are not allowed"
         raise InputError(Fault(str(path), "production", text, hint))
     if not args.yes:
-        hint = "`--yes` strikes who is named all the same"
+        hint = "`--yes` allows faults of named agents"
         raise RefusedError(Fault(str(path), "production", message, hint))
 
 
@@ -174,9 +179,9 @@ def _named_faults(args: argparse.Namespace) -> list[tuple[str, FaultKind]]:
 
 
 def _random_fault_kinds(drill: Drill, fleet: Fleet, report: DrillReport) -> dict[str, tuple[FaultKind, ...]]:
-    """Return who may be struck at random, and how; note who is left out.
+    """Return the agents that random faults may hit, and with which kinds; record the others as left out.
 
-    Raises RefusedError: nobody may.
+    Raises RefusedError: there is none.
     """
     local_agents = drill.fetch_status().local_agents()
     fault_kinds: dict[str, tuple[FaultKind, ...]] = {}
@@ -189,8 +194,10 @@ def _random_fault_kinds(drill: Drill, fleet: Fleet, report: DrillReport) -> dict
             fault_kinds[name] = ("kill", "freeze") if agent.liveness else ("kill",)
     if not any(name in fault_kinds for name in drill.ready_agents()):
         reasons = "; ".join(f"`{name}`: {why}" for name, why in report.left_out.items())
-        message = "no agent can be struck at random" + (f": {reasons}" if reasons else ", none is ready")
-        raise RefusedError(Fault("", "nobody", message, "`argosy status` shows how they are"))
+        message = "no agent is eligible for random faults" + (
+            f": {reasons}" if reasons else ", none is ready"
+        )
+        raise RefusedError(Fault("", "no-target", message, "`argosy status` shows their states"))
     return fault_kinds
 
 
@@ -217,7 +224,7 @@ def _inject(args: argparse.Namespace, drill: Drill, agent: str, kind: FaultKind,
 
 
 def _agents_to_probe(args: argparse.Namespace, drill: Drill, state_dir: StateDir) -> list[str]:
-    """Return whom to ask: those that are named, then others that have a process, and speak the wire."""
+    """Return the agents to probe: the named ones, then other running ones with argosy's protocol."""
     known = read_address_book(state_dir.address_book).agents
     running = [name for name, status in drill.fetch_status().agents.items() if status.pid and name in known]
     wire_agents = [name for name in running if isinstance(detect_protocol(name, state_dir), ArgosyWire)]
@@ -242,7 +249,7 @@ def _print_report(args: argparse.Namespace, report: DrillReport) -> None:
     if args.as_json:
         result: dict[str, Any] = {
             "argosy": "drill/1",
-            "faults": [msgspec.to_builtins(strike) for strike in report.faults],
+            "faults": [msgspec.to_builtins(fault) for fault in report.faults],
             "requests": msgspec.to_builtins(report.requests),
             "asked": list(report.probed),
             "left_out": report.left_out,
@@ -264,12 +271,13 @@ def _print_counts(report: DrillReport) -> None:
         f"{format_count(len(report.faults), 'fault')}: {recovered} noticed and recovered, "
         f"{len(report.faults) - recovered} not; "
         f"{format_count(requests.sent, 'request')}: {requests.answered} answered, "
-        f"{requests.failed_named} failed by name{f' ({causes})' if causes else ''}, {requests.lost} lost"
+        f"{requests.failed_named} failed with a named error{f' ({causes})' if causes else ''}, "
+        f"{requests.lost} lost"
     )
 
 
 def _print_restoration(restoration: RestoreReport) -> None:
-    """Say whether the fleet is as it was, and name what is not."""
+    """Print whether the fleet is as before, and which agents are not."""
     missing, restored_count = restoration.not_restored, len(restoration.restored)
     stopped = f"; stopped meanwhile: {', '.join(restoration.stopped)}" if restoration.stopped else ""
     total = restored_count + len(missing) + len(restoration.stopped)

@@ -1,4 +1,4 @@
-"""A fleet's edges three ways: as declared, as written in the sources, as the running processes hold them."""
+"""Compares a fleet's edges as declared, as found in the sources and as observed in running processes."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ EdgePair = tuple[str, str]
 
 
 class EdgeDifference(msgspec.Struct, frozen=True, rename={"source": "from", "target": "to"}):
-    """An edge that is not the same in every view.
+    """An edge that differs between the views.
 
     code: D503 not declared, D504 not used. declared: needs, wants, or empty. written, real: the evidence.
-    where: the place to mend. proposal: what to write there.
+    where: the location to change. proposal: what to write there.
     """
 
     code: str
@@ -46,7 +46,7 @@ class EdgeDifference(msgspec.Struct, frozen=True, rename={"source": "from", "tar
 
 
 class EdgeComparison(msgspec.Struct, frozen=True):
-    """What was compared; None for a view that was not asked for. running: the agents that run here."""
+    """The result; a view that was not requested is None. running: the agents that run here."""
 
     in_sources: SourceEdges | None
     observed: LiveEdges | None
@@ -55,9 +55,9 @@ class EdgeComparison(msgspec.Struct, frozen=True):
 
 
 def compare_edges(view: GraphView, *, with_sources: bool, with_processes: bool) -> EdgeComparison:
-    """Return the differences between the views that are asked for.
+    """Return the differences between the requested views.
 
-    Raises RefusedError: the fleet does not run, so that nothing real can be seen.
+    Raises RefusedError: `with_processes`, and the fleet does not run.
     """
     in_sources = find_source_edges(view.fleet, os.environ) if with_sources else None
     observed, running = _observe_processes(view) if with_processes else (None, frozenset())
@@ -77,8 +77,8 @@ def _observe_processes(view: GraphView) -> tuple[LiveEdges, frozenset[str]]:
     client = connect(state_dir, "graph")
     applied_plan = load_applied_plan(state_dir)
     if client is None or applied_plan is None:
-        message = "this fleet is not running, so nobody holds a connection"
-        hint = "`argosy up -d`, or leave `--real` out"
+        message = "this fleet is not running, so there are no connections to compare"
+        hint = "`argosy up -d` starts it; without `--real` only the sources are compared"
         raise RefusedError(Fault(view.fleet.path, "not-running", message, hint))
     with client:
         report = client.fetch_status()
@@ -110,7 +110,7 @@ def _undeclared(
         if edge in declared or edge[0] not in view.fleet.agents or edge[1] not in view.fleet.agents:
             continue
         if edge not in in_sources and set(observed[edge]) == {SUBSCRIPTION}:
-            continue  # who subscribes to a topic names nobody
+            continue  # a subscription to a topic names no agent
         agent, other = edge
         evidence = [*in_sources.get(edge, ())[:2], *observed.get(edge, ())[:2]]
         spec = view.fleet.agents[agent]
@@ -139,7 +139,7 @@ def _edges_with_evidence(in_sources: SourceEdges | None) -> dict[EdgePair, tuple
 def _undeclared_of_cells(
     view: GraphView, compared: EdgeComparison, declared: Mapping[EdgePair, str]
 ) -> list[EdgeDifference]:
-    """Return to whom a cell is connected although none of its agents declares it."""
+    """Return the connections of cells that none of their agents declares."""
     found = []
     for (cell_agents, other), evidence in (compared.observed.shared if compared.observed else {}).items():
         agents = [name for name in cell_agents if name in view.fleet.agents and name != other]
@@ -152,7 +152,7 @@ def _undeclared_of_cells(
             continue
         in_sources = compared.in_sources.edges if compared.in_sources else {}
         if any((name, other) in in_sources for name in agents):
-            continue  # told with the agent that its source names
+            continue  # reported for the agent whose source has the edge
         cell = view.fleet.agents[agents[0]].cell
         found.append(
             EdgeDifference(
@@ -164,10 +164,10 @@ def _undeclared_of_cells(
                 real=evidence,
                 where=view.fleet.agents[agents[0]].where,
                 message=(
-                    f"an agent of cell `{cell}` talks to `{other}` ({', '.join(evidence[:2])}), "
-                    f"and none of its {len(agents)} declares it"
+                    f"an agent of cell `{cell}` connects to `{other}` ({', '.join(evidence[:2])}), "
+                    f"and none of its {len(agents)} agents declares it"
                 ),
-                proposal=f"wants: [{other}], for the one that asks it",
+                proposal=f"wants: [{other}], for the agent that calls it",
             )
         )
     return found
@@ -176,7 +176,7 @@ def _undeclared_of_cells(
 def _unused(
     compared: EdgeComparison, declared: Mapping[EdgePair, str], where_by_edge: dict[EdgePair, str]
 ) -> list[EdgeDifference]:
-    """Return the declared edges of which no view that was asked for has a trace."""
+    """Return the declared edges that no requested view confirms."""
     found = []
     for edge, kind in declared.items():
         traces = _missing_traces(compared, edge, kind)
@@ -191,14 +191,14 @@ def _unused(
                     real=(),
                     where=where_by_edge[edge],
                     message=describe_unused_edge(*edge, kind, traces),
-                    proposal=f"take `{edge[1]}` out of `{kind}`, unless it is meant for the order alone",
+                    proposal=f"remove `{edge[1]}` from `{kind}`, unless it only sets the order",
                 )
             )
     return found
 
 
 def _missing_traces(compared: EdgeComparison, edge: EdgePair, kind: str) -> list[str]:
-    """Return what each view lacks; nothing as soon as one of them has the edge, or cannot tell."""
+    """Return what each view lacks; nothing if one of them has the edge or cannot decide."""
     missing = []
     if compared.in_sources is not None:
         if not compared.in_sources.is_untraced(edge):
@@ -208,29 +208,27 @@ def _missing_traces(compared: EdgeComparison, edge: EdgePair, kind: str) -> list
         if compared.observed.has_edge(edge) or not set(edge) <= compared.running:
             return []
         if kind == "wants" and compared.in_sources is None:
-            return []  # who is only wanted may be asked later
-        missing.append("it holds no connection to it now")
+            return []  # a wanted agent may be called later
+        missing.append("it has no connection to it now")
     return missing
 
 
 def edges_text(compared: EdgeComparison) -> str:
-    """Return the differences, for people."""
+    """Return the differences as text."""
     lines = [""]
     for label, edges in (
-        ("written in the sources", compared.in_sources.edges if compared.in_sources else None),
-        ("held by processes now", compared.observed.edges if compared.observed else None),
+        ("found in the sources", compared.in_sources.edges if compared.in_sources else None),
+        ("observed in processes", compared.observed.edges if compared.observed else None),
     ):
         if edges is not None:
             lines.append(f"{len(edges)} edges {label}")
     if compared.observed is not None and compared.observed.shared:
-        lines.append(
-            f"{len(compared.observed.shared)} edges held by cells now, by one or another of their agents"
-        )
+        lines.append(f"{len(compared.observed.shared)} edges observed in cells, by one of their agents")
     if compared.observed is not None and not compared.observed.is_complete:
-        lines.append("  without unix sockets: this kernel does not tell their other ends (sock_diag)")
+        lines.append("  without unix sockets: this kernel does not report their peers (sock_diag)")
     if compared.in_sources is not None and compared.in_sources.unreadable_agents:
         unread = sorted(compared.in_sources.unreadable_agents)
-        lines.append(f"  {len(unread)} agents could not be read whole: {', '.join(unread[:5])}")
+        lines.append(f"  {len(unread)} agents could not be read completely: {', '.join(unread[:5])}")
     lines += ["", f"differences: {len(compared.differences) or 'none'}"]
     for difference in compared.differences:
         lines.append(f"  {difference.code} {difference.where}: {difference.message}")
@@ -240,7 +238,7 @@ def edges_text(compared: EdgeComparison) -> str:
 
 
 def edges_json(compared: EdgeComparison) -> dict[str, Any]:
-    """Return the keys that `graph/1` has of the comparison."""
+    """Return the keys that the comparison adds to `graph/1`."""
     found: dict[str, Any] = {"differences": msgspec.to_builtins(compared.differences)}
     if compared.in_sources is not None:
         found["written"] = _edges_json(_edges_with_evidence(compared.in_sources))
@@ -248,8 +246,8 @@ def edges_json(compared: EdgeComparison) -> dict[str, Any]:
     if compared.observed is not None:
         found["real"] = _edges_json(compared.observed.edges)
         found["real_of_cells"] = [
-            {"agents": list(crowd), "to": other, "evidence": list(how)}
-            for (crowd, other), how in compared.observed.shared.items()
+            {"agents": list(agents), "to": other, "evidence": list(evidence)}
+            for (agents, other), evidence in compared.observed.shared.items()
         ]
         found["sees_unix_sockets"] = compared.observed.is_complete
     return found

@@ -1,12 +1,14 @@
 """Show the graph of a fleet: levels, machines, cycles, redundant needs and the longest chain.
 
-An arrow goes from an agent to what it needs. With a cycle the graph is shown all the same, the
-cycle is told, and the exit code is 1; any other fault of the file is told in place of the graph.
+An arrow points from an agent to what it needs. A graph with a cycle is shown too, with an error and exit
+code 1; for any other fault of the file only the errors are shown.
 
-`--code` and `--real` compare the declared edges with those that the sources state and with those that
-the running processes hold at this moment: what is not declared, and what is declared and not used.
+`--code` and `--real` compare the declared edges with those found in the sources and with the
+connections of the running processes: edges that are not declared, and edges that are declared and not
+used.
 
 example: argosy graph --format html > graph.html
+
 """
 
 from __future__ import annotations
@@ -42,14 +44,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FORM",
         help=f"{', '.join(_RENDERERS)} or json (default: text)",
     )
-    parser.add_argument("--code", action="store_true", help="compare with the edges in the sources")
-    parser.add_argument("--real", action="store_true", help="compare with the sockets of what runs")
+    parser.add_argument("--code", action="store_true", help="compare with the edges found in the sources")
+    parser.add_argument(
+        "--real", action="store_true", help="compare with the sockets of the running processes"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the graph; return 1 when it has a cycle.
+    """Print the graph; returns 1 if it has a cycle.
 
-    Raises InputError: the file has faults other than cycles. Raises RefusedError: nothing runs for `--real`.
+    Raises InputError: the file has other faults. Raises RefusedError: `--real`, and the fleet does not run.
     """
     path, _ = parse_fleet(args)
     fleet, faults = read_fleet(path)
@@ -70,6 +74,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _compare(view: GraphView, args: argparse.Namespace) -> EdgeComparison:
     if not args.as_json and args.format not in ("text", "json"):
-        message = f"`--code` and `--real` are told as text or json, not as {args.format}"
+        message = f"`--code` and `--real` support text and json, found {args.format}"
         raise InputError(Fault("--format", "usage", message, "leave `--format` out"))
     return compare_edges(view, with_sources=args.code, with_processes=args.real)

@@ -1,13 +1,15 @@
 """Run this machine's hub in the foreground, until Ctrl-C.
 
-It keeps what the agents and the engine tell, pulls what the other machines' hubs have, and serves
-`/metrics` (OpenMetrics), `/events` (server-sent events), `/api/...` and `/healthz`, by default on
-127.0.0.1:9470 (`hub` in the fleet file). Agents find it by themselves, also when it starts later.
+The hub stores reports of the agents and the engine, replicates those of the other machines' hubs, and
+serves `/metrics` (OpenMetrics), `/events` (server-sent events), `/api/...` and `/healthz`, by default
+on 127.0.0.1:9470 (`hub` in the fleet file). Agents connect to it automatically, also if it starts
+later.
 
-The page, what is read of the fleet, and actions need the hub's token, as a machine may have other users:
-`--open` opens the page with it, `--token` prints it for programs; neither starts anything.
+The page, the API and actions need the hub's token, since a machine may have other users: `--open` opens
+the page with it, `--token` prints it for programs; neither starts a hub.
 
 example: argosy hub --open
+
 """
 
 from __future__ import annotations
@@ -43,27 +45,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy hub`."""
     add_fleet(parser)
     parser.add_argument(
-        "--store", metavar="FILE", help="where the records are (default: the fleet's state folder)"
+        "--store", metavar="FILE", help="the store file (default: in the fleet's state folder)"
     )
     parser.add_argument(
-        "--grafana", action="store_true", help="print a Grafana dashboard of the fleet, and start nothing"
+        "--grafana", action="store_true", help="print a Grafana dashboard of the fleet; start nothing"
     )
     parser.add_argument(
         "--open",
         action="store_true",
-        help="print a link that opens the page with the token, and follow it where there is a display",
+        help="print a link to the page with the token, and open it if there is a display",
     )
-    parser.add_argument("--token", action="store_true", help="print the token that reads and actions need")
-    parser.add_argument(
-        "--renew-token", action="store_true", help="make and print another; the one before ends"
-    )
+    parser.add_argument("--token", action="store_true", help="print the token for reads and actions")
+    parser.add_argument("--renew-token", action="store_true", help="replace the token and print the new one")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the hub, or print its token, a link or a dashboard; returns 0 when it was told to stop.
+    """Run the hub, or print its token, a link or a dashboard; returns 0 after an ordered stop.
 
-    Raises MissingError: the fleet was never started here, the extra is missing, or no hub is there to be
-    opened. Raises RefusedError: a hub runs already, or the token cannot be read.
+    Raises MissingError: the fleet was never started here, the extra is missing, or `--open` finds no hub.
+    Raises RefusedError: a hub runs already, or the token cannot be read.
     """
     path, _ = parse_fleet(args)
     if args.grafana:
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     state_dir = locate_state_dir(path)
     if not state_dir.address_book.exists():
-        message = "the fleet has not been started on this machine, so nothing is known of its addresses"
+        message = "the fleet has not been started on this machine, so its addresses are unknown"
         raise MissingError(Fault(str(path), "no-address-book", message, "`argosy up` writes them"))
     if args.open:
         return _open_page(state_dir, as_json=args.as_json)
@@ -109,10 +109,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _open_page(state_dir: StateDir, *, as_json: bool) -> int:
-    """Print the link to the page, and follow it where there is a display."""
+    """Print the link to the page, and open it if there is a display."""
     hub_record = find_running_hub(state_dir.hub_lock)
     if not hub_record or not hub_record.url:
-        hint = "`argosy up -d` starts it; `argosy status` tells why it does not run"
+        hint = "`argosy up -d` starts it; `argosy status` shows why it does not run"
         raise MissingError(Fault("hub", "no-hub", "no hub of this fleet listens here", hint))
     token = read_token(state_dir.hub_token)
     url = _page_url(hub_record.url, token)
@@ -123,19 +123,19 @@ def _open_page(state_dir: StateDir, *, as_json: bool) -> int:
         return 0
     print(url, flush=True)
     if _open_in_browser(state_dir, url):
-        sys.stderr.write("a browser is opened with it\n")
+        sys.stderr.write("opened in a browser\n")
     return 0
 
 
 def _page_url(address: str, token: str) -> str:
-    """Return the link to a page; what is behind the `#` is sent to nobody."""
+    """Return the link to a page; browsers do not send the part after `#`."""
     return f"{address}/#token={token}"
 
 
 def _open_in_browser(state_dir: StateDir, url: str) -> bool:
-    """Open a link in the browser; return whether there is a display for one.
+    """Open a link in the browser; return whether there is a display.
 
-    By a file that this user alone can read: the words of a command line are there for every user to see.
+    Uses a file that only this user can read, since every user can see command lines.
     """
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
@@ -148,7 +148,7 @@ def _open_in_browser(state_dir: StateDir, url: str) -> bool:
 
 
 def _show_token(state_dir: StateDir, *, is_new: bool, as_json: bool) -> int:
-    """Print the token on stdout, and on stderr where to open the page with it."""
+    """Print the token on stdout, and the link to the page on stderr."""
     token = renew_token(state_dir.hub_token) if is_new else read_token(state_dir.hub_token)
     hub_record = find_running_hub(state_dir.hub_lock)
     url = _page_url(hub_record.url, token) if hub_record and hub_record.url else None

@@ -1,11 +1,11 @@
-"""Plan and build the images of a fleet: what its agents really import, and nothing else.
+"""Plan, build and push the images of a fleet: each has what its agents import, and nothing else.
 
-  plan   which agents share an image, which packages each holds, which line drags one in; needs no lock,
-         no network and nothing installed
-  lock   write `images.lock`: every package of Debian and every wheel, with version and digest; and for
-         each machine the part of it that its agents need, which pip reads
-  build  write an OCI layout, run each image (no network, its own user, read-only), name what is good
-  push   send the images that have a name to a registry (`--to`); what it has is not sent again
+  plan   show which agents share an image, which packages each has, and which line imports a package;
+         needs no lock and no network
+  lock   write `images.lock`: every Debian package and wheel, with version and digest; and for each
+         machine a requirements file for pip with the wheels its agents need
+  build  write an OCI layout, run each image (no network, own user, read-only), tag those that pass
+  push   send the tagged images to a registry (`--to`); existing blobs are not sent again
   containerfile  print the plan of one image (`--only`) as a multi-stage Containerfile; a GPU group has
          the architecture of its machine as a build argument
 
@@ -48,33 +48,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy image`."""
     parser.add_argument("action", choices=list(_ACTIONS), metavar="|".join(_ACTIONS), help="what to do")
     add_fleet(parser)
-    parser.add_argument("--package", metavar="NAME", help="with plan: tell who imports a package, and where")
     parser.add_argument(
-        "--propose", action="store_true", help="with plan: the groups that what is imported would make"
-    )
-    parser.add_argument("--only", metavar="A,B", help="with lock, build, push, containerfile: these")
-    parser.add_argument(
-        "-o", dest="target", metavar="DIR", help="with build, push: the layout (default: .argosy/images)"
+        "--package", metavar="NAME", help="with plan: show which agents import a package, and where"
     )
     parser.add_argument(
-        "--tag", help="with build: the tag of good images (default: latest); with push: instead of that one"
+        "--propose", action="store_true", help="with plan: propose groups by what the agents import"
+    )
+    parser.add_argument("--only", metavar="A,B", help="with lock, build, push, containerfile: only these")
+    parser.add_argument(
+        "-o", dest="output_dir", metavar="DIR", help="with build, push: the layout (default: .argosy/images)"
+    )
+    parser.add_argument(
+        "--tag", help="with build: the tag of images that pass (default: latest); with push: another tag"
     )
     parser.add_argument("--to", metavar="HOST[:PORT][/PREFIX]", help="with push: the registry")
     parser.add_argument(
-        "--http", action="store_true", help="with push: without TLS, as always on this machine itself"
+        "--http", action="store_true", help="with push: without TLS (always so on loopback addresses)"
     )
     parser.add_argument(
-        "--base", metavar="LAYOUT[:NAME]", help="with build: upon this image, not upon Debian's packages"
+        "--base", metavar="LAYOUT[:NAME]", help="with build: build on this image instead of a Debian base"
     )
-    parser.add_argument("--gzip", action="store_true", help="with build: layers for who cannot read zstd")
-    parser.add_argument("--no-proof", action="store_true", help="with build: run none, and name none")
+    parser.add_argument(
+        "--gzip", action="store_true", help="with build: gzip layers, for runtimes without zstd"
+    )
+    parser.add_argument("--no-smoke-test", action="store_true", help="with build: run no image, and tag none")
+    parser.add_argument("--no-proof", dest="no_smoke_test", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out one of the actions; returns 1 when an image was built that is not good.
+    """Run one action; returns 1 if a built image did not pass its smoke test.
 
-    Raises InputError: a faulty fleet or lock, an unknown image or package; MissingError: a program, an extra
-    or a right that is needed; RefusedError: something cannot be fetched, or is not let in.
+    Raises InputError: an invalid fleet or lock, an unknown image or package. Raises MissingError: a program,
+    an extra or a permission is missing. Raises RefusedError: a download or an upload was refused.
     """
     fleet_file, _ = parse_fleet(args)
     if args.tag is not None:
@@ -106,10 +111,10 @@ def _lock(plan: ImagePlan, args: argparse.Namespace) -> int:
 def _build(plan: ImagePlan, args: argparse.Namespace) -> int:
     build_request = BuildOptions(
         only=_selected_images(args),
-        folder=Path(args.target) if args.target else None,
+        folder=Path(args.output_dir) if args.target else None,
         tag=args.tag or "latest",
         compression="gzip" if args.gzip else "zstd",
-        runs_smoke_test=not args.no_proof,
+        runs_smoke_test=not args.no_smoke_test,
         base_reference=args.base or "",
     )
     outcome = build_images(plan, build_request, _print_progress)
@@ -123,9 +128,9 @@ def _build(plan: ImagePlan, args: argparse.Namespace) -> int:
 def _push(plan: ImagePlan, args: argparse.Namespace) -> int:
     if not args.to:
         hint = "such as `--to registry.example:5000/team`"
-        raise InputError(Fault("--to", "usage", "push needs a registry, and none is given", hint))
+        raise InputError(Fault("--to", "usage", "push needs a registry, found none", hint))
     target = parse_target(args.to, args.http)
-    layout_dir = Path(args.target) if args.target else Path(plan.fleet.path).parent / LAYOUT_FOLDER
+    layout_dir = Path(args.output_dir) if args.target else Path(plan.fleet.path).parent / LAYOUT_FOLDER
     images = read_layout_images(layout_dir, _selected_images(args))
     done = push_images(layout_dir, images, target, args.tag, _print_progress)
     if args.as_json:

@@ -1,7 +1,7 @@
-"""Read what a fleet has today and write a fleet file, with a comment on everything that was decided.
+"""Write a fleet file from an existing configuration, with a comment on every decision.
 
-PATH is a file, or a folder whose own files and configuration folders are looked through. Understood
-are startup configs (agents by name, or in a list), Docker Compose files, Procfiles and supervisord.conf.
+PATH is a file, or a folder whose files and configuration folders are searched. Supported are startup
+configs (agents by name, or in a list), Docker Compose files, Procfiles and supervisord.conf.
 
 example: argosy import docker-compose.yml -o fleet.yaml
 """
@@ -27,31 +27,31 @@ from argosy.fleet.locations import format_path
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy import`."""
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder to look through")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder to search")
     parser.add_argument("-o", "--output", metavar="FILE", help="the fleet file to write (default: print it)")
     parser.add_argument(
         "--machine",
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="the machine of what is found at PATH (default: from the paths; may be given more than once)",
+        help="the machine of what is found at PATH (default: from the paths; repeatable)",
     )
     parser.add_argument(
         "--address",
         action="append",
         default=[],
         metavar="NAME=ADDRESS",
-        help="where a machine is in `development`, or a service HOST[:PORT] that nothing here starts; refit "
-        "takes such an address out of the source (default: 127.0.0.1; may be given more than once)",
+        help="the address of a machine in `development`, or HOST[:PORT] of an external service; refit "
+        "replaces such an address in the source (default: 127.0.0.1; repeatable)",
     )
-    parser.add_argument("--force", action="store_true", help="overwrite another file at FILE")
+    parser.add_argument("--force", action="store_true", help="overwrite FILE if it differs")
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Import, write or print, and tell what was decided.
+    """Import, write or print the fleet file, and print the decisions.
 
-    Raises InputError: nothing to import was found, or another file is in the way.
+    Raises InputError: nothing to import was found, or a different file exists.
     """
     output = Path(args.output).expanduser() if args.output is not None else None
     if output is not None and output.is_dir():
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     paths = [Path(path).expanduser() for path in args.paths]
     plan = plan_import(paths, directory, _machines(args.machine), _addresses(args.address))
     text = render_fleet_file(plan)
-    # What is written must be right in itself; only faults of the scripts are left for `check`.
+    # The written file must be valid; faults of the scripts are left for `check`.
     load_fleet(output or directory / "fleet.yaml", text)
     if output is not None:
         write_fleet_file(output, text, force=args.force)
@@ -89,7 +89,7 @@ def _parse_pairs(options: list[str], option: str, value_name: str, example: str)
     for option_value in options:
         name, _, value = option_value.partition("=")
         if not value or not re.fullmatch(NAME_PATTERN, name):
-            message = f"`{option_value}` is not NAME={value_name}"
+            message = f"found `{option_value}`, expected NAME={value_name}"
             raise InputError(Fault(option, "usage", message, f"such as `{option} {example}`"))
         yield name, value
 
@@ -103,7 +103,7 @@ def write_fleet_file(path: Path, text: str, *, force: bool) -> None:
         if path.exists() and path.read_bytes() == text.encode():
             return
         if path.exists() and not force:
-            message = f"`{format_path(path)}` is there already and differs"
+            message = f"`{format_path(path)}` already exists and differs"
             hint = "`--force` overwrites it; another `-o` keeps both"
             raise InputError(Fault(format_path(path), "exists", message, hint))
         _write_atomic(path, text)
@@ -142,7 +142,7 @@ def _import_json(plan: ImportPlan, output: Path | None, text: str) -> dict[str, 
 
 
 def _print_decisions(plan: ImportPlan, output: Path | None) -> None:
-    """Print the decisions and the account on stderr."""
+    """Print the decisions and the summary on stderr."""
     for decision in plan.decisions:
         location = f"{decision.where}: " if decision.where else ""
         sys.stderr.write(f"{paint('decided:', 'yellow', sys.stderr)} {location}{decision.what}\n")

@@ -1,7 +1,6 @@
-"""Begin a fleet: a fleet.yaml and two small agents that run at once.
+"""Create a fleet: a fleet.yaml and two small agents, ready to run.
 
-Nothing that is there is written over but an empty file. What a fleet has today is read by
-`argosy import`.
+Overwrites no file that has content. `argosy import` writes a fleet file from an existing configuration.
 
 example: argosy init harbour && cd harbour && argosy up
 """
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     import argparse
 
 _FLEET_TEMPLATE = """\
-# `argosy check` tells every fault of this file; docs/fleet-file.md tells every key.
+# `argosy check` checks this file; docs/fleet-file.md describes every key.
 fleet: {name}
 environments:
   development: {{here: 127.0.0.1}}
@@ -42,7 +41,7 @@ agents:
     liveness: {{watchdog: {watchdog}}}
 """
 _GREETER_TEMPLATE = '''\
-"""Greets who asks."""
+"""Returns greetings."""
 
 from argosy.agent import Agent, request, run
 
@@ -82,14 +81,18 @@ _TEMPLATE_FILES = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy init`."""
     parser.add_argument(
-        "folder", nargs="?", default=".", metavar="FOLDER", help="where; made when missing (default: here)"
+        "folder",
+        nargs="?",
+        default=".",
+        metavar="FOLDER",
+        help="the folder, created if missing (default: this one)",
     )
-    parser.add_argument("--name", metavar="NAME", help="of the fleet (default: the folder's)")
+    parser.add_argument("--name", metavar="NAME", help="the fleet's name (default: the folder's)")
     add_json(parser)
 
 
 def _has_content(path: Path) -> bool:
-    """Return whether there is a file with more than blanks, or anything else."""
+    """Return whether `path` exists and is not an empty or blank file."""
     try:
         return path.exists() and not (path.is_file() and not path.read_bytes().strip())
     except OSError:
@@ -97,21 +100,21 @@ def _has_content(path: Path) -> bool:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the files. Raises InputError: one is there already, or cannot be written."""
+    """Write the files. Raises InputError: one exists already, or cannot be written."""
     directory = Path(args.folder)
     name = args.name or re.sub(r"[^A-Za-z0-9_.-]+", "-", directory.absolute().name).strip("-.") or "fleet"
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", name):
         if args.name:
             raise InputError(
-                Fault("--name", "usage", f"`{name}` is no name", "letters, digits, `_`, `-`, `.`")
+                Fault("--name", "usage", f"`{name}` is not a valid name", "letters, digits, `_`, `-`, `.`")
             )
         name = f"fleet-{name}"
     texts = {FLEET_FILE: _FLEET_TEMPLATE.format(name=name, watchdog=DEFAULT_WATCHDOG), **_TEMPLATE_FILES}
     existing = [path for path in texts if _has_content(directory / path)]
     if existing:
-        hint = "`argosy new NAME` adds an agent" if FLEET_FILE in existing else "name another folder"
+        hint = "`argosy new NAME` adds an agent" if FLEET_FILE in existing else "give another folder"
         raise InputError(
-            Fault(str(directory / existing[0]), "exists", f"`{existing[0]}` is there already", hint)
+            Fault(str(directory / existing[0]), "exists", f"`{existing[0]}` already exists", hint)
         )
     try:
         for path, text in texts.items():
@@ -124,7 +127,6 @@ def run(args: argparse.Namespace) -> int:
         print_json({"argosy": "init/1", "fleet": name, "written": [str(directory / path) for path in texts]})
         return 0
     cd_command = "" if args.folder == "." else f"cd {args.folder} && "
-    print(
-        f"wrote {len(texts)} files in {directory}; `{cd_command}argosy up -d`, then `argosy call Greeter greet`"
-    )
+    next_step = f"`{cd_command}argosy up -d`, then `argosy call Greeter greet`"
+    print(f"wrote {len(texts)} files in {directory}; next: {next_step}")
     return 0

@@ -1,7 +1,7 @@
-"""Print the fleet's manifests for Kubernetes: Deployments, Services, NetworkPolicies, a ConfigMap.
+"""Print Kubernetes manifests of the fleet: Deployments, Services, NetworkPolicies, a ConfigMap.
 
-No image has to be built for it. Nodes are chosen by the label `argosy.machine`. Values that look
-secret come from the Secret `FLEET-secrets`, which a person makes: `kubectl create secret generic`.
+Needs no built image. Nodes are selected by the label `argosy.machine`. Values that look secret are read
+from the Secret `FLEET-secrets`, which you create: `kubectl create secret generic`.
 
 example: argosy k8s fleet.yaml | kubectl apply -f -
 """
@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the manifests; returns 0. Raises InputError or RefusedError, as loading and laying out do."""
+    """Print the manifests; returns 0. Raises InputError or RefusedError: the plan cannot be made."""
     path, _ = parse_fleet(args)
     containers = plan_containers(plan_images(load_fleet(path)))
     if faults := check_manifests(build_manifests(containers)):

@@ -1,13 +1,14 @@
-"""Make, show and lay out the CURVE keys of a fleet's machines.
+"""Create, show and export the CURVE keys of a fleet's machines.
 
-  make    make what is missing; a key that is there is never overwritten
-  show    the public keys, and everything that is wrong with them
-  copy M  lay out what machine M needs, its own secret among it, to be copied there
+  make    create missing keys; existing keys are never overwritten
+  show    list the public keys and the faults of the key folder
+  copy M  write the keys that machine M needs, with its own secret, to a folder to copy there
 
 The keys are in ARGOSY_KEYS, else in $XDG_CONFIG_HOME/argosy/keys/FLEET. With such a folder, TCP
-beyond loopback is open to the fleet's machines alone, from the next start of each agent.
+connections beyond loopback are limited to the fleet's machines, from the next start of each agent.
 
 example: argosy keys copy pc2 -o keys-pc2
+
 """
 
 from __future__ import annotations
@@ -42,37 +43,37 @@ ACTIONS = ("make", "show", "copy")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy keys`."""
     parser.add_argument("action", choices=ACTIONS, metavar="|".join(ACTIONS), help="what to do")
-    add_fleet(parser, positionals="[M]", positionals_help="the machine to lay out keys for")
+    add_fleet(parser, positionals="[M]", positionals_help="the machine to export keys for")
     parser.add_argument(
         "--renew",
         metavar="M",
         help="with make: replace the key of machine M; the others refuse it until they have the new one",
     )
     parser.add_argument(
-        "-o", dest="target", metavar="DIR", help="with copy: the folder to make (default: keys-M)"
+        "-o", dest="output_dir", metavar="DIR", help="with copy: the folder to create (default: keys-M)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; returns 1 from `show` when something is wrong with the keys.
+    """Run the action; `show` returns 1 if the keys have faults.
 
-    Raises InputError: a faulty fleet, an option that does not fit, or no such machine; RefusedError:
-    no keys, or none that can be used; MissingError: a folder cannot be written.
+    Raises InputError: an invalid fleet or option, or no such machine. Raises RefusedError: there are no
+    usable keys. Raises MissingError: a folder cannot be written.
     """
-    # A FLEET may stand behind the machine: `argosy keys copy pc2 fleets/harbour`.
-    args.words.sort(key=lambda word: not looks_like_fleet(word))
+    # FLEET may follow the machine: `argosy keys copy pc2 fleets/harbour`.
+    args.positionals.sort(key=lambda word: not looks_like_fleet(word))
     path, positionals = parse_fleet(args)
     _check_usage(args, positionals)
     fleet = load_fleet(path)
     if not fleet.machines:
-        message = f"fleet `{fleet.name}` names no machines, and keys are for connections between machines"
-        hint = "`machines:` in the fleet file names them"
+        message = f"fleet `{fleet.name}` has no machines, and keys are for connections between machines"
+        hint = "add `machines:` to the fleet file"
         raise RefusedError(Fault(str(path), "no-machines", message, hint))
     key_dir = default_keys_dir(fleet.name)
     if args.action == "make":
         return _make_keys(fleet, key_dir, args.renew, as_json=args.as_json)
     if args.action == "copy":
-        return _lay_out_keys(fleet, key_dir, positionals[0], args.target, as_json=args.as_json)
+        return _export_keys(fleet, key_dir, positionals[0], args.output_dir, as_json=args.as_json)
     return _show_keys(fleet, key_dir, as_json=args.as_json)
 
 
@@ -83,7 +84,7 @@ def _check_usage(args: argparse.Namespace, positionals: Sequence[str]) -> None:
         expected = "one machine" if wanted else "no machine"
         message = f"`argosy keys {args.action}` takes {expected}, found {found}"
         raise InputError(Fault("", "usage", message, "such as `argosy keys copy pc2`"))
-    for option, value, action in (("--renew", args.renew, "make"), ("-o", args.target, "copy")):
+    for option, value, action in (("--renew", args.renew, "make"), ("-o", args.output_dir, "copy")):
         if value is not None and args.action != action:
             raise InputError(Fault(option, "usage", f"`{option}` goes with `argosy keys {action}`"))
 
@@ -103,12 +104,12 @@ def _make_keys(fleet: Fleet, key_dir: str, renew: str | None, *, as_json: bool) 
     if renew is not None:
         print(f"`{renew}` and the other machines refuse each other until they have the new keys")
     if created or renew is not None:
-        print("each machine needs its own: `argosy keys copy M` lays them out")
-        print("agents that run take them at their next start: `argosy down`, then `argosy up`")
+        print("each machine needs its own: `argosy keys copy M` writes them")
+        print("running agents use them from their next start: `argosy down`, then `argosy up`")
     return 0
 
 
-def _lay_out_keys(fleet: Fleet, key_dir: str, machine: str, target: str | None, *, as_json: bool) -> int:
+def _export_keys(fleet: Fleet, key_dir: str, machine: str, target: str | None, *, as_json: bool) -> int:
     _check_machine(fleet, machine)
     out = os.path.abspath(target or f"keys-{machine}")
     files = export_keys(key_dir, machine, out)

@@ -1,9 +1,9 @@
-"""The agents' output, merged, oldest line first, each with the name of its agent.
+"""Print the agents' output, merged, oldest line first, each line with the name of its agent.
 
-An agent of a cell has its own lines and those of its cell that nobody has signed.
-`-f` goes on as lines come, across restarts; where a new process begins it says so. What the fleet
-file's `logs` allows is kept: the oldest lines go first. Of an agent that has not run yet there are no
-lines, which is said on stderr; `-f` waits for them.
+An agent of a cell has its own lines and those of its cell that belong to no single agent.
+`-f` follows the output across restarts and marks the start of each new process. The limits of `logs` in
+the fleet file apply: the oldest lines are deleted first. If an agent has not run yet, a note on stderr
+says so; `-f` waits for its first line.
 
 example: argosy logs Translator -n 40 -f
 """
@@ -52,9 +52,11 @@ _RECONNECT_S: Final = 0.5
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy logs`."""
     add_fleet(parser, positionals="[AGENT...]", positionals_help="agents (default: all)", allow_name=True)
-    parser.add_argument("-f", "--follow", action="store_true", help="go on as lines come")
-    parser.add_argument("--here", action="store_true", help="this machine's agents only")
-    parser.add_argument("-n", "--lines", type=int, metavar="N", help="the last N lines only")
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="follow: print new lines as they are written"
+    )
+    parser.add_argument("--here", action="store_true", help="only agents of this machine")
+    parser.add_argument("-n", "--lines", type=int, metavar="N", help="only the last N lines")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     local_names = [name for name in names if name not in remote.machine_of]
     logs = _select_logs(sources, local_names, path, state_dir) if local_names or not names else {}
     if args.lines is not None and args.lines < 0:
-        raise InputError(Fault("-n", "usage", f"{args.lines} lines cannot be shown", "give 0 or more"))
+        raise InputError(Fault("-n", "usage", f"found {args.lines}, expected 0 or more lines"))
     readers = [
         LogReader(name, log, find_tail_offset(log, args.lines) if args.lines is not None else 0)
         for name, log in logs.items()
@@ -83,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     remote_agents = () if names else remote.machine_of
     width = max((len(name) for name in (*logs, *(names or sources.cells), *remote_agents)), default=0)
     if args.follow:
-        # asyncio would put a Ctrl-C off until its loop turns again; output that nobody takes holds that.
+        # asyncio delays Ctrl-C until its loop runs again, and a blocked write to stdout prevents that.
         signal.signal(signal.SIGINT, _raise_interrupt)
     try:
         _print(lines, width, as_json=args.as_json)
@@ -94,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         if not args.follow:
             raise
-        discard_stdout()  # the way to end it, also when nobody takes what it says
+        discard_stdout()  # the normal end, also if nothing reads stdout
     return 0
 
 
@@ -110,7 +112,7 @@ def _merge_lines(
 
 
 def _select_logs(sources: LogSources, names: list[str], fleet: Path, state_dir: StateDir) -> dict[str, Path]:
-    """Return the logs of the agents asked for; an agent that has not run yet has none.
+    """Return the logs of the named agents; an agent that has not run yet has none.
 
     Raises InputError: the fleet has no agent of that name.
     """
@@ -135,19 +137,19 @@ def _select_logs(sources: LogSources, names: list[str], fleet: Path, state_dir: 
 
 def _declared_agents(fleet: Path, state_dir: StateDir) -> frozenset[str]:
     """Return the agents that the fleet file has, and those of the plan applied last."""
-    from argosy.fleet.loader import load_fleet  # noqa: PLC0415 - for names without a log only
+    from argosy.fleet.loader import load_fleet  # noqa: PLC0415 - rarely needed
 
     applied_plan = load_applied_plan(state_dir)
     applied = frozenset(applied_plan.plan.processes) if applied_plan is not None else frozenset()
     try:
         return applied | frozenset(load_fleet(fleet).agents)
     except ArgosyError:
-        return applied  # a faulty file is in nobody's way who reads logs
+        return applied  # an invalid fleet file does not prevent reading logs
 
 
 def _warn_without_lines(names: list[str], *, is_waiting: bool) -> None:
     for name in names:
-        message = "waiting for its first line" if is_waiting else "there are no lines of it"
+        message = "waiting for its first line" if is_waiting else "it has no lines"
         sys.stderr.write(f"{name} has not run here yet: {message}\n")
 
 
@@ -159,17 +161,17 @@ async def _follow(
     feeds: list[RemoteLogFeed],
     show: Callable[[Iterable[LogLine]], None],
 ) -> None:
-    """Print what comes; of each log so much at a time that a flooded one does not silence the others.
+    """Print new lines; reads a limited chunk of each log in turn, so that a busy one does not delay others.
 
-    names: of this machine, empty for all, None for none of them. feeds: of the other machines.
+    names: agents of this machine, empty for all, None for none. feeds: the lines of other machines.
     """
     loop = asyncio.get_running_loop()
     for feed in feeds:
         loop.add_reader(feed.fileno(), _print_feed, feed, show, loop)
     if names is None:
-        await loop.create_future()  # until somebody interrupts
+        await loop.create_future()  # until Ctrl-C
         return
-    await wait_for_directory(state_dir.logs_dir, loop)  # of a fleet that has not been started here yet
+    await wait_for_directory(state_dir.logs_dir, loop)  # the fleet may not have been started here yet
     known = {reader.agent: reader for reader in readers}
     pending: dict[str, LogReader] = {}
     changed = asyncio.Event()
@@ -177,7 +179,7 @@ async def _follow(
     def on_growth(logs: list[Path]) -> None:
         nonlocal sources
         if any(log.stem not in sources.logs for log in logs):
-            sources = find_log_sources(state_dir)  # an agent has begun that had no log before
+            sources = find_log_sources(state_dir)  # a new log: an agent started for the first time
         wanted = {of_it for name in names for of_it in sources.logs_of(name)}
         wanted_logs = [log for log in logs if not names or log.stem in wanted]
         pending.update(
@@ -186,7 +188,7 @@ async def _follow(
         changed.set()
 
     watch = LogWatch(state_dir.logs_dir, loop, on_growth)
-    on_growth([*state_dir.logs_dir.glob("*.log")])  # also what came before the watch
+    on_growth([*state_dir.logs_dir.glob("*.log")])  # also what was written before the watch
     try:
         while await changed.wait():
             changed.clear()
@@ -194,7 +196,7 @@ async def _follow(
             pending = {name: reader for name, reader in pending.items() if reader.is_behind}
             if pending:
                 changed.set()
-            await asyncio.sleep(0)  # let the watch tell of others
+            await asyncio.sleep(0)  # let the watch report other logs
     finally:
         watch.close()
 
@@ -213,7 +215,7 @@ def _print_feed(
 def _resume_feed(
     feed: RemoteLogFeed, show: Callable[[Iterable[LogLine]], None], loop: asyncio.AbstractEventLoop
 ) -> None:
-    """Take the lines of a machine that went out of sight up again, as soon as it is back."""
+    """Reconnect to a machine that became unreachable; retry until it is back."""
     if feed.reconnect():
         loop.add_reader(feed.fileno(), _print_feed, feed, show, loop)
     else:
@@ -249,7 +251,8 @@ def _print(lines: Iterable[LogLine], width: int, *, as_json: bool) -> None:
 
 def _describe_dropped(line: LogLine) -> str:
     since = f"from {_format_time(line.lost_since_s)} " if line.lost_since_s else ""
-    return f"{format_size(line.lost_bytes)} {since}until {_format_time(line.at_s)} dropped by the limits of `logs`"
+    until = _format_time(line.at_s)
+    return f"{format_size(line.lost_bytes)} {since}until {until} dropped by the limits of `logs`"
 
 
 def _format_time(at_s: float) -> str:

@@ -1,11 +1,11 @@
-"""List the fleets of this user on this machine: what runs, from where, and whether its fleet file is there.
+"""List this user's fleets on this machine: what runs, from which file, and whether the file exists.
 
-Needs no fleet file and works from anywhere. It knows the fleets whose state is in
-`$XDG_STATE_HOME/argosy`, and finds what runs by its leases and in /proc: also where the supervisor is
-dead, and where the fleet's folder, the state folder or both were moved or deleted. A supervisor that
-does not answer delays it by 2 s at most.
+Needs no fleet file. Lists the fleets whose state is in `$XDG_STATE_HOME/argosy`, and finds running ones
+by their leases and in /proc, also if the supervisor is dead, or the fleet's folder or state folder was
+moved or deleted. A supervisor that does not answer delays the list by 2 s at most.
 
 example: argosy ls --json
+
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _HEADER: Final = ("FLEET", "STATE", "READY", "SUPERVISOR", "SINCE", "ENVIRONMENT
 
 
 class FleetRow(NamedTuple):
-    """One fleet as it is listed. place: where its fleet file is, moved_to: where it is now."""
+    """One listed fleet. file_state: whether its fleet file exists; moved_to: where a moved one is now."""
 
     glance: FleetOverview
     state: FleetState
@@ -58,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List them; returns 0."""
+    """List the fleets; returns 0."""
     variables, traces = os.environ, list(scan_fleet_processes())
     rows = [_fleet_row(seen) for seen in survey_fleets(variables, traces, _REPLY_TIMEOUT_S)]
     rows.sort(key=lambda row: (_STATE_ORDER.index(row.state) == len(_STATE_ORDER) - 1, row.glance.fleet.name))
@@ -137,7 +137,7 @@ def _show(rows: Sequence[FleetRow], state_home: Path) -> None:
 
 
 def _fleets_without_file(rows: Iterable[FleetRow]) -> list[str]:
-    """Return what to call the fleets that run and whose file is not where it was."""
+    """Return the name or ID of each running fleet whose file is not at its former path."""
     names = [row.glance.fleet.name for row in rows if row.state != "stopped"]
     without_file = (row.glance.fleet for row in rows if row.state != "stopped" and row.file_state != "there")
     return [fleet.name if names.count(fleet.name) == 1 else fleet.id for fleet in without_file]

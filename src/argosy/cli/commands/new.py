@@ -1,9 +1,10 @@
-"""Add an agent: a module with its class, and its entry in the fleet file.
+"""Add an agent: a module with its class, and an entry in the fleet file.
 
-The fleet file keeps its comments and its order. Where it is written in a way that takes no lines, in
-braces, nothing is written, and the hint has the entry.
+The fleet file keeps its comments and its order. If its agents are written in braces, nothing is
+written, and the hint has the entry to paste.
 
 example: argosy new Translator --needs Registry --watchdog 10s
+
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from argosy.agent import Agent, request, run
 
 class {name}(Agent):
     async def start(self) -> None:
-        """Load what it works with; it is ready when this returns."""
+        """Load resources; the agent is ready when this returns."""
 
     @request
     async def echo(self, text: str) -> str:
@@ -57,26 +58,32 @@ if __name__ == "__main__":
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy new`."""
     add_fleet(parser, positionals="NAME", positionals_help="the new agent")
-    parser.add_argument("--needs", metavar="A,B", default="", help="who has to be ready before it")
-    parser.add_argument("--machine", metavar="M", help="where it runs")
+    parser.add_argument(
+        "--needs", metavar="A,B", default="", help="the agents that have to be ready before it"
+    )
+    parser.add_argument("--machine", metavar="M", help="the machine it runs on")
     parser.add_argument("--port", type=int, metavar="N", help="its port (default: the next free one)")
-    parser.add_argument("--folder", metavar="DIR", default="agents", help="of its module (default: agents)")
+    parser.add_argument(
+        "--folder", metavar="DIR", default="agents", help="the folder of its module (default: agents)"
+    )
     parser.add_argument(
         "--watchdog",
         metavar="S",
         default=DEFAULT_WATCHDOG,
-        help=f"restart it when it gives no sign for so long (default {DEFAULT_WATCHDOG}; `none`: never)",
+        help=f"restart it after S without a sign of life (default {DEFAULT_WATCHDOG}; `none`: never)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Add it.
+    """Add the agent.
 
-    Raises InputError: the name or an option does not fit. Raises RefusedError: the file takes no lines.
+    Raises InputError: the name or an option is invalid. Raises RefusedError: the file cannot be extended.
     """
     path, positionals = parse_fleet(args)
     if len(positionals) != 1:
-        raise InputError(Fault("NAME", "usage", "name one new agent", "`argosy new Translator`"))
+        raise InputError(
+            Fault("NAME", "usage", "expected the name of one new agent", "`argosy new Translator`")
+        )
     name = positionals[0]
     fleet = load_fleet(path)
     needs = [need for need in args.needs.split(",") if need]
@@ -92,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     if args.watchdog != "none":
         keys["liveness"] = f"{{watchdog: {args.watchdog}}}"
     if source.exists():
-        raise InputError(Fault(str(source), "exists", f"`{source}` is there already", "name another agent"))
+        raise InputError(Fault(str(source), "exists", f"`{source}` already exists", "use another name"))
     text = add_agent(path, path.read_text("utf-8"), name, keys)
     written = _write_files(
         source, _MODULE_TEMPLATE.format(doc=f"{name}.", name=class_name_for(name)), path, text
@@ -101,15 +108,19 @@ def run(args: argparse.Namespace) -> int:
         entry = yaml.safe_load("".join(f"{key}: {value}\n" for key, value in keys.items()))
         print_json({"argosy": "new/1", "agent": name, "written": written, "entry": entry})
     else:
-        print(f"wrote {', '.join(written)}; `argosy up` starts it, and nothing else anew")
+        print(f"wrote {', '.join(written)}; `argosy up` starts it, and restarts no other agent")
     return 0
 
 
 def _check_options(name: str, needs: list[str], args: argparse.Namespace, fleet: Fleet) -> None:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", name):
-        raise InputError(Fault(name, "usage", f"`{name}` is no name", "letters, digits, `_`, `-` and `.`"))
+        raise InputError(
+            Fault(name, "usage", f"`{name}` is not a valid name", "letters, digits, `_`, `-` and `.`")
+        )
     if name in fleet.agents:
-        raise InputError(Fault(name, "exists", f"the fleet has an agent `{name}`", "name another"))
+        raise InputError(
+            Fault(name, "exists", f"the fleet already has an agent `{name}`", "use another name")
+        )
     for need in needs:
         if need not in fleet.agents:
             hint = suggest(need, fleet.agents, "agents")
@@ -118,10 +129,10 @@ def _check_options(name: str, needs: list[str], args: argparse.Namespace, fleet:
         hint = suggest(args.machine, fleet.machines, "machines")
         raise InputError(Fault("--machine", "unknown-machine", f"there is no machine `{args.machine}`", hint))
     if args.port is not None and not 1 <= args.port <= 65535:
-        raise InputError(Fault("--port", "usage", f"{args.port} is no port", "a number from 1 to 65535"))
+        raise InputError(Fault("--port", "usage", f"found port {args.port}, expected 1 to 65535"))
     parts = Path(args.folder).parts
     if Path(args.folder).is_absolute() or not all(part.isidentifier() for part in parts):
-        message = f"`{args.folder}` is no package below the fleet file's folder"
+        message = f"`{args.folder}` is not a package path below the fleet file's folder"
         raise InputError(Fault("--folder", "usage", message, "such as `agents`"))
 
 

@@ -1,4 +1,4 @@
-"""A request in plain JSON, `{"action": METHOD, ...}`, for scripts that know nothing of argosy."""
+"""Requests in plain JSON, `{"action": METHOD, ...}`, for scripts that do not use argosy."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 def call_json(
     agent: str, protocol: PlainJson, method: str, arguments: dict[str, Any], timeout_s: float
 ) -> Any:
-    """Ask once, and return the answer as it is.
+    """Send one request, and return the reply unchanged.
 
-    Raises InputError: an argument is named `action`. Raises NotSent: nobody listens there;
-    DeadlineExceeded: no answer in time; RemoteError: the answer is an error.
+    Raises InputError: an argument is named `action`. Raises NotSent: nothing listens on the port.
+    Raises DeadlineExceeded: no reply in time. Raises RemoteError: the reply is an error.
     """
     if "action" in arguments:
-        message = '`action` is where the method stands in `{"action": METHOD, ...}`'
-        raise InputError(Fault("action", "usage", message, "name another argument"))
+        message = '`action` is the key of the method in `{"action": METHOD, ...}`'
+        raise InputError(Fault("action", "usage", message, "use another name"))
     endpoint = protocol.endpoint(method)
     deadline_s = time.monotonic() + timeout_s
     _check_reachable(agent, method, endpoint, timeout_s)
@@ -36,13 +36,13 @@ def call_json(
     try:
         reply = send_request(endpoint, request, max(int((deadline_s - time.monotonic()) * 1000), 0))
     except zmq.Again as error:
-        reason = f"no answer to plain JSON at `{endpoint}` within {timeout_s:g} s"
+        reason = f"no reply to plain JSON from `{endpoint}` within {timeout_s:g} s"
         raise DeadlineExceeded(agent, method, reason) from error
     return _decode_reply(agent, method, reply)
 
 
 def describe_json_protocol(agent: str, protocol: PlainJson) -> str:
-    """Return in words what is known of what it can be asked."""
+    """Return a description of the methods that are known."""
     known = f"it answers `{protocol.probe_method}`, " if protocol.probe_method else ""
     return (
         f"`{agent}` is a script without argosy's library: {known}other methods are not known; "
@@ -52,14 +52,14 @@ def describe_json_protocol(agent: str, protocol: PlainJson) -> str:
 
 
 def _check_reachable(agent: str, method: str, endpoint: str, timeout_s: float) -> None:
-    """Raises NotSent: the port takes no connection, so that a question would wait for nobody."""
+    """Raise NotSent if the port accepts no connection, since a REQ socket would wait for one."""
     url = urlsplit(endpoint)
     assert url.hostname is not None, "an endpoint has a host"
     assert url.port is not None, "and a port"
     try:
         socket.create_connection((url.hostname, url.port), timeout_s).close()
     except OSError as error:
-        reason = f"nobody answers at `{endpoint}`: {(error.strerror or str(error)).lower()}"
+        reason = f"nothing answers at `{endpoint}`: {(error.strerror or str(error)).lower()}"
         raise NotSent(agent, method, reason) from error
 
 
@@ -74,7 +74,7 @@ def _decode_reply(agent: str, method: str, raw_reply: bytes) -> Any:
 
 
 def _remote_error(agent: str, method: str, error: Any) -> RemoteError:
-    """Return the error of an answer: `{"error": {"code", "message"}}`, or any text for it."""
+    """Return the error of a reply: `{"error": {"code", "message"}}`, or `{"error": TEXT}`."""
     if isinstance(error, dict):
         code, message = str(error.get("code", "error")), str(error.get("message", ""))
         return RemoteError(agent, method, code, message)

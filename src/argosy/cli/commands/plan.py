@@ -1,10 +1,11 @@
-"""Tell the start as it will go, from what earlier starts took, and what each need costs; starts nothing.
+"""Predict the start from the durations of earlier starts, and show what each need costs; starts nothing.
 
-Each agent is taken for the median of its last starts. One that was never measured is taken for
-the median of the others, without any for 1 s. `--simulate` plays the start through with as many
-agents at once as the processors let in; without it every agent starts as soon as its needs are ready.
+The estimate for an agent is the median of its last starts; for one that was never measured the median
+of the others, or 1 s without any. `--simulate` limits concurrent starts to what the processors admit;
+without it every agent starts as soon as its needs are ready.
 
 example: argosy plan --simulate
+
 """
 
 from __future__ import annotations
@@ -35,12 +36,11 @@ _WIDTH = 100
 
 
 class StartForecast(NamedTuple):
-    """A start before it is made. ways: how the last one made its agents.
+    """A predicted start. spawn_report: how the last start created the processes.
 
-    steps: each agent's start and readiness, as the needs alone allow.
-
-    unused: needs of which the sources have no trace, the costliest first. slots: how many start at once
-    in `simulated`, None where that was not asked for.
+    steps: each agent's start and readiness, limited only by needs. unused_needs: needs without a trace in
+    the sources, the costliest first. max_concurrent: the limit of concurrent starts in `simulated`, None
+    without a simulation.
     """
 
     view: GraphView
@@ -55,11 +55,11 @@ class StartForecast(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """When the last agent is ready."""
+        """When the last agent is ready, in seconds from the start."""
         return max(step.ready_s for step in (self.simulated or self.steps).values())
 
     def where(self, agent: str, need: str) -> str:
-        """Return where the file states a need."""
+        """Return the location of a need in the fleet file."""
         edges = self.view.needs()
         return next(edge.where for edge in edges if (edge.source, edge.target) == (agent, need))
 
@@ -68,17 +68,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy plan`."""
     add_fleet(parser)
     parser.add_argument(
-        "--simulate", action="store_true", help="play it through with this machine's processors"
+        "--simulate", action="store_true", help="simulate the start with this machine's processors"
     )
     parser.add_argument(
-        "--machines", metavar="N", help="play it through with the processors of N such machines"
+        "--machines", metavar="N", help="simulate the start with the processors of N such machines"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan.
 
-    Raises InputError: the file is faulty, or N is no number of machines.
+    Raises InputError: the file is invalid, or N is not a positive number.
     """
     path, _ = parse_fleet(args)
     machines = _machine_count(args.machines)
@@ -121,7 +121,7 @@ def _make_forecast(
     start_s = {name: estimate.seconds for name, estimate in start_estimates.items()}
     ready = compute_ready_times(graph, start_s)
     costs = compute_edge_costs(graph, start_s)
-    written = find_source_edges(view.fleet, os.environ)
+    in_sources = find_source_edges(view.fleet, os.environ)
     max_concurrent = (view.fleet.max_starting or start_slots(machines)) if machines else None
     return StartForecast(
         view=view,
@@ -130,7 +130,7 @@ def _make_forecast(
         steps={name: CriticalStep(name, ready[name] - start_s[name], ready[name]) for name in graph.agents},
         path=critical_path(graph, ready),
         costs=costs,
-        unused_needs=tuple(cost for cost in costs if written.is_untraced((cost.agent, cost.need))),
+        unused_needs=tuple(cost for cost in costs if in_sources.is_untraced((cost.agent, cost.need))),
         max_concurrent=max_concurrent,
         simulated=simulate_start(graph, start_s, max_concurrent) if max_concurrent else {},
     )
@@ -140,15 +140,14 @@ def _heading(forecast: StartForecast) -> list[str]:
     count = len(forecast.start_estimates)
     measured = sum(estimate.sample_count > 0 for estimate in forecast.start_estimates.values())
     needs_s = max(step.ready_s for step in forecast.steps.values())
-    lines = [
-        f"{forecast.view.fleet.name}: {format_count(count, 'agent')} ready in {needs_s:.3f} s as the needs allow"
-    ]
+    agents = format_count(count, "agent")
+    lines = [f"{forecast.view.fleet.name}: {agents} ready in {needs_s:.3f} s, limited by needs alone"]
     if forecast.simulated:
-        lines.append(f"  {forecast.seconds:.3f} s with {forecast.max_concurrent} starts at once")
+        lines.append(f"  {forecast.seconds:.3f} s with {forecast.max_concurrent} concurrent starts")
     others = {estimate.seconds for estimate in forecast.start_estimates.values() if not estimate.sample_count}
     lines.append(f"  {measured} of {count} measured in earlier starts")
     if others:
-        lines[-1] += f", the others taken for {others.pop():.3f} s each"
+        lines[-1] += f", the others estimated at {others.pop():.3f} s each"
     return lines
 
 
@@ -174,8 +173,8 @@ def _critical_path_lines(forecast: StartForecast) -> list[str]:
 def _cost_lines(forecast: StartForecast) -> list[str]:
     costly = [cost for cost in forecast.costs if cost.fleet_s >= 0.0005]
     if not costly:
-        return ["no single need makes the fleet later"]
-    lines = ["needs that make the fleet later, each counted alone"]
+        return ["no single need delays the fleet"]
+    lines = ["needs that delay the fleet, each counted alone"]
     for cost in costly[:_MAX_SHOWN]:
         where = forecast.where(cost.agent, cost.need)
         lines.append(f"  {cost.fleet_s:7.3f} s  {cost.agent} needs {cost.need}  {where}")
@@ -184,11 +183,11 @@ def _cost_lines(forecast: StartForecast) -> list[str]:
 
 
 def _redundant_need_lines(forecast: StartForecast) -> list[str]:
-    """Return the needs that can go without any change of order, each with its proof."""
+    """Return the needs that can be removed without a change of order, each with its proof."""
     redundant = [edge for edge in forecast.view.edges if forecast.view.is_redundant(edge)]
     if not redundant:
-        return ["needs to cut: none is implied by the others"]
-    lines = [f"needs to cut: {len(redundant)} of {len(forecast.view.needs())} are implied by the others"]
+        return ["redundant needs: none is implied by the others"]
+    lines = [f"redundant needs: {len(redundant)} of {len(forecast.view.needs())} are implied by the others"]
     for edge in redundant:
         proof = find_implying_chain(forecast.view.graph, edge.source, edge.target)
         text = f"{edge.source} needs {edge.target}  {edge.where}: {' -> '.join(proof)}"
@@ -199,7 +198,7 @@ def _redundant_need_lines(forecast: StartForecast) -> list[str]:
 
 
 def _unused_need_lines(forecast: StartForecast) -> list[str]:
-    """Return the needs of which no file that the agent loads has a trace."""
+    """Return the needs without a trace in the files that the agent loads."""
     if not forecast.unused_needs:
         return ["needs that the code does not use: none"]
     lines = [f"needs that the code does not use: {len(forecast.unused_needs)}, the costliest first"]
@@ -210,12 +209,12 @@ def _unused_need_lines(forecast: StartForecast) -> list[str]:
 
 
 def _spawn_lines(spawn_report: SpawnReport) -> list[str]:
-    """Return what the warm interpreters of the last start had loaded, and who was not forked from one."""
+    """Return what the zygotes of the last start had loaded, and the agents not forked from one."""
     if not spawn_report.zygotes and not spawn_report.exec_reasons:
-        return ["warm interpreters: not known before the first start"]
+        return ["zygotes: unknown before the first start"]
     lines = [
-        "warm interpreters, as of the last start",
-        *(f"  loaded {told}" for told in spawn_report.zygotes),
+        "zygotes of the last start",
+        *(f"  loaded {description}" for description in spawn_report.zygotes),
     ]
     return lines + [f"  spawned  {name}: {why}" for name, why in spawn_report.exec_reasons.items()]
 

@@ -1,10 +1,11 @@
-"""Change what is proven to stay the same: own contexts, literal addresses, health loops, short requests.
+"""Apply behaviour-preserving rewrites: own contexts, literal addresses, health loops, short requests.
 
-Without `--apply` the changes are shown as a diff. Every file that is changed has passed every gate;
-everything else is told with its reason. Only `*.py` are changed. Exit code 1: a gate stopped a file,
-or a file could not be written or put back.
+Without `--apply` the changes are shown as a diff. A file is changed only if it passes every gate;
+everything else is reported with its reason. Only `*.py` files are changed. Exit code 1: a gate stopped
+a file, or a file could not be written or restored.
 
 example: argosy refit src --select Z301 --apply --verify "pytest -q"
+
 """
 
 from __future__ import annotations
@@ -33,27 +34,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy refit`."""
     parser.add_argument("path", nargs="?", default=".", metavar="PATH", help="a folder (default: this one)")
     parser.add_argument(
-        "--fleet", metavar="F", help=f"where addresses come from (default: PATH/{FLEET_FILE}, if it is there)"
+        "--fleet",
+        metavar="F",
+        help=f"the fleet file with the addresses (default: PATH/{FLEET_FILE}, if it exists)",
     )
     parser.add_argument(
-        "--select", metavar="CODES", help="only these, such as `Z301,A`: a letter is a family"
+        "--select", metavar="CODES", help="only these codes, such as `Z301,A`; a letter selects a family"
     )
-    parser.add_argument("--exclude", metavar="GLOB", action="append", default=[], help="leave out")
+    parser.add_argument(
+        "--exclude", metavar="GLOB", action="append", default=[], help="skip files; repeatable"
+    )
     parser.add_argument(
         "--apply", action="store_true", help="write the changes, as one run that can be undone"
     )
     parser.add_argument(
-        "--undo", nargs="?", const="", metavar="RUN", help="put a run's files back (default: the newest)"
+        "--undo", nargs="?", const="", metavar="RUN", help="restore the files of a run (default: the newest)"
     )
     parser.add_argument(
-        "--verify", metavar="CMD", help="the project's own check; files that it fails with stay as they are"
+        "--verify", metavar="CMD", help="the project's own check; files that make it fail are left unchanged"
     )
-    parser.add_argument("--dirty", action="store_true", help="write also files that git has no copy of")
+    parser.add_argument("--dirty", action="store_true", help="also write files that are not committed in git")
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plan, write or undo a refit, print the account, and return the exit code."""
+    """Plan, write or undo a refit, print the summary, and return the exit code."""
     root = Path(args.path)
     if not root.is_dir():
         raise InputError(Fault(str(root), "no-folder", f"there is no folder `{root}`"))
@@ -61,12 +66,17 @@ def run(args: argparse.Namespace) -> int:
     if args.undo is not None:
         return _undo(real_root, args)
     if args.verify and not args.apply:
-        raise InputError(Fault("--verify", "usage", "it judges what is written, so it goes with `--apply`"))
+        raise InputError(Fault("--verify", "usage", "it checks written files, so it needs `--apply`"))
     codemods = file_pipeline.select_codemods(_parse_codes(args.select))
     if not codemods:
         known = ", ".join(file_pipeline.codemod_codes())
         raise InputError(
-            Fault("--select", "unknown-code", f"no rewrite answers `{args.select}`", f"there are {known}")
+            Fault(
+                "--select",
+                "unknown-code",
+                f"no rewrite has the code `{args.select}`",
+                f"known codes: {known}",
+            )
         )
     progress = None if args.as_json or not sys.stderr.isatty() else _show_progress
     report = plan_codemods(
@@ -80,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
             and not args.dirty
             and (unsaved := git_status.find_uncommitted(real_root, report.after))
         ):
-            hint = "commit or stash them, `--exclude` what git ignores; `--dirty` writes all the same"
+            hint = "commit or stash them, `--exclude` what git ignores; `--dirty` writes them anyway"
             raise RefusedError(Fault(str(root), "dirty", git_status.describe_uncommitted(unsaved), hint))
         report = apply_codemods(report, args.verify)
     requirement = _missing_requirement(report)
@@ -134,7 +144,7 @@ def _undo(root: str, args: argparse.Namespace) -> int:
         )
     else:
         _print_conflicts(conflicts)
-        sys.stdout.write(f"{undone.run}: {len(restored)} of {len(undone.files)} files are as they were\n")
+        sys.stdout.write(f"{undone.run}: {len(restored)} of {len(undone.files)} files restored\n")
     return 1 if conflicts else 0
 
 

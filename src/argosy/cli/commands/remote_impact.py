@@ -1,4 +1,4 @@
-"""What a restart would touch on other machines: the verb foretells it there, and it is told here as one."""
+"""The impact of a restart on other machines: queried there with `--dry-run` and merged here."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class RemotePart(NamedTuple):
-    """Agents of another machine; none that are named is all of them."""
+    """Agents of another machine; no names means all of them."""
 
     machine: str
     names: list[str]
 
 
 def remote_parts(report: FleetStatus, names: Collection[str], *, all_machines: bool) -> list[RemotePart]:
-    """Return which of `names` run on which other machine; is_all: and every other machine without names."""
+    """Return `names` by the other machine they run on; all_machines: include every other machine."""
     local_agents = report.local_agents()
     parts: dict[str, list[str]] = {}
     if all_machines:
@@ -40,7 +40,7 @@ def remote_parts(report: FleetStatus, names: Collection[str], *, all_machines: b
 def preview_remote_impact(
     state_dir: StateDir, parts: Iterable[RemotePart], options: list[str]
 ) -> dict[str, dict[str, Any]]:
-    """Return the object `restart/1` of each machine; one that cannot be asked is told on stderr."""
+    """Return the object `restart/1` of each machine; warn about one that cannot be queried."""
     found = {}
     for machine, names in parts:
         impact = _request_impact(
@@ -64,7 +64,7 @@ def _request_impact(state_dir: StateDir, machine: str, arguments: list[str]) -> 
     except ArgosyError as error:
         _warn(machine, error.faults[0].message)
         return None
-    impact: dict[str, Any] = json.loads(data) if data else {"errors": [{"message": "it said nothing"}]}
+    impact: dict[str, Any] = json.loads(data) if data else {"errors": [{"message": "it returned no output"}]}
     if "errors" in impact:
         _warn(machine, "; ".join(each["message"] for each in impact["errors"]))
         return None
@@ -72,7 +72,7 @@ def _request_impact(state_dir: StateDir, machine: str, arguments: list[str]) -> 
 
 
 def merge_impacts(impacts: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Return several objects `restart/1` as one: each machine restarts its part at the same time."""
+    """Merge objects `restart/1` into one: the machines restart their parts at the same time."""
     all_impacts = list(impacts)
     combined = all_impacts[0]
     for more in all_impacts[1:]:
@@ -87,4 +87,4 @@ def merge_impacts(impacts: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _warn(machine: str, why: str) -> None:
-    sys.stderr.write(f"{paint('warning:', 'yellow', sys.stderr)} machine `{machine}` does not say: {why}\n")
+    sys.stderr.write(f"{paint('warning:', 'yellow', sys.stderr)} machine `{machine}` did not answer: {why}\n")

@@ -1,4 +1,4 @@
-"""The lines of agents on other machines: the verb runs there, and this machine's supervisor hands them on."""
+"""Log lines of agents on other machines: `logs` runs there, and this machine's supervisor relays them."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class _LogLineJson(msgspec.Struct):
 
 
 class ShownLines:
-    """Which lines were shown, so that those that come once more after a cut are not shown twice.
+    """Tracks which lines were shown, so that lines sent again after a reconnect are not shown twice.
 
-    An agent's lines come in the order of their times, and several may have the same one.
+    The lines of an agent arrive in the order of their times; several may have the same time.
     """
 
     def __init__(self) -> None:
@@ -49,12 +49,12 @@ class ShownLines:
         self._seen_again: Counter[str] = Counter()
 
     def restart(self) -> None:
-        """Take note that all lines come from the first one on."""
+        """Record that all lines will be sent again from the first one."""
         self._before_reconnect = dict(self._last)
         self._seen_again.clear()
 
     def is_new(self, line: LogLine) -> bool:
-        """Return whether a line was not shown yet; from now on it was."""
+        """Return whether a line is new, and record it as shown."""
         before_s, count = self._before_reconnect.get(line.agent, (-inf, 0))
         if line.at_s < before_s:
             return False
@@ -72,7 +72,7 @@ _decode_line = msgspec.json.Decoder(_LogLineJson).decode
 
 
 class RemoteAgents:
-    """Which agents are on other machines, by the plan applied last; none without a `folder`."""
+    """The agents on other machines, from the plan applied last; none without a `state_dir`."""
 
     def __init__(self, state_dir: StateDir | None) -> None:
         self._state_dir = state_dir
@@ -81,10 +81,10 @@ class RemoteAgents:
         self.machine_of = {name: spec.machine for name, spec in peer_plan.agents.items()} if peer_plan else {}
 
     def open_feeds(self, names: Sequence[str], count: int | None, *, follow: bool) -> list[RemoteLogFeed]:
-        """Return a feed for each machine that has any of these agents (none for all).
+        """Return a feed for each machine that has any of the named agents (no names: all).
 
-        count: the last lines only. is_endless: they go on as lines come, also after the machine was out of
-        sight. A machine that cannot be asked is told on stderr.
+        count: only the last lines. follow: the feeds do not end, and reconnect after the machine was
+        unreachable. Prints a warning for a machine that cannot be queried.
         """
         by_machine: dict[str, list[str]] = {}
         for name, machine in self.machine_of.items():
@@ -104,9 +104,9 @@ class RemoteAgents:
 
 
 class RemoteLogFeed:
-    """The lines of one machine, as they come.
+    """The lines of one machine as they arrive.
 
-    is_over: no more will. is_cut: no more will until it is opened again, by `go_on`.
+    is_closed: no more lines arrive. is_disconnected: none arrive until `reconnect` opens it again.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class RemoteLogFeed:
         self._is_failure_reported = False
 
     def open(self, more_arguments: list[str]) -> bool:
-        """Ask for the lines, with these words more; return whether a supervisor runs here."""
+        """Request the lines with these further arguments; return whether a supervisor runs here."""
         self._client = connect(self._state_dir, "logs") if self._state_dir else None
         if self._client is None:
             return False
@@ -134,24 +134,24 @@ class RemoteLogFeed:
         return True
 
     def reconnect(self) -> bool:
-        """Ask for the lines once more, those that were shown left out; return whether anybody was asked."""
+        """Request the lines again, without those already shown; return whether that was possible."""
         try:
             return self.open([])
-        except (OSError, ArgosyError):  # the supervisor here ends just now
+        except (OSError, ArgosyError):  # the local supervisor is exiting
             return False
 
     def fileno(self) -> int:
-        """Return the descriptor, for select."""
+        """Return the file descriptor, for `select`."""
         assert self._client is not None, "it is open"
         return self._client.fileno()
 
     def read_all(self) -> Iterator[LogLine]:
-        """Yield every line to the end."""
+        """Yield every line until the feed ends."""
         while not self.is_closed:
             yield from self._receive(_FIRST_LINE_TIMEOUT_S)
 
     def read_available(self) -> list[LogLine]:
-        """Return the lines that are there now."""
+        """Return the lines that have arrived."""
         found: list[LogLine] = []
         while not self.is_closed:
             try:
@@ -181,7 +181,7 @@ class RemoteLogFeed:
         return [line for line in lines_received if self._shown.is_new(line)]
 
     def close(self) -> None:
-        """Take no more, of one that is endless for now."""
+        """Close the connection; one with `follow` can be opened again."""
         if not self.is_closed and self._client is not None:
             self.is_closed = True
             self.is_disconnected = self._follow

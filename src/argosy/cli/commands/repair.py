@@ -1,11 +1,12 @@
-"""Propose patches for Python files that do not parse, or read names that nothing binds.
+"""Propose patches for Python files that do not parse, or that read names nothing binds.
 
-Nothing is written without --apply. Each proposal comes with its evidence: it parses and compiles,
-nothing but the lines that are told has changed, and no name was lost. What is printed is a patch
-that `git apply` takes; `--apply` writes all of it as one run, which `argosy refit --undo` takes
-back. Exit code 1: some file that does not parse has no proposal, or one was not written.
+Nothing is written without --apply. Each proposal has its evidence: it parses and compiles, only the
+listed lines changed, and no name was lost. The output is a patch for `git apply`; `--apply` writes it
+as one run, which `argosy refit --undo` reverts. Exit code 1: a file that does not parse has no
+proposal, or one could not be written.
 
 example: argosy repair agents/ > repair.patch
+
 """
 
 from __future__ import annotations
@@ -32,25 +33,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path", nargs="?", default=".", metavar="PATH", help="a folder or one file (default: this folder)"
     )
-    parser.add_argument("--exclude", metavar="GLOB", action="append", default=[], help="leave out")
+    parser.add_argument(
+        "--exclude", metavar="GLOB", action="append", default=[], help="skip files; repeatable"
+    )
     parser.add_argument(
         "--absent",
         metavar="PACKAGES",
         action="append",
         default=[],
-        help="packages, by the names they are imported by, that are not there where the code will run: "
-        "their imports may fail, and what uses them fails by name",
+        help="packages, by import name, that are not installed where the code runs: their imports may fail, "
+        "and code that uses them fails with an error that names the package",
     )
-    parser.add_argument("--brief", action="store_true", help="the steps alone, without the patches")
+    parser.add_argument("--brief", action="store_true", help="only the steps, without the patches")
     parser.add_argument(
         "--apply", action="store_true", help="write the proposals, as one run that can be undone"
     )
-    parser.add_argument("--dirty", action="store_true", help="write also files that git has no copy of")
+    parser.add_argument("--dirty", action="store_true", help="also write files that are not committed in git")
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look at one tree, print what is proposed, and return the exit code."""
+    """Read one tree, print the proposals, and return the exit code."""
     if not os.path.exists(args.path):
         raise InputError(Fault(args.path, "no-path", f"there is no file or folder `{args.path}`"))
     with ProgressLine() as progress:
@@ -71,19 +74,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _parse_packages(options: Sequence[str]) -> set[str]:
-    """Return the names of `--absent a,b --absent c`. Raises InputError: one is no name of a top module."""
+    """Return the names of `--absent a,b --absent c`. Raises InputError: one is not a top-level name."""
     names = {name.strip() for item in options for name in item.split(",")} - {""}
     for name in sorted(names):
         if not name.isidentifier():
-            hint = "give it as the code imports it, without what comes after a dot: `--absent torch`"
-            raise InputError(Fault("--absent", "bad-package", f"`{name}` is no name of a package", hint))
+            hint = "give the import name without submodules: `--absent torch`"
+            raise InputError(Fault("--absent", "invalid-package", f"`{name}` is not a package name", hint))
     return names
 
 
 def _apply(report: RepairReport, *, allow_dirty: bool) -> RepairReport:
     paths = [item.path for item in report.proposals if item.is_applicable]
     if paths and not allow_dirty and (unsaved := git_status.find_uncommitted(report.root, paths)):
-        hint = "commit or stash them; `--dirty` writes all the same"
+        hint = "commit or stash them; `--dirty` writes them anyway"
         raise RefusedError(Fault(report.root, "dirty", git_status.describe_uncommitted(unsaved), hint))
     return apply_repair(report)
 
@@ -129,13 +132,13 @@ def _print_text(report: RepairReport, *, is_brief: bool) -> None:
     if report.run is not None:
         place = "" if report.root == os.getcwd() else f" {report.root}"
         count = len(report.changed)
-        write(f"{count} written as run {report.run}; `argosy refit{place} --undo` takes them back\n")
+        write(f"{count} written as run {report.run}; `argosy refit{place} --undo` reverts them\n")
 
 
 def _proposal_lines(item: RepairProposal) -> list[str]:
     damage = item.damage
     if damage is None:
-        lines = [f"{item.path}:{item.steps[0].line}:1: parses, and cannot run as it is"]
+        lines = [f"{item.path}:{item.steps[0].line}:1: parses, but cannot run"]
     else:
         lines = [f"{item.path}:{damage.line}:{damage.column}: {damage.describe()} ({damage.message})"]
     if item.is_applicable:
@@ -145,9 +148,9 @@ def _proposal_lines(item: RepairProposal) -> list[str]:
         return lines
     if item.undefined:
         names = ", ".join(f"`{name.name}` (line {name.line})" for name in item.undefined)
-        lines.append(f"  left for you to decide, read where nothing has bound them: {names}")
+        lines.append(f"  unresolved, read where nothing binds them: {names}")
     unchanged_tokens = min(step.unchanged_tokens for step in item.steps)
-    lines.append(f"  parses, compiles; {unchanged_tokens} tokens proven as they were; no name lost")
+    lines.append(f"  parses, compiles; {unchanged_tokens} tokens proven unchanged; no name lost")
     return lines
 
 
@@ -160,10 +163,10 @@ def _step_line(step: RepairStep) -> str:
 def _failure_reason(item: RepairProposal) -> str:
     failed = [gate for gate, holds in item.checks.items() if not holds]
     if not item.steps:
-        return "no rule mends this"
+        return "no repair rule applies"
     if "parses" in failed:
-        return f"{len(item.steps)} steps help, and it still does not parse"
-    return f"a gate does not hold: {', '.join(failed)}"
+        return f"{len(item.steps)} steps apply, and it still does not parse"
+    return f"a gate failed: {', '.join(failed)}"
 
 
 def summary_line(report: RepairReport) -> str:

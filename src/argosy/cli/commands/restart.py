@@ -1,16 +1,17 @@
-"""Restart agents in place; what needs them is restarted too only where its `on_death` asks for it.
+"""Restart agents in place; dependents restart with them only if their `on_death` asks for it.
 
-`--changed` restarts, of those that are named or of all, the ones whose own files, or what these import
-from the tree, have another content than when the agent started, and starts those of them that had ended
-by an error or were given up; a file that was only touched counts for nothing. `--dry-run` restarts
-nothing, and tells who would be touched, in which order, and for how long, by what earlier starts and
-stops took. Agents of one cell share a process, and restart together.
-A running agent whose code could not start again, by what `argosy check` knows, is not ended: the rest is
-restarted, and the exit code is 1. `--anyway` restarts it too.
-`--rolling` restarts one after another, what is needed first, each ready before the next; it stops at the
-first that is not, and begins nothing where one is refused. Without names it is about all that run.
+`--changed` restarts those agents, of the named ones or of all, whose files or their imports from the
+tree have other content than when the agent started. It also starts those of them that failed or were
+given up. A changed modification time alone does not count. `--dry-run` restarts nothing, and shows
+which agents would be affected, in which order and for how long, estimated from earlier starts and
+stops. Agents of one cell share a process and restart together. A running agent whose code could not
+start again, according to `argosy check`, is not stopped: the others are restarted, and the exit code is
+1. `--anyway` restarts it too. `--rolling` restarts one agent after another, needs first, each ready
+before the next. It stops at the first that is not ready, and does not begin if one is refused. Without
+names it applies to all that run.
 
 example: argosy restart Translator Memory --dry-run
+
 """
 
 from __future__ import annotations
@@ -58,25 +59,27 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy restart`."""
     add_fleet(parser, positionals="AGENT...", positionals_help="the agents to restart")
-    parser.add_argument("--changed", action="store_true", help="those whose code changed since they started")
     parser.add_argument(
-        "--anyway", action="store_true", help="also those whose code, as `argosy check` knows, cannot start"
+        "--changed", action="store_true", help="only agents whose code changed since they started"
     )
     parser.add_argument(
-        "--rolling", action="store_true", help="one after another, in the order of their needs"
+        "--anyway",
+        action="store_true",
+        help="also restart agents that cannot start again according to `argosy check`",
+    )
+    parser.add_argument("--rolling", action="store_true", help="restart one agent after another, needs first")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show which agents would be affected; restart nothing"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="tell who would be touched, and restart nothing"
-    )
-    parser.add_argument(
-        "--here", action="store_true", help="with --changed, --rolling: the agents of this machine alone"
+        "--here", action="store_true", help="with --changed or --rolling: only agents of this machine"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Restart; returns 0 when all that was touched is ready again, and when nothing had to be.
+    """Restart; returns 0 if every restarted agent is ready again, or none had to be restarted.
 
-    Raises InputError: no agent is named, or one that is not here. Raises RefusedError: nothing runs.
+    Raises InputError: no agent is named, or one is not here. Raises RefusedError: the fleet does not run.
     """
     path, names = parse_fleet(args)
     if not names and not args.changed and not args.rolling:
@@ -118,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
 def _remote_impacts(
     report: FleetStatus, state_dir: StateDir, changed: ChangedAgents | None, names: list[str]
 ) -> dict[str, dict[str, Any]]:
-    """Return what the other machines foretell of the restart of these."""
+    """Return the predicted impact of the restart on the other machines."""
     return (
         changed.remote_impacts
         if changed is not None
@@ -127,7 +130,7 @@ def _remote_impacts(
 
 
 def _rolling_restart(client: ControlClient, path: Path, names: list[str]) -> Restarted:
-    from argosy.fleet.dependency_graph import build_graph  # noqa: PLC0415 - for who asks only
+    from argosy.fleet.dependency_graph import build_graph  # noqa: PLC0415 - rarely needed
     from argosy.fleet.loader import load_fleet  # noqa: PLC0415
 
     started_at = time.monotonic()
@@ -176,8 +179,8 @@ def _show(
         )
         return
     show_refused(refused)
-    for cell, mates in answer.restarted_with_cell.items():
-        print(f"the whole cell `{cell}` was restarted, with {', '.join(f'`{name}`' for name in mates)}")
+    for cell, members in answer.restarted_with_cell.items():
+        print(f"the whole cell `{cell}` was restarted, with {', '.join(f'`{name}`' for name in members)}")
     for name, reason in answer.not_ready.items():
         print(f"{paint('not ready', 'red')}  {name}: {reason}")
     print(
@@ -194,15 +197,15 @@ def _changed_json(changed: ChangedAgents | None) -> dict[str, object]:
 
 
 def _local_impact(report: FleetStatus, state_dir: StateDir, path: Path, names: list[str]) -> RestartImpact:
-    """Return what a restart of `names` would touch.
+    """Return the impact of a restart of `names`.
 
     Raises InputError: there is no such agent here.
     """
     applied_plan = load_applied_plan(state_dir)
     if applied_plan is None:
-        message = "the plan that this fleet runs by cannot be read"
+        message = "the applied plan of this fleet cannot be read"
         raise RefusedError(
-            Fault(str(state_dir.applied_plan), "no-plan", message, f"`argosy up -d {path}` writes it anew")
+            Fault(str(state_dir.applied_plan), "no-plan", message, f"`argosy up -d {path}` writes it again")
         )
     processes = applied_plan.plan.processes
     unknown = [name for name in names if name not in processes]
@@ -230,7 +233,8 @@ def _preview_impact(
     runs_on = [*impact.degraded, *impact.reconnecting]
     print(
         f"{len(impact.outages)} would restart, {impact.seconds:.2f} s in all; "
-        f"{len(runs_on)} that need them would run on; {len(impact.indirectly_affected)} more rest on these"
+        f"{len(runs_on)} dependents would keep running; "
+        f"{len(impact.indirectly_affected)} more depend on these"
     )
     for outage in impact.outages:
         print(f"  {paint('restart', 'yellow')}  {outage.agent}: {_describe_outage(outage)}")
@@ -238,7 +242,7 @@ def _preview_impact(
         label = "degraded" if name in impact.degraded else "runs on"
         print(f"  {label:<8} {name}: without what it needs for {impact.unavailable_s[name]:.2f} s")
     if impact.indirectly_affected:
-        print(f"  through these: {', '.join(impact.indirectly_affected)}")
+        print(f"  indirectly affected: {', '.join(impact.indirectly_affected)}")
     for machine, remote in remote_impacts.items():
         print(f"machine {machine}: {len(remote['outages'])} would restart, {remote['seconds']:.2f} s in all")
         for name, outage in remote["outages"].items():
@@ -266,7 +270,7 @@ def _describe_estimate(estimate: DurationEstimate) -> str:
 
 
 def impact_json(impact: RestartImpact) -> dict[str, object]:
-    """Return the object `restart/1` of a restart that is not made."""
+    """Return the object `restart/1` of a dry run."""
     return {
         "argosy": "restart/1",
         "dry_run": True,

@@ -1,4 +1,4 @@
-"""A rolling restart: agent after agent in the order of the graph, each ready and steady before the next."""
+"""A rolling restart: one agent after another in dependency order, each ready before the next."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ _POLL_S = 0.05
 
 
 class RollingResult(NamedTuple):
-    """How a roll went; agents by name, with the reason.
+    """The result of a rolling restart; agents by name, with the reason.
 
-    restarted: ready again, in the order in which they were. failed: those it stopped at, which were up
-    by what was there before. still_down: were down before it, and are. held_back: left as they are, since
-    restarted they would wait for what is down.
+    restarted: ready again, in order. failed: were ready before and are not now; the restart stopped there.
+    still_failing: were down before and still are. skipped: not restarted, since a need of theirs is down.
     """
 
     restarted: list[str]
@@ -33,27 +32,27 @@ class RollingResult(NamedTuple):
 
     @classmethod
     def empty(cls) -> RollingResult:
-        """Return the roll of nothing."""
+        """Return the result of restarting nothing."""
         return cls([], {}, {}, {})
 
     @property
     def not_restarted(self) -> dict[str, str]:
-        """Return every agent that does not run anew, with the reason."""
+        """Every agent that was not restarted, with the reason."""
         return {**self.failed, **self.still_failing, **self.skipped}
 
     @property
     def is_complete(self) -> bool:
-        """Whether all that was asked for was restarted."""
+        """Whether every requested agent was restarted."""
         return not self.not_restarted
 
 
 def rolling_restart(
     client: ControlClient, graph: Graph, names: Iterable[str], min_ready_s: float, version: str = ""
 ) -> RollingResult:
-    """Restart these, what is needed first; stop at the first that was up and is not again, or not for long.
+    """Restart the named agents, needs first; stop at the first that was up and does not stay ready.
 
-    hold_s: how long each has to stay ready. version: of the tree that is rolled out; who is down since it
-    was started by this very version counts as one that was up. An agent that restarts with another
+    min_ready_s: how long each has to stay ready. version: of the tree that is rolled out; an agent that is
+    down and was started with this version counts as one that was up. An agent that restarts with another
     (`on_death`, a cell) is not restarted again.
     """
     requested = set(names)
@@ -83,7 +82,7 @@ def rolling_restart(
 
 
 def _unmet_needs(agents: dict[str, AgentStatus], graph: Graph, name: str) -> str:
-    """Return what the agent needs that is not ready, in words; empty when it may start."""
+    """Return a description of the needs that are not ready; empty if the agent may start."""
     unmet = [need for need in graph.needs[name] if need in agents and agents[need].state not in READY_STATES]
     return ", ".join(f"needs `{need}`, which is {_describe_state(agents[need])}" for need in unmet)
 
@@ -93,13 +92,13 @@ def _describe_state(agent: AgentStatus) -> str:
 
 
 def agents_to_restart(report: FleetStatus) -> list[str]:
-    """Return the agents that run, and those that shall and do not come up by themselves."""
+    """Return the agents that run, and those that are given up or blocked."""
     down = [n for n, agent in report.agents.items() if agent.state in (State.GIVEN_UP, State.BLOCKED)]
     return [*report.running(), *down]
 
 
 def _not_staying_ready(client: ControlClient, names: Iterable[str], min_ready_s: float) -> dict[str, str]:
-    """Return who of these did not stay ready, with the reason; looks for so long."""
+    """Return which agents did not stay ready for `min_ready_s`, with the reason."""
     deadline = time.monotonic() + min_ready_s
     while True:
         report = client.fetch_status()

@@ -1,6 +1,6 @@
-"""Print the JSON Schema of fleet.yaml, of a file of claims, or of a tracker, for editors.
+"""Print the JSON Schema of fleet.yaml, of a claims file, or of a tracker, for editors.
 
-Name it in the first line of a fleet file, and the editor completes and checks:
+With this first line in a fleet file, editors complete and check it:
   # yaml-language-server: $schema=./fleet.schema.json
 
 example: argosy schema > fleet.schema.json
@@ -29,13 +29,13 @@ _SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy schema`."""
     parser.add_argument(
-        "file", nargs="?", choices=tuple(_SCHEMAS), default="fleet", help="of which file (default: fleet)"
+        "file", nargs="?", choices=tuple(_SCHEMAS), default="fleet", help="the kind of file (default: fleet)"
     )
-    parser.add_argument("--json", action="store_true", help="the same: a schema is JSON")
+    parser.add_argument("--json", action="store_true", help="accepted for uniformity: a schema is JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the schema, plain, without the envelope of other verbs: that is what editors read."""
+    """Print the plain schema, which editors read, without the key `argosy` of other commands."""
     schema = _SCHEMAS[args.file]()
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n")
     return 0

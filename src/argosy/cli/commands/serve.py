@@ -1,8 +1,8 @@
-"""Be this machine's supervisor, in the foreground, for `up` on another machine to reach.
+"""Run this machine's supervisor in the foreground, for `up` on another machine to connect to.
 
-Ends on Ctrl-C or TERM, and leaves the agents running; the next one takes them over, and starts again
-what was up when the machine went down. Machines let each other in by the keys of `argosy keys`.
-`install` writes a systemd unit of it (Type=notify) instead.
+Exits on Ctrl-C or SIGTERM and leaves the agents running. The next supervisor adopts them, and restarts
+agents that were up when the machine went down. Machines authenticate with the keys of `argosy keys`.
+`install` writes a systemd unit (Type=notify) instead.
 
 example: argosy serve --machine pc2
 """
@@ -44,36 +44,34 @@ ExecStart={command}
 Environment=ENV_TYPE={environment}
 {variables}Restart=always
 RestartSec=1
-# The agents are its children and outlive it: the next one takes them over.
+# The agents are its children and outlive it: the next supervisor adopts them.
 KillMode=process
 
 [Install]
 WantedBy=default.target
 """
-# What decides where state, keys and sockets are: the unit has to see what the shell does.
+# They determine where state, keys and sockets are: the unit needs the values of the shell.
 _PASSED_VARIABLES = ("ARGOSY_KEYS", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "PATH")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy serve`."""
     add_fleet(parser, positionals="[install]", positionals_help="install: write a systemd unit")
-    parser.add_argument("--machine", metavar="M", help="be this machine of the fleet")
-    parser.add_argument("-o", dest="unit", metavar="FILE", help="with install: write the unit there")
+    parser.add_argument("--machine", metavar="M", help="the machine of the fleet that this host is")
+    parser.add_argument("-o", dest="unit_file", metavar="FILE", help="with install: the file to write")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until told to end; returns 0.
+    """Serve until interrupted; returns 0.
 
-    Raises InputError: a faulty fleet, or a machine that it does not have; RefusedError: no keys, or
-    another supervisor of the fleet runs here.
+    Raises InputError: an invalid fleet, or a machine that it does not have. Raises RefusedError: there are no
+    keys, or another supervisor of the fleet runs here.
     """
-    args.words.sort(key=lambda word: not looks_like_fleet(word))
+    args.positionals.sort(key=lambda word: not looks_like_fleet(word))
     path, positionals = parse_fleet(args)
     if positionals not in ([], ["install"]):
         raise InputError(
-            Fault(
-                positionals[0], "usage", f"`{positionals[0]}` is not understood here", "`argosy serve --help`"
-            )
+            Fault(positionals[0], "usage", f"unexpected argument `{positionals[0]}`", "`argosy serve --help`")
         )
     fleet = load_fleet(path)
     variables = dict(os.environ)
@@ -100,17 +98,17 @@ def _machine_names(machines: frozenset[str | None]) -> str:
 
 
 def _check_keys(fleet: Fleet, placement: Placement, machines: frozenset[str | None]) -> None:
-    """Raise RefusedError where other machines are to reach this one and there are no keys for it."""
+    """Raise RefusedError if other machines connect to this one and it has no keys."""
     others = [name for name in placement.machines() if name not in machines]
     if others and not active_keys_dir(fleet.name, placement.lookup.variables):
         key_dir = default_keys_dir(fleet.name, placement.lookup.variables)
-        message = f"there are no keys in `{key_dir}`, and whoever reaches a supervisor may run commands by it"
-        hint = "`argosy keys make` once, then `argosy keys copy M` lays out what each machine needs"
+        message = f"there are no keys in `{key_dir}`; a supervisor without keys would let anyone run commands"
+        hint = "`argosy keys make` creates them, then `argosy keys copy M` writes what machine M needs"
         raise RefusedError(Fault(key_dir, "no-keys", message, hint))
 
 
 def _notify_service_manager(text: str) -> None:
-    """Tell the service manager, where one started this."""
+    """Send a message to the service manager, if one started this process."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
@@ -120,7 +118,7 @@ def _notify_service_manager(text: str) -> None:
 def _install_systemd_unit(
     path: Path, fleet: Fleet, placement: Placement, peer_plan: PeeringPlan | None, args: argparse.Namespace
 ) -> int:
-    """Write the unit, and say how to start it.
+    """Write the unit, and print how to start it.
 
     Raises MissingError: it cannot be written.
     """
@@ -142,15 +140,15 @@ def _install_systemd_unit(
     else:
         config_home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
         unit_dir, scope = Path(config_home) / "systemd" / "user", " --user"
-    unit = Path(args.unit) if args.unit else unit_dir / f"argosy-{fleet.name}.service"
+    unit = Path(args.unit_file) if args.unit_file else unit_dir / f"argosy-{fleet.name}.service"
     try:
         unit.parent.mkdir(parents=True, exist_ok=True)
         unit.write_text(text, encoding="utf-8")
     except OSError as error:
         message = f"`{unit}` cannot be written: {(error.strerror or str(error)).lower()}"
-        raise MissingError(Fault(str(unit), "not-written", message)) from error
-    print(f"written to {unit}")
+        raise MissingError(Fault(str(unit), "unwritable", message)) from error
+    print(f"wrote {unit}")
     print(f"start:  systemctl{scope} daemon-reload && systemctl{scope} enable --now {unit.stem}")
     if scope:
-        print("after a log-out too:  loginctl enable-linger")
+        print("to keep it after logout:  loginctl enable-linger")
     return 0

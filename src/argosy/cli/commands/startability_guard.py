@@ -1,4 +1,4 @@
-"""Whether an `up` on a changed file would end agents whose code could not start again."""
+"""Refuses an `up` that would restart running agents whose code could not start again."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def refuse_unstartable(report: FleetStatus, apply: Apply, state_dir: StateDir) -> None:
-    """Raise RefusedError where the apply would end a running agent of this machine for such code.
+    """Raise RefusedError if the apply would restart a running local agent whose code cannot start.
 
-    Looks at sources only when something that runs would be restarted.
+    Reads sources only if a running agent would be restarted.
     """
     from argosy.engine.explain.startup_faults import find_startup_faults  # noqa: PLC0415 - reads sources
 
@@ -37,7 +37,7 @@ def refuse_unstartable(report: FleetStatus, apply: Apply, state_dir: StateDir) -
 def _running_agents_restarted(
     report: FleetStatus, apply: Apply, state_dir: StateDir
 ) -> dict[str, ProcessSpec]:
-    """Return the running agents that the apply would restart, as they would be then."""
+    """Return the running agents that the apply would restart, with their new specs."""
     running = {name for name, agent in report.local_agents().items() if agent.pid is not None}
     applied_plan = load_applied_plan(state_dir) if running else None
     if applied_plan is None:
@@ -57,8 +57,8 @@ def _running_agents_restarted(
 
 
 def _restart_fault(name: str, flaw: Fault) -> Fault:
-    message = f"{flaw.message}; `{name}` runs, would be restarted, and could not start again"
+    message = f"{flaw.message}; `{name}` is running, would be restarted, and could not start again"
     more = f"{flaw.hint}; " if flaw.hint else ""
     return Fault(
-        flaw.where, flaw.code, message, f"{more}nothing was changed; `--anyway` restarts it all the same"
+        flaw.where, flaw.code, message, f"{more}nothing was changed; `--anyway` restarts it despite this"
     )

@@ -1,10 +1,11 @@
-"""Show what is running, and how it is.
+"""Show the state of every agent.
 
-An agent that is not ready has its reason: whom it waits for, how it ended, what it said last. The exit
-code is 1 unless a supervisor runs and every required agent is ready.
+For an agent that is not ready the output has the reason: what it waits for, how it exited, its last
+lines. The exit code is 1 unless a supervisor runs and every required agent is ready.
 
 example: argosy status path/to/fleet.yaml --json
 example: argosy status harbour
+
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show the fleet; returns 1 when an agent that is required is not ready."""
+    """Show the fleet; returns 1 if a required agent is not ready or no supervisor runs."""
     chosen, _ = select_fleet(args)
     state_dir = chosen.state_dir
     client = connect(state_dir, "status")
@@ -72,18 +73,20 @@ def is_healthy(report: FleetStatus) -> bool:
 
 
 def _has_file_changed(path: Path, state_dir: StateDir) -> bool:
-    """Return whether the fleet file is another than the one that was applied last; a missing one is not."""
+    """Return whether the fleet file differs from the one applied last; False if it is missing."""
     applied_plan, now = load_applied_plan(state_dir), identify_file(path)
     before = applied_plan.fleet_file if applied_plan else None
     return now is not None and before is not None and before.digest != now.digest
 
 
 def report_unsupervised(state_dir: StateDir, name: str) -> FleetStatus:
-    """Return what leases, wills and the roster tell when nobody supervises."""
+    """Return the status without a supervisor, from leases, unit states and the applied plan."""
     applied_plan = load_applied_plan(state_dir)
     running, unit_states = running_agents(state_dir), read_unit_states(state_dir)
     leftovers = find_leftovers(state_dir, running)
-    cell_unit_names = {hull.name for hull in applied_plan.cell_processes.values()} if applied_plan else set()
+    cell_unit_names = (
+        {cell_unit.name for cell_unit in applied_plan.cell_processes.values()} if applied_plan else set()
+    )
     missing_specs = specs_missing_from_plan(
         state_dir, [name for name in (*running, *leftovers) if name not in cell_unit_names]
     )
@@ -128,11 +131,11 @@ def report_unsupervised(state_dir: StateDir, name: str) -> FleetStatus:
 
 
 def _last_reported_agents(state_dir: StateDir, applied_plan: AppliedPlan | None) -> dict[str, AgentStatus]:
-    """Return the agents of other machines as the last supervisor here heard of them: by its diary."""
+    """Return the agents of other machines as last recorded in the event log."""
     if applied_plan is None or applied_plan.peering is None:
         return {}
     last_records = {
-        entry.agent: entry for entry in read_event_log(state_dir.event_log) if entry.kind == REMOTE_STATE
+        record.agent: record for record in read_event_log(state_dir.event_log) if record.kind == REMOTE_STATE
     }
     agents = {}
     for name, spec in applied_plan.peering.agents.items():
@@ -147,7 +150,7 @@ def _last_reported_agents(state_dir: StateDir, applied_plan: AppliedPlan | None)
             restarts=0,
             since_s=record.at_s if record else 0.0,
             waiting_on=[],
-            reason=f"as heard last of machine `{spec.machine}`" if record else "never heard of",
+            reason=f"last reported by machine `{spec.machine}`" if record else "never reported",
             rss_bytes=None,
             pss_bytes=None,
             sampled_s=None,
@@ -157,7 +160,7 @@ def _last_reported_agents(state_dir: StateDir, applied_plan: AppliedPlan | None)
 
 
 def _unsupervised_machines(applied_plan: AppliedPlan | None) -> dict[str, MachineStatus]:
-    """Return the machines of the fleet when nobody here looks at the others."""
+    """Return the machines of the fleet when no supervisor here watches the others."""
     if applied_plan is None:
         return {}
     local = dict.fromkeys(filter(None, applied_plan.machines), MachineStatus(state="here", since_s=0.0))
@@ -167,14 +170,14 @@ def _unsupervised_machines(applied_plan: AppliedPlan | None) -> dict[str, Machin
 
 def _unsupervised_reason(unit_state: PersistedUnitState | None, pids: list[int], *, is_alive: bool) -> str:
     if pids:
-        return f"failing: left process {', '.join(map(str, pids))}; nobody supervises it"
+        return f"failing: left process {', '.join(map(str, pids))}; no supervisor runs"
     if is_alive:
-        return "nobody supervises it"
+        return "no supervisor runs"
     return (unit_state.reason if unit_state else "") or "not running"
 
 
 def _unsupervised_state(unit_state: PersistedUnitState | None) -> State:
-    """Return the state that an agent without a process was left in."""
+    """Return the last state of an agent without a process."""
     return unit_state.state if unit_state is not None and unit_state.state in FINAL_STATES else State.EXITED
 
 
@@ -241,7 +244,10 @@ def _show(report: FleetStatus) -> None:
         for name, machine in report.machines.items():
             _show_machine(name, machine)
     if not report.pid:
-        print(paint("no supervisor runs", "yellow") + "; `argosy up` starts one, which adopts what lives")
+        print(
+            paint("no supervisor runs", "yellow")
+            + "; `argosy up` starts one, which adopts the running agents"
+        )
 
 
 def _show_hub(report: FleetStatus, state_dir: StateDir) -> None:
@@ -249,8 +255,8 @@ def _show_hub(report: FleetStatus, state_dir: StateDir) -> None:
         print(f"hub: {hub.url} (`argosy hub --open` opens it)")
     elif report.hub:
         print(f"hub: {paint('does not run', 'red')}: {report.hub}")
-    if told := describe_damage(state_dir.hub_store):
-        print(f"hub: {paint('damaged', 'yellow')}: {told}")
+    if damage := describe_damage(state_dir.hub_store):
+        print(f"hub: {paint('damaged', 'yellow')}: {damage}")
 
 
 def _show_machine(name: str, machine: MachineStatus) -> None:
@@ -287,7 +293,7 @@ def _show_agent(name: str, agent: AgentStatus, name_width: int, group_width: int
 
 
 def format_duration(seconds: float) -> str:
-    """Return a time in its largest unit."""
+    """Return a duration in its largest unit."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"

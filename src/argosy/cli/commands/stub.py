@@ -1,7 +1,7 @@
-"""Write typed peers of a fleet's agents, so that editors and type checkers know what each can do.
+"""Write typed peers of a fleet's agents, for editors and type checkers.
 
-Reads the sources of `module:Class` agents and imports none. The file is imported as a module of the
-fleet: `peer(self, "Translator").translate(text="hello")` is checked by name and type.
+Reads the sources of `module:Class` agents and imports none. Agents import the file as a module:
+`peer(self, "Translator").translate(text="hello")` is checked by name and type.
 
 example: argosy stub -o peers.py
 """
@@ -36,15 +36,15 @@ from argosy.source.symbol_resolver import SymbolResolver
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy stub`."""
     add_fleet(
-        parser, positionals="[AGENT...]", positionals_help="the agents to write peers of (default: all)"
+        parser, positionals="[AGENT...]", positionals_help="the agents to write peers for (default: all)"
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="the file to write (default: print it)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the file; returns 1 when an agent that should be in it could not be read.
+    """Write the file; returns 1 if the source of an agent could not be read.
 
-    Raises InputError: an unknown agent, or one that runs no `module:Class`.
+    Raises InputError: an unknown agent, or one that does not run a `module:Class`.
     """
     path, names = parse_fleet(args)
     fleet = load_fleet(path)
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     text = render_stub(fleet.name, _command_line(args), tree, specs, left_out)
     if args.output:
         _write(Path(args.output), text)
-    agents = [offering.agent for offering in specs]
+    agents = [spec.agent for spec in specs]
     if args.as_json:
         print_json({"argosy": "stub/1", "agents": agents, "left_out": dict(left_out), "text": text})
     elif args.output:
@@ -79,7 +79,7 @@ def _select_agents(fleet: Fleet, names: Sequence[str]) -> list[AgentSpec]:
             hint = suggest(name, fleet.agents, "agents")
             faults.append(Fault(name, "unknown-agent", f"there is no agent `{name}`", hint))
         elif agent.kind != "class":
-            message = f"`{name}` runs a {agent.kind}; handlers are read of `module:Class`"
+            message = f"`{name}` runs a {agent.kind}; only a `module:Class` has typed handlers"
             faults.append(Fault(agent.where, "no-class", message))
     if faults:
         raise InputError(*faults)
@@ -90,7 +90,7 @@ def _select_agents(fleet: Fleet, names: Sequence[str]) -> list[AgentSpec]:
 def _service_specs(
     tree: SymbolResolver, agents: Sequence[AgentSpec]
 ) -> tuple[list[AgentService], list[tuple[str, str]], list[Fault]]:
-    """Return what the agents offer, who is left out and why, and the faults among those reasons."""
+    """Return the services of the agents, the agents left out with the reason, and the faults among these."""
     specs, left_out, unreadable = [], [], []
     for agent in agents:
         if agent.kind != "class":
@@ -113,10 +113,10 @@ def _unreadable_fault(tree: SymbolResolver, agent: AgentSpec, module: str, name:
     if isinstance(parsed, Unparsed):
         message = f"`{module}` does not parse: line {parsed.line}: {parsed.message}"
     elif parsed is None:
-        message = f"there is no source of `{module}` beside the fleet file"
+        message = f"there is no source of `{module}` next to the fleet file"
     else:
         message = f"there is no class `{name}` in `{module}`"
-    return Fault(agent.where, "no-source", message, "`argosy check` tells more")
+    return Fault(agent.where, "no-source", message, "`argosy check` shows more")
 
 
 def _no_class_fault(fleet: Fleet) -> Fault:
@@ -124,21 +124,21 @@ def _no_class_fault(fleet: Fleet) -> Fault:
 
 
 def _command_line(args: argparse.Namespace) -> str:
-    arguments = ["argosy", "stub", *args.words]
+    arguments = ["argosy", "stub", *args.positionals]
     arguments += ["--fleet", args.fleet] if args.fleet else []
     return shlex.join([*arguments, *(["-o", args.output] if args.output else [])])
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the file, over an earlier one of its kind only.
+    """Write the file; replaces only a file that `argosy stub` wrote.
 
-    Raises InputError: another file is there, or the folder is not.
+    Raises InputError: another file exists there, or the folder does not.
     """
     try:
         prefixes = (GENERATED_BY, FORMERLY_GENERATED_BY)
         if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(prefixes):
-            hint = "name another file, or remove that one"
-            raise InputError(Fault(str(path), "exists", f"`{path}` was not made by `argosy stub`", hint))
+            hint = "give another file, or remove this one"
+            raise InputError(Fault(str(path), "exists", f"`{path}` was not written by `argosy stub`", hint))
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(Fault(str(path), "unwritable", f"it cannot be written: {error.strerror}")) from error

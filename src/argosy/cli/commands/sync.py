@@ -1,15 +1,16 @@
-"""Bring the tree, and the lock in it, to the fleet's other machines, by rsync or git over ssh.
+"""Copy the tree, with its lock, to the fleet's other machines, by rsync or git over ssh.
 
-What git would take of the fleet file's folder goes, or all but caches where there is no git: to the same
-folder on each machine, or to the one that its label `tree` names; to its address, or to what its label
-`ssh` names. A hash of the content is the version; `argosy status` shows who runs which. Until all of
-it has arrived the tree there is the old one.
+Copies the files of the fleet file's folder that git does not ignore, or without git all but caches. The
+target is the same folder on each machine, or the one in its label `tree`; the host is its address, or
+its label `ssh`. The version is a hash of the content; `argosy status` shows which agent runs which. A
+machine keeps its old tree until the new one is complete.
 
-`--restart` then restarts agent after agent in the order of their needs, each ready and steady before the
-next; whose need is down is left as it is. When one that was up is not ready, the other machines get
-their old tree back, and what was restarted there is restarted again. The tree here stays as it is.
+`--restart` then restarts one agent after another, needs first, each ready before the next; an agent
+whose need is down is skipped. If an agent that was up is not ready again, the other machines get their
+old tree back, and the agents restarted there are restarted again. The local tree is not changed.
 
 example: argosy sync --restart
+
 """
 
 from __future__ import annotations
@@ -38,23 +39,25 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy sync`."""
     add_fleet(parser)
-    parser.add_argument("--only", metavar="M,N", help="these machines only")
+    parser.add_argument("--only", metavar="M,N", help="only these machines")
     parser.add_argument("--machine", metavar="M", help="this machine of the fleet")
     parser.add_argument(
         "--by",
         default="",
         choices=list(TRANSPORTS),
-        help="what brings it (default: the first that both have)",
+        help="the transport (default: the first that both machines have)",
     )
     parser.add_argument("--ssh", default=SSH_COMMAND, metavar="CMD", help="the ssh command with its options")
-    parser.add_argument("--restart", action="store_true", help="then restart what runs, one after another")
+    parser.add_argument(
+        "--restart", action="store_true", help="then restart the running agents, one after another"
+    )
     parser.add_argument(
         "--hold", type=float, default=0.5, metavar="S", help="how long each has to stay ready (default 0.5)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Bring it; returns 1 when a machine could not be brought, or a restart was taken back."""
+    """Copy the tree; returns 1 if a copy failed or the restart was rolled back."""
     path, _ = parse_fleet(args)
     fleet = load_fleet(path)
     targets = _targets(fleet, path, args)
@@ -105,9 +108,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _targets(fleet: Fleet, path: Path, args: argparse.Namespace) -> list[SshTarget]:
-    """Return where to bring it.
+    """Return the target machines.
 
-    Raises InputError: a machine that the fleet does not have, or is this one.
+    Raises InputError: `--only` names this machine, or one that the fleet does not have.
     """
     variables = dict(os.environ)
     placement = place(fleet, environment_name(args), variables)
@@ -116,7 +119,7 @@ def _targets(fleet: Fleet, path: Path, args: argparse.Namespace) -> list[SshTarg
     chosen = args.only.split(",") if args.only else others
     for machine in chosen:
         if machine not in others:
-            message = f"`{machine}` is no other machine of this fleet; expected one of {', '.join(others)}"
+            message = f"`{machine}` is not another machine of this fleet; expected one of {', '.join(others)}"
             raise InputError(Fault("--only", "unknown-machine", message))
     found = []
     for machine in chosen:
@@ -135,19 +138,19 @@ def _show(
 ) -> None:
     for machine, each in deployments.items():
         before = each.before.tree if each.before else "unknown"
-        what = f"brought by {each.transport}, was {before}" if each.is_new else "has it already"
+        what = f"copied by {each.transport}, was {before}" if each.is_new else "is up to date"
         print(f"{machine}: {what}")
         if each.before is not None and each.before.lock != each.after.lock:
             print("  its lock has changed too: install from it there before a restart")
     for machine, why in failed.items():
-        print(f"{paint('not brought', 'red')}  {machine}: {why}")
+        print(f"{paint('not copied', 'red')}  {machine}: {why}")
     result = outcome.rolling
     for name, why in result.failed.items():
         print(f"{paint('not ready', 'red')}  {name}: {why}")
     for name, why in result.still_failing.items():
         print(f"{paint('still down', 'red')}  {name}: {why}")
     for name, why in result.skipped.items():
-        print(f"{paint('left as it is', 'yellow')}  {name}: {why}")
+        print(f"{paint('skipped', 'yellow')}  {name}: {why}")
     if result.failed:
         _show_rollback(outcome)
     restarted = f", {len(result.restarted)} restarted" if result.restarted else ""
@@ -157,15 +160,16 @@ def _show(
 def _show_rollback(outcome: SyncRestartResult) -> None:
     for machine, version in outcome.rolled_back.items():
         print(
-            f"{machine}: the tree before is back ({version or 'not noted'}); what was restarted runs it again"
+            f"{machine}: the previous tree is restored ({version or 'no version'}); "
+            "restarted agents run it again"
         )
     for machine, why in outcome.not_rolled_back.items():
-        print(f"{paint('not taken back', 'red')}  {machine}: {why}")
+        print(f"{paint('not rolled back', 'red')}  {machine}: {why}")
     for name, why in outcome.second_rolling.not_restarted.items():
-        print(f"{paint('not ready', 'red')}  {name}, by the tree before: {why}")
-    print("the tree on this machine is yours and stays as it is; what runs now:")
+        print(f"{paint('not ready', 'red')}  {name}, with the previous tree: {why}")
+    print("the tree on this machine is unchanged; running now:")
     by_version: dict[tuple[str, str], list[str]] = {}
     for name, each in outcome.running_versions.items():
         by_version.setdefault((each["state"], each["version"]), []).append(name)
     for (state, version), names in by_version.items():
-        print(f"  {state}, {version or 'version not noted'}: {', '.join(names)}")
+        print(f"  {state}, {version or 'no version'}: {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""What runs, restarted by the tree that was brought; and the way back when it does not hold."""
+"""Restarts the agents with a copied tree, and rolls the machines back if that fails."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class SyncRestartResult(NamedTuple):
-    """How it went.
+    """The result of the restart.
 
-    taken_back: machine to the version that it has again. not_taken_back: machine to why its tree is still
-    the new one. again: how the restarts by the old tree went. runs: after a roll that failed, agent to its
-    state and the version that it runs, for those that were up or should be.
+    rolled_back: machine to the version that it has again. not_rolled_back: machine to the reason why it still
+    has the new tree. second_rolling: the restarts with the old tree. running_versions: after a failed
+    restart, agent to its state and version, for those that were up or should be.
     """
 
     rolling: RollingResult
@@ -41,10 +41,10 @@ NOTHING_RESTARTED = SyncRestartResult(RollingResult.empty(), {}, {}, RollingResu
 def restart_or_rollback(
     path: Path, fleet: Fleet, targets: Iterable[SshTarget], version: str, min_ready_s: float
 ) -> SyncRestartResult:
-    """Restart what is wanted up; when one that was up falls, give the machines the tree that they had before.
+    """Restart the agents; if one that was up does not become ready, restore the machines' previous trees.
 
-    version: of the tree that was brought. The tree before is kept until a roll has succeeded, by whichever
-    call it was brought. Raises RefusedError: the fleet does not run.
+    version: of the copied tree. The previous tree is kept until a restart has succeeded, in this call or a
+    later one. Raises RefusedError: the fleet does not run.
     """
     with connect_running(locate_state_dir(path), "sync", path) as client:
         graph = build_graph(fleet)
@@ -52,7 +52,7 @@ def restart_or_rollback(
         rolling = rolling_restart(client, graph, names, min_ready_s, version)
         if rolling.is_complete:
             for target in targets:
-                with contextlib.suppress(RefusedError):  # kept until the next that succeeds
+                with contextlib.suppress(RefusedError):  # kept until the next successful restart
                     commit(target)
         if not rolling.failed:
             return NOTHING_RESTARTED._replace(rolling=rolling)
@@ -82,6 +82,6 @@ def _rollback_all(targets: Iterable[SshTarget], version: str) -> tuple[dict[str,
             rolled_back[target.machine] = previous.tree if previous else ""
         else:
             not_rolled_back[target.machine] = (
-                "no earlier tree is kept there: this one has been restarted by before"
+                "no earlier tree is kept there: an earlier restart with this one succeeded"
             )
     return rolled_back, not_rolled_back

@@ -1,7 +1,7 @@
-"""Show the last start: what each agent waited for and how long, and the chain that decided the end.
+"""Show the last start: what each agent waited for and how long, and the critical path.
 
-One bar an agent, in the order in which they could start. `*` marks the critical path: had one of
-these been ready sooner, the fleet might have been too. What each need cost is told below.
+One bar for each agent, in the order in which they could start. `*` marks the critical path: the chain of
+needs that decided when the fleet was ready. The cost of each need is listed below.
 
 example: argosy timeline --html start.html
 """
@@ -33,11 +33,11 @@ _DEFAULT_WIDTH = 100
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy timeline`."""
     add_fleet(parser)
-    parser.add_argument("--html", metavar="FILE", help="write it as one page that needs nothing else")
+    parser.add_argument("--html", metavar="FILE", help="write it as one self-contained HTML page")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show the last start; returns 0 however it ended.
+    """Show the last start; returns 0 whatever its outcome.
 
     Raises RefusedError: this fleet was never started, or FILE cannot be written.
     """
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if applied_plan is None or timeline is None:
         raise RefusedError(
-            Fault(str(path), "never-started", "no start of this fleet is known", "`argosy up -d`")
+            Fault(str(path), "never-started", "no start of this fleet is recorded", "`argosy up -d`")
         )
     if args.html:
         _write_page(Path(args.html), timeline, applied_plan.plan.fleet)
@@ -74,13 +74,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write_page(path: Path, timeline: StartTimeline, fleet: str) -> None:
-    from argosy.cli.render.timeline_page import render_timeline_page  # noqa: PLC0415 - for who asks only
+    from argosy.cli.render.timeline_page import render_timeline_page  # noqa: PLC0415 - rarely needed
 
     try:
         path.write_text(render_timeline_page(timeline, fleet), encoding="utf-8")
     except OSError as error:
         message = f"`{path}` cannot be written: {error.strerror}"
-        raise RefusedError(Fault("--html", "not-written", message)) from error
+        raise RefusedError(Fault("--html", "unwritable", message)) from error
     sys.stderr.write(f"written to {path}\n")
 
 

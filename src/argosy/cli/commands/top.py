@@ -1,8 +1,8 @@
-"""Show the whole fleet on the whole screen, live, until `q`.
+"""Show the fleet live, full screen, until `q`.
 
-  up down page-up page-down   choose an agent      enter   its last lines, and back
-  s                           another order        /       only names, groups and states with a word
-  r                           restart the chosen   q       leave; the fleet runs on
+  up down page-up page-down   select an agent       enter   its last lines, and back
+  s                           next sort order       /       filter by name, group or state
+  r                           restart the agent     q       quit; the fleet keeps running
 
 example: argosy top path/to/fleet.yaml
 """
@@ -49,9 +49,9 @@ _EXIT_INTERRUPTED = 130
 _REFRESH_S = 1.0
 _RECEIVE_TIMEOUT_S = 0.5
 _FIRST_ROW = 2
-_FOOTER_LINES = 4  # lines: how many more there are, the account of the chosen in two, the keys
+_FOOTER_LINES = 4  # lines: hidden rows, two for the selected agent, the keys
 _SUMMARY_LINES = 2
-_KEY_HELP = "q leave  enter lines  s order  / filter  r restart"
+_KEY_HELP = "q quit  enter lines  s order  / filter  r restart"
 _COLOURS = {"good": curses.COLOR_GREEN, "fair": curses.COLOR_YELLOW, "bad": curses.COLOR_RED}
 
 
@@ -61,11 +61,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show it. Raises InputError: there is no terminal. Raises RefusedError: nothing runs."""
+    """Show the view. Raises InputError: there is no terminal. Raises RefusedError: the fleet does not run."""
     path, _ = parse_fleet(args)
     if args.as_json or not (sys.stdout.isatty() and sys.stdin.isatty()):
         message = "the full-screen view needs a terminal"
-        raise InputError(Fault("top", "no-terminal", message, "`argosy status --json` tells it to a program"))
+        raise InputError(Fault("top", "no-terminal", message, "use `argosy status --json` in programs"))
     screen = _Screen(locate_state_dir(path), path)
     os.environ.setdefault("ESCDELAY", "25")
     try:
@@ -75,12 +75,13 @@ def run(args: argparse.Namespace) -> int:
     except curses.error as error:
         if screen.is_terminal_closed:
             return _EXIT_INTERRUPTED
-        raise InputError(Fault("TERM", "terminal", f"the terminal cannot be drawn on: {error}")) from None
+        message = f"the terminal does not support a full-screen view: {error}"
+        raise InputError(Fault("TERM", "unusable-terminal", message)) from None
     return _EXIT_INTERRUPTED if screen.is_terminal_closed else 0
 
 
 class _Screen:
-    """The view of one fleet. is_gone: the terminal under it was closed."""
+    """The view of one fleet. is_terminal_closed: the terminal was closed."""
 
     def __init__(self, state_dir: StateDir, path: Path) -> None:
         self._state_dir = state_dir
@@ -98,7 +99,7 @@ class _Screen:
         self.is_terminal_closed = False
 
     def show(self, window: curses.window) -> None:
-        """Draw and follow until somebody leaves."""
+        """Draw and update the view until `q`."""
         self._prepare(window)
         refreshed_s = 0.0
         while True:
@@ -153,7 +154,7 @@ class _Screen:
                 self._client = None
 
     def _receive_event(self) -> bool:
-        """Take what the supervisor tells; return whether there is something to draw."""
+        """Receive an event; return whether to draw again."""
         assert self._client is not None
         try:
             return isinstance(self._client.receive(_RECEIVE_TIMEOUT_S), AgentStateChanged)
@@ -167,7 +168,7 @@ class _Screen:
     # ---- keys
 
     def _handle_key(self, window: curses.window, rows: list[TopRow]) -> bool:
-        """Do what a key asks; return whether the view goes on."""
+        """Handle a key; return False to quit."""
         key = window.getch()
         if key == -1 and select.select([sys.stdin], [], [], 0)[0]:
             self.is_terminal_closed = True
@@ -189,7 +190,7 @@ class _Screen:
         elif key == ord("s"):
             self._order = SORT_ORDERS[(SORT_ORDERS.index(self._order) + 1) % len(SORT_ORDERS)]
         elif key == ord("/"):
-            self._filter = self._prompt(window, "show only: ")
+            self._filter = self._prompt(window, "filter: ")
         elif (
             key == ord("r")
             and self._selected
@@ -199,7 +200,7 @@ class _Screen:
         return True
 
     def _prompt(self, window: curses.window, prompt: str) -> str:
-        """Ask for a word on the last line."""
+        """Read a word on the last line."""
         height, width = window.getmaxyx()
         window.move(height - 1, 0)
         window.clrtoeol()
@@ -291,7 +292,7 @@ class _Screen:
 
 
 def _visible_rows(height: int) -> int:
-    """Return how many agents are shown at a time."""
+    """Return how many agents fit on the screen."""
     return max(height - _FIRST_ROW - (_FOOTER_LINES if height > _FIRST_ROW + _FOOTER_LINES else 1), 1)
 
 

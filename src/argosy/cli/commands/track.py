@@ -1,12 +1,12 @@
-"""A tracker whose every number can be measured again: objectives, baselines, targets, and a ratchet.
+"""Track metrics that can be measured again: objectives, baselines, targets, and a ratchet.
 
-  init                begin a track.yaml
-  import FILE         read a tracker that people wrote in Markdown: each figure, none of them proven
-  run                 measure what is stale, keep it in the ledger, write the report
-  check               for a test service: exit code 1 when something got worse, or can no longer be told
-  report              the report as Markdown, as TRACK.md holds it; measures nothing
-  accept METRIC       put up with a value that got worse, from now on
-  measures            the built-in measures
+  init                create a track.yaml
+  import FILE         convert a tracker written in Markdown; its values are marked unproven
+  run                 measure stale metrics, append to the ledger, write the report
+  check               for CI: exit code 1 if a metric got worse or cannot be measured any more
+  report              print the report as Markdown, as in TRACK.md; measures nothing
+  accept METRIC       accept a value that got worse as the new reference
+  measures            list the built-in measures
 
 The status words are computed: achieved, on track, at risk, regressed, stale, unknown, unproven.
 
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy track`."""
     parser.add_argument("action", choices=tuple(_ACTIONS), metavar="|".join(_ACTIONS), help="what to do")
     parser.add_argument(
-        "word", nargs="?", metavar="FILE|METRIC", help="with import a file, with accept a metric"
+        "argument", nargs="?", metavar="FILE|METRIC", help="with import: a file; with accept: a metric"
     )
     parser.add_argument(
         "--file", metavar="PATH", help="the tracker (default: track.yaml in this folder or a parent)"
@@ -56,16 +56,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="metrics by name, `objective.metric`; repeatable",
     )
-    parser.add_argument("--all", action="store_true", help="with run: measure what is fresh too")
-    parser.add_argument("--at", metavar="COMMIT", help="with run: measure the tree as it was at a commit")
+    parser.add_argument("--all", action="store_true", help="with run: also measure fresh metrics")
+    parser.add_argument("--at", metavar="COMMIT", help="with run: measure the tree of a commit")
     parser.add_argument(
         "--within",
         metavar="S",
         type=float,
-        help="with check: only what took at most S seconds when it was measured last",
+        help="with check: only metrics whose last measurement took at most S seconds",
     )
     parser.add_argument(
-        "--tighten", action="store_true", help="with check: take mended findings off the lists"
+        "--tighten",
+        action="store_true",
+        help="with check: remove fixed findings from the lists of known ones",
     )
     parser.add_argument("--why", metavar="TEXT", help="with accept: the reason, for the report")
     parser.add_argument(
@@ -79,12 +81,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it, and return the exit code. Raises InputError: the tracker, a word or an option is wrong."""
+    """Run the action, and return the exit code. Raises InputError: the tracker or an argument is invalid."""
     takes_argument = args.action in ("import", "accept")
-    if takes_argument != (args.word is not None):
-        wanted = {"import": "a Markdown file", "accept": "a metric"}.get(args.action, "nothing more")
-        message = f"`{args.action}` takes {wanted}" + (f", and has `{args.word}`" if args.word else "")
-        raise InputError(Fault("track", "usage", message, "`argosy track --help` shows each"))
+    if takes_argument != (args.argument is not None):
+        wanted = {"import": "a Markdown file", "accept": "a metric"}.get(args.action, "no argument")
+        found = f"`{args.argument}`" if args.argument else "nothing"
+        message = f"`{args.action}` takes {wanted}, found {found}"
+        raise InputError(Fault("track", "usage", message, "`argosy track --help` shows the actions"))
     return _ACTIONS[args.action](args)
 
 
@@ -110,23 +113,23 @@ def _import(args: argparse.Namespace) -> int:
     from argosy.track.track_template import render_imported  # noqa: PLC0415
 
     try:
-        text = Path(args.word).read_text("utf-8")
+        text = Path(args.argument).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise InputError(Fault(args.word, "unreadable", f"it cannot be read: {why}")) from None
+        raise InputError(Fault(args.argument, "unreadable", f"it cannot be read: {why}")) from None
     tracker = parse_markdown_tracker(text)
     if not tracker.metrics:
-        hint = "tables with a head, arrows such as `41 -> 1`, and list items with a number are read"
-        raise InputError(Fault(args.word, "no-figures", "there is no figure in it", hint))
-    written = render_imported(tracker, args.word)
+        hint = "tables with a header, arrows such as `41 -> 1`, and list items with a number are read"
+        raise InputError(Fault(args.argument, "no-figures", "it has no values to import", hint))
+    written = render_imported(tracker, args.argument)
     if args.output is not None:
-        _write_new(args.output, written, "name another file")
+        _write_new(args.output, written, "give another file")
     if args.as_json:
-        print_json(imported_json(tracker, args.word, args.output))
+        print_json(imported_json(tracker, args.argument, args.output))
         return 0
     if args.output is None:
         sys.stdout.write(written)
-    sys.stderr.write(contradictions_text(tracker, args.word, args.output))
+    sys.stderr.write(contradictions_text(tracker, args.argument, args.output))
     return 0
 
 
@@ -135,13 +138,13 @@ def _write_new(path: str, text: str, hint: str) -> None:
         with open(path, "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise InputError(Fault(path, "exists", f"`{path}` is there already", hint)) from None
+        raise InputError(Fault(path, "exists", f"`{path}` already exists", hint)) from None
     except OSError as error:
         raise InputError(Fault(path, "unwritable", f"it cannot be written: {error.strerror}")) from None
 
 
 class _TrackSession:
-    """A tracker with its ledger and what measures it."""
+    """A tracker with its ledger and its measurer."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         from argosy.track.measurement_ledger import read_ledger  # noqa: PLC0415
@@ -154,13 +157,13 @@ class _TrackSession:
         self._globs: Sequence[str] = args.only
         if self._globs and not self.metrics():
             known = [metric.name for metric in self.track.metrics()]
-            message = f"no metric is named so: {', '.join(self._globs)}"
+            message = f"no metric matches {', '.join(self._globs)}"
             raise InputError(
                 Fault("--only", "unknown-metric", message, suggest(self._globs[0], known, "metrics"))
             )
 
     def metrics(self) -> list[Metric]:
-        """Return the metrics that are asked for."""
+        """Return the selected metrics."""
         return [metric for metric in self.track.metrics() if self.is_selected(metric.name)]
 
     def is_selected(self, name: str) -> bool:
@@ -184,7 +187,7 @@ class _TrackSession:
     def measure_jobs(
         self, jobs: Sequence[MeasurementJob], on_record: Callable[[MeasurementRecord], object]
     ) -> None:
-        """Measure jobs, one after the other; each record is kept as soon as it is there."""
+        """Run the jobs one after another, and call `on_record` with each record."""
         from argosy.track.measurer import measure_all  # noqa: PLC0415
 
         done = 0
@@ -199,7 +202,7 @@ class _TrackSession:
             self.ledger = self.ledger.with_records([record])
 
     def findings(self, metric: Metric) -> Sequence[Finding] | None:
-        """Return what a metric of an audit counts, None for another one, or when it cannot be told."""
+        """Return the findings that an audit metric counts; None for other metrics or without a result."""
         from argosy.track.command_runner import MeasurementError  # noqa: PLC0415
 
         measure = metric.measure
@@ -211,7 +214,7 @@ class _TrackSession:
             return None
 
     def write_report(self) -> tuple[ObjectiveStatus, ...]:
-        """Write the report of what the ledger holds now, and return how all stands."""
+        """Write the report of the current ledger, and return the status of the objectives."""
         from argosy.track.markdown_report import render_markdown  # noqa: PLC0415
         from argosy.track.report_model import make_report  # noqa: PLC0415
 
@@ -239,7 +242,7 @@ def _run(args: argparse.Namespace) -> int:
         tracking.measure_jobs(jobs, file.append)
     except KeyboardInterrupt:
         is_interrupted = True
-        sys.stderr.write("interrupted; what was measured is kept, and `argosy track run` goes on\n")
+        sys.stderr.write("interrupted; finished measurements are kept, and `argosy track run` resumes\n")
     records = tracking.ledger.records[known:]
     if not args.at and not is_interrupted:
         measured = {job.metric.name for job in jobs if job.role == "current"}
@@ -298,9 +301,9 @@ def _check(args: argparse.Namespace) -> int:
     faults = list(tracking.ledger.damaged)
     report = Path(tracking.track.report)
     if report.exists() and not is_unedited(report.read_text("utf-8", "replace")):
-        message = "the report is not as `argosy track` wrote it: somebody has edited it"
+        message = "the report was edited: it is not as `argosy track` wrote it"
         faults.append(
-            Fault(os.path.relpath(report), "edited-report", message, "`argosy track run` writes it anew")
+            Fault(os.path.relpath(report), "edited-report", message, "`argosy track run` writes it again")
         )
     if args.comment:
         _write_atomic(args.comment, render_comment(forecasts, regressions, fixed))
@@ -314,7 +317,7 @@ def _check(args: argparse.Namespace) -> int:
 def _over_time_limit(
     tracking: _TrackSession, stale: list[MeasurementJob], within_s: float | None
 ) -> list[MeasurementJob]:
-    """Return the jobs whose source took longer than that, or was never asked; none without a bound."""
+    """Return the jobs whose source took longer than `within_s`, or was never run; none without a limit."""
     from argosy.track.measurer import longest_durations, source_of  # noqa: PLC0415
 
     if within_s is None:
@@ -350,16 +353,18 @@ def _accept(args: argparse.Namespace) -> int:
     from argosy.track.ratchet import accept_findings  # noqa: PLC0415
 
     if not args.why:
-        raise InputError(Fault("--why", "usage", "a value is accepted for a reason", "add `--why 'TEXT'`"))
+        raise InputError(Fault("--why", "usage", "accept needs a reason", "add `--why 'TEXT'`"))
     tracking = _TrackSession(args)
     known = {metric.name: metric for metric in tracking.track.metrics()}
-    if args.word not in known:
-        hint = suggest(args.word, known, "metrics")
-        raise InputError(Fault(args.word, "unknown-metric", f"there is no metric `{args.word}`", hint))
-    metric = known[args.word]
+    if args.argument not in known:
+        hint = suggest(args.argument, known, "metrics")
+        message = f"there is no metric `{args.argument}`"
+        raise InputError(Fault(args.argument, "unknown-metric", message, hint))
+    metric = known[args.argument]
     records = [one for one in tracking.ledger.of(metric.name, "current") if one.value is not None]
     if not records:
-        raise InputError(Fault(args.word, "unmeasured", "it was never measured", "`argosy track run` first"))
+        hint = "`argosy track run` measures it"
+        raise InputError(Fault(args.argument, "unmeasured", "it was never measured", hint))
     accepted = AcceptedRegression(metric=metric.name, why=args.why, at=records[-1].at)
     LedgerRunFile(tracking.track.ledger).append(accepted)
     tracking.ledger = tracking.ledger.with_accepted(accepted)
@@ -372,7 +377,7 @@ def _accept(args: argparse.Namespace) -> int:
             {"argosy": "track-accept/1", "metric": metric.name, "value": records[-1].value, "why": args.why}
         )
     else:
-        sys.stdout.write(f"{metric.name} is held against {records[-1].value:g} from now on\n")
+        sys.stdout.write(f"{metric.name} now has {records[-1].value:g} as its reference\n")
     return 0
 
 
@@ -393,7 +398,7 @@ def _list_measures(args: argparse.Namespace) -> int:
 
 
 def _write_atomic(path: str, text: str) -> None:
-    """Write a file whole, or not at all."""
+    """Write a file completely or not at all."""
     temporary = f"{path}.{os.getpid()}"
     try:
         Path(temporary).write_text(text, "utf-8")

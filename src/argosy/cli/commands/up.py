@@ -1,10 +1,12 @@
-"""Start what is not running, and apply a changed file.
+"""Start the fleet, or apply a changed fleet file.
 
-Every agent starts in the instant its last need is ready. Ends when each is ready, or will not
-come by itself any more. Without `-d` it then shows what changes until Ctrl-C stops the fleet.
-What runs is not restarted for a changed file when `argosy check` knows that it could not start again.
+Each agent starts as soon as its last need is ready. The start ends when every agent is ready, given up
+or blocked. With `-d` the command then returns; without it, it shows changes until Ctrl-C stops the
+fleet. A changed file does not restart a running agent that, according to `argosy check`, could not
+start again.
 
 example: argosy up -d --only Translator,Memory
+
 """
 
 from __future__ import annotations
@@ -62,20 +64,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy up`."""
     add_fleet(parser)
     parser.add_argument(
-        "-d", "--detach", action="store_true", help="return when the fleet is up, leave it running"
+        "-d",
+        "--detach",
+        action="store_true",
+        help="return when the start has ended, and leave the fleet running",
     )
-    parser.add_argument("--only", metavar="A,B", help="start these agents and what they need")
+    parser.add_argument("--only", metavar="A,B", help="start only these agents and their needs")
     parser.add_argument(
-        "--startable", action="store_true", help="leave out what `argosy check` knows cannot start"
+        "--startable",
+        action="store_true",
+        help="leave out agents that cannot start according to `argosy check`",
     )
     parser.add_argument(
         "--anyway",
         action="store_true",
-        help="restart also what runs and, as `argosy check` knows, cannot start again",
+        help="also restart running agents that cannot start again according to `argosy check`",
     )
-    parser.add_argument("--machine", metavar="M", help="be this machine of the fleet")
+    parser.add_argument("--machine", metavar="M", help="the machine of the fleet that this host is")
     parser.add_argument(
-        "--engine", choices=["local", "ray"], default="local", help="what sees to the supervisors"
+        "--engine", choices=["local", "ray"], default="local", help="how the supervisors are launched"
     )
     parser.add_argument(
         "--timeout",
@@ -84,19 +91,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="end the start after S seconds (default 300)",
     )
-    parser.add_argument("--no-hub", action="store_true", help="start no observability hub")
+    parser.add_argument("--no-hub", action="store_true", help="do not start the observability hub")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Bring the fleet up; returns 0 only when every required agent is ready."""
+    """Start the fleet; returns 0 only if every required agent is ready."""
     started_at = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     path, _ = parse_fleet(args)
     if not 0 < args.timeout < math.inf:
         raise InputError(
-            Fault("--timeout", "usage", f"{args.timeout} s is no time to wait", "give seconds above 0")
+            Fault("--timeout", "usage", f"found {args.timeout} s, expected a positive number of seconds")
         )
-    file_mark = identify_file(path)  # before it is read: who edits it meanwhile has changed it since
+    file_mark = identify_file(path)  # before reading: an edit in between counts as a later change
     fleet = load_fleet(path)
     variables = dict(os.environ)
     placement = place(fleet, environment_name(args), variables)
@@ -119,30 +126,30 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _host_on_ray(fleet: Fleet, placement: Placement, view: UpView) -> None:
-    """Have each machine's supervisor run on its node of the Ray cluster."""
-    from argosy.engine.deploy.ray_cluster import start_supervisors_on_ray  # noqa: PLC0415 - for who has a cluster
+    """Start each machine's supervisor on its node of the Ray cluster."""
+    from argosy.engine.deploy.ray_cluster import start_supervisors_on_ray  # noqa: PLC0415 - needs Ray
 
     for hosted in start_supervisors_on_ray(fleet, placement):
-        action = "started" if hosted.is_new else "is there already"
+        action = "was started" if hosted.is_new else "was running already"
         view.print_line(
             f"machine {hosted.machine}: its supervisor {action} (pid {hosted.pid}, node {hosted.node[:8]})"
         )
 
 
 def _should_start_hub(args: argparse.Namespace, view: UpView) -> bool:
-    """Return whether a hub is to run; says how to get one where it is not installed."""
+    """Return whether to start a hub; prints how to install it if it is not installed."""
     if args.no_hub or os.environ.get("ARGOSY_HUB") == "off":
         return False
     if all(map(find_spec, _HUB_PACKAGES)):
         return True
     command = install_command("hub")
-    view.print_line(f"hint: no hub runs beside the fleet; `{command}`, or `--no-hub` and no hint")
+    view.print_line(f"hint: the hub is not installed; `{command}` installs it, `--no-hub` omits this hint")
     return False
 
 
 def _agents_that_cannot_start(fleet: Fleet) -> dict[str, str]:
-    """Return what cannot start, by what is known beforehand, and what needs it, with the reason."""
-    from argosy.engine.explain.preflight import run_preflight  # noqa: PLC0415 - reads sources: for who asks only
+    """Return the agents that cannot start, and those that need them, each with the reason."""
+    from argosy.engine.explain.preflight import run_preflight  # noqa: PLC0415 - slow to import
 
     skip = dict(run_preflight(fleet).start_obstacles)
     changed = True
@@ -180,11 +187,11 @@ def _apply_with_retry(
         except SupervisorLostError:
             if not attempts_left:
                 raise
-            view.print_line("the supervisor ended; starting the next one, which adopts what runs")
+            view.print_line("the supervisor exited; starting another, which adopts the running agents")
 
 
 def _refuse_if_moved(path: Path, state_dir: StateDir) -> None:
-    """Raise RefusedError where this very fleet runs from the place that its file was moved from."""
+    """Raise RefusedError if this fleet runs from the path that its file was moved from."""
     previous = None if has_supervisor(state_dir) else find_moved_fleet(path, os.environ)
     if previous is None:
         return
@@ -192,7 +199,7 @@ def _refuse_if_moved(path: Path, state_dir: StateDir) -> None:
         Fault(
             str(path),
             "moved",
-            f"this fleet runs already: as `{previous.name}`, from `{previous.path}`, moved or deleted since",
+            f"this fleet already runs as `{previous.name}` from `{previous.path}`, moved or deleted since",
             f"`argosy down {previous.name}` stops that, then `argosy up` starts it here",
         )
     )
@@ -201,7 +208,7 @@ def _refuse_if_moved(path: Path, state_dir: StateDir) -> None:
 def _apply_and_follow(
     client: ControlClient, apply: Apply, view: UpView, started_at: float, args: argparse.Namespace
 ) -> int:
-    """Apply, show, and follow; a Ctrl-C on the way stops what it should."""
+    """Apply the fleet file, show progress, then follow; Ctrl-C stops what this command started."""
     summary = None
     starting: list[str] | None = None
     try:
@@ -242,14 +249,14 @@ def _show_summary(
 
 
 def _save_source_snapshot(fleet: Fleet) -> None:
-    """Remember the code that the agents run, for `restart --changed`; the account is out already."""
+    """Save a snapshot of the code that the agents run, for `restart --changed`."""
     root = os.path.dirname(fleet.path)
     own_source_files = [file for agent in fleet.agents.values() for file in list_entry_files(agent, root)]
     update_source_snapshot(locate_state_dir(fleet.path).source_snapshot, root, own_source_files)
 
 
 def _receive_planned_changes(client: ControlClient) -> list[str]:
-    """Return what the apply that was just sent is about to start: no more than that may be stopped."""
+    """Return the agents that the apply just sent will start: only these may be stopped."""
     for answer in client.stream():
         if isinstance(answer, ApplyPreview):
             return [*answer.start, *answer.restart]
@@ -257,7 +264,7 @@ def _receive_planned_changes(client: ControlClient) -> list[str]:
 
 
 def _has_running_agents(client: ControlClient) -> bool:
-    """Return whether an agent still runs, so that the supervisor does too."""
+    """Return whether an agent still runs, and with it the supervisor."""
     try:
         report = client.fetch_status()
     except SupervisorLostError:
@@ -266,7 +273,7 @@ def _has_running_agents(client: ControlClient) -> bool:
 
 
 def _follow(client: ControlClient, view: UpView) -> None:
-    """Show what changes until the supervisor ends or somebody interrupts."""
+    """Show changes until the supervisor exits or Ctrl-C."""
     client.send(Subscribe())
     view.print_line("the fleet is up; Ctrl-C stops it")
     is_reported = False
@@ -274,16 +281,16 @@ def _follow(client: ControlClient, view: UpView) -> None:
         try:
             _print_changes(client, view)
         except SupervisorStoppedError as left:
-            view.print_line(f"the supervisor was told to end; {left.running} agents run on")
+            view.print_line(f"the supervisor was stopped; {left.running} agents keep running")
             return
-        except SupervisorUnresponsiveError as silent:  # whoever has stopped it may let it go on
+        except SupervisorUnresponsiveError as silent:  # a SIGSTOP may be followed by SIGCONT
             if not is_reported:
                 view.print_line(f"{silent.faults[0].message}; {silent.faults[0].hint}")
             is_reported = True
 
 
 def _print_changes(client: ControlClient, view: UpView) -> NoReturn:
-    """Show what changes, until an error says that no more will be told."""
+    """Show changes until the stream ends with an error."""
     for answer in client.stream():
         if isinstance(answer, AgentStateChanged):
             view.show_change(answer)
@@ -293,7 +300,7 @@ def _print_changes(client: ControlClient, view: UpView) -> NoReturn:
 
 
 def _stop(client: ControlClient, view: UpView, names: list[str] | None) -> None:
-    """Stop in order; a second Ctrl-C kills."""
+    """Stop in order; another Ctrl-C kills."""
     view.print_line("stopping; Ctrl-C again kills")
     client.send(Stop(names=names))
     while True:
@@ -309,7 +316,7 @@ def _stop(client: ControlClient, view: UpView, names: list[str] | None) -> None:
 
 
 def summary_json(summary: ApplySummary, seconds: float) -> dict[str, object]:
-    """Return an account as `up/1`."""
+    """Return the summary as `up/1`."""
     return {
         "argosy": "up/1",
         "declared": summary.declared,

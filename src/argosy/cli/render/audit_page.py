@@ -1,7 +1,7 @@
-"""An audit as one HTML page that needs nothing else: a map of the tree, copies, and a list for each code.
+"""Renders an audit as one self-contained HTML page: a map of the tree, copies, a list for each code.
 
-All findings are in the page as text, so that it can be read and searched without its script; the
-script filters, and colours the map by what is left.
+All findings are in the page as text, so that it can be read and searched without the script, which filters
+the findings and colours the map by those that remain.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from argosy.refit.audit.rule_registry import RuleReference, load_references
 from argosy.refit.core.finding import Finding
 
 _WIDTH, _HEIGHT = 1200, 560
-_LETTER_WIDTH = 6.3  # width of a letter at 11 px, about
+_LETTER_WIDTH = 6.3  # approximate width of a letter at 11 px
 _COLOUR_STEPS = (1, 3, 6, 11)
-_MAX_GROUPS = 12  # of copies, before the rest is folded away
+_MAX_GROUPS = 12  # of copies; the others are folded
 _ACTION_LABELS = {
-    "auto": "of a kind that refit changes on its own",
+    "auto": "of a kind that refit changes automatically",
     "review": "a change can be proposed",
     "report": "a person has to decide",
 }
@@ -150,9 +150,9 @@ def _copies_html(findings: Sequence[Finding]) -> str:
 
 
 def _copy_group_html(items: Sequence[Finding]) -> str:
-    """Return one group of copies: whose they are, how alike, and where all of them stand."""
+    """Return one group of copies: the symbol, how similar they are, and all their places."""
     first = items[0]
-    # The message begins with whose it is and ends with some of the places, which are all listed here.
+    # The message begins with the symbol and ends with some of the places, which are all listed here.
     alike = f"({first.message.partition(' (')[2].partition(': ')[0]}"
     places = "".join(f"<li><code>{_location(item)}</code> {escape(item.symbol)}</li>" for item in items)
     return (
@@ -171,7 +171,8 @@ def _finding_list_html(code: str, items: Sequence[Finding], rule_doc: RuleRefere
     )
     return (
         f'<details class="list" data-code="{code}" id="{code}"><summary><code>{code}</code> '
-        f'{escape(rule_doc.rule.title)} <b class="count">{len(items)}</b> <i>{rule_doc.rule.action}</i></summary>'
+        f'{escape(rule_doc.rule.title)} <b class="count">{len(items)}</b> '
+        f"<i>{rule_doc.rule.action}</i></summary>"
         f'<div class="why">{why}</div><div class="frame"><table><thead><tr><th scope="col">place</th>'
         f'<th scope="col">what</th><th scope="col">symbol</th></tr></thead><tbody>{rows}</tbody></table>'
         "</div></details>"

@@ -1,4 +1,4 @@
-"""An audit as SARIF 2.1.0, the exchange format that code hosts and editors read."""
+"""Renders an audit as SARIF 2.1.0, the exchange format of code hosts and editors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEVELS = {"S": "error"}
 
 
 def render_sarif(view: AuditView) -> dict[str, object]:
-    """Return one run; places are relative to the root of the audit (`SRCROOT`)."""
+    """Return one run; locations are relative to the root of the audit (`SRCROOT`)."""
     references = {item.rule.code: item for item in load_references()}
     codes = sorted({item.code for item in view.findings})
     order = {code: index for index, code in enumerate(codes)}

@@ -1,4 +1,4 @@
-"""An audit as lines: one a finding, then how many of each code, then the account."""
+"""Renders an audit as text: a line for each finding, then the count of each code, then the summary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from argosy.refit.core.finding import Finding
 
 
 def render_audit_text(view: AuditView) -> str:
-    """Return the findings by file and line, in the form that editors and `grep` know."""
+    """Return the findings by file and line, in the form that editors and `grep` use."""
     write = _coloured_line if supports_colour(sys.stdout) else _plain_line
     lines = [write(item) for item in view.findings]
     if view.findings:

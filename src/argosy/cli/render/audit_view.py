@@ -1,4 +1,4 @@
-"""What one call of `argosy audit` shows: the findings that were asked for, and the account of all others."""
+"""The result of `argosy audit` for all renderings: the selected findings, and counts of the others."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 class AuditView(msgspec.Struct, frozen=True):
     """A report and what was selected from it.
 
-    name: of the tree, for people. findings: what is shown and counts. known: how many the baseline
-    knows. unselected: how many were found, and not asked for. gone: entries of the baseline that may
-    leave it. titles: of the rules, by code. refused: selected rules that could not be asked, and why.
-    planned: what a refit of the tree would do, where that was asked for.
+    name: the display name of the tree. findings: what is shown and counts. known_count: findings in the
+    baseline. unselected_count: findings that were not selected. fixed: entries of the baseline without a
+    finding. titles: of the rules, by code. skipped_rules: selected rules that could not run, and why.
+    planned_refit: what a refit of the tree would do, for the page only.
     """
 
     name: str
@@ -37,17 +37,17 @@ class AuditView(msgspec.Struct, frozen=True):
 
     @property
     def unparseable(self) -> list[str]:
-        """The files that have no syntax tree; the compiler refuses some others."""
+        """The files without a syntax tree; files that only the compiler refuses are not among them."""
         faults = self.report.result.unparsed
         return [path for path, fault in faults.items() if fault.stage != "compile"]
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many findings there are of each code."""
+        """The number of findings by code."""
         return dict(sorted(Counter(item.code for item in self.findings).items()))
 
     def summary_line(self) -> str:
-        """Return the closing account in one line; files and findings both add up."""
+        """Return the summary in one line; files and findings both add up."""
         files = self.report.result.file_count
         paths_with_findings = {item.path for item in self.findings}
         unparsed_hidden = [path for path in self.unparseable if path not in paths_with_findings]
@@ -64,7 +64,7 @@ class AuditView(msgspec.Struct, frozen=True):
             for number, word in (
                 (self.known_count, "known to the baseline"),
                 (self.unselected_count, "not selected"),
-                (self.report.result.ignored_count, "silenced by comments"),
+                (self.report.result.ignored_count, "suppressed by comments"),
             )
             if number
         ]

@@ -1,4 +1,4 @@
-"""Verdicts on claims as text and as `claims/1`."""
+"""Renders verdicts on claims as text and as `claims/1`."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _location_json(location: CodeLocation) -> dict[str, Any]:
 
 
 def rerun_command(claim: Claim, query: ClaimQuery, tree: str, fleet: Sequence[str]) -> str:
-    """Return the command line that asks a claim's query again."""
+    """Return the command line that runs a claim's query again."""
     arguments = ["argosy", "claims", "count", str(query)]
     if tree != ".":
         arguments.append(tree)
@@ -93,7 +93,7 @@ def _counts(verdicts: Sequence[ClaimVerdict]) -> dict[str, int]:
 
 
 def render_claims_text(tree: str, target: Codebase, verdicts: Sequence[ClaimVerdict]) -> str:
-    """Return the verdicts for people: each with its reason, a few places, and the command to ask again."""
+    """Return the verdicts as text: each with its reason, some places, and the command to run it again."""
     blocks = ["\n".join(_verdict_lines(verdict, tree, target)) for verdict in verdicts]
     counts = _counts(verdicts)
     totals = ", ".join(f"{count} {word}" for word, count in counts.items())
@@ -107,15 +107,15 @@ def _verdict_lines(verdict: ClaimVerdict, tree: str, target: Codebase) -> list[s
         f"  by {claim.source}",
         f"  {verdict.reason}",
     ]
-    lines += [f"  not so: {wrong.place}: {wrong.reason}" for wrong in verdict.refuted_places]
+    lines += [f"  refuted: {wrong.place}: {wrong.reason}" for wrong in verdict.refuted_places]
     if verdict.by_tokens:
-        lines.append(f"  {verdict.by_tokens} of them in files that do not parse, found by their words")
+        lines.append(f"  {verdict.by_tokens} of them in files that do not parse, found by tokens")
     if verdict.status != "confirmed" and verdict.locations:
         more = len(verdict.locations) - _MAX_SHOWN
         shown = ", ".join(spot.describe() for spot in verdict.locations[:_MAX_SHOWN])
         lines.append(f"  found: {shown}{f' and {more} more' if more > 0 else ''}")
     if claim.query is not None:
-        lines.append(f"  ask again: {rerun_command(claim, claim.query, tree, target.fleet_paths)}")
+        lines.append(f"  run again: {rerun_command(claim, claim.query, tree, target.fleet_paths)}")
     return lines
 
 
@@ -137,7 +137,7 @@ def count_json(
 
 
 def count_text(answer: QueryResult, unit: CountUnit, paths: Sequence[str]) -> str:
-    """Return the places, one a line, then how many units were counted."""
+    """Return the places, one on each line, then the count."""
     lines = [spot.describe() for spot in locations_by_unit(answer, unit, paths)]
     if answer.possible:
         count = len(answer.possible)

@@ -1,8 +1,8 @@
-"""A fleet's graph as one HTML page that needs nothing else: an SVG in layers, a little script.
+"""Renders a fleet's graph as one self-contained HTML page: a layered SVG and a short script.
 
-Levels are columns, what is needed by many stands left. Within a column the agents are ordered by
-the barycentre of their neighbours, sweep by sweep (Sugiyama, Tagawa and Toda 1981), over the needs
-that no other implies: these few edges carry the order, and are drawn strong.
+Levels are columns, agents without needs at the left. Within a column the agents are ordered by the
+barycentre of their neighbours, in sweeps (Sugiyama, Tagawa and Toda 1981), over the needs that no other
+implies: these few edges determine the order, and are drawn strong.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from argosy.cli.render.graph_view import GraphEdge, GraphView
 from argosy.fleet.quantities import format_count
 
 _SWEEPS = 12
-_LETTER_WIDTH = 7.2  # width of a letter at 12 px, about
+_LETTER_WIDTH = 7.2  # approximate width of a letter at 12 px
 _BOX_HEIGHT = 22
 _ROW_HEIGHT = 30
 _COLUMN_GAP = 90
@@ -25,7 +25,7 @@ _COLOURS = ("#2563a8", "#a8562a", "#3b7d4f", "#7a4a9e", "#8a6d1d", "#a3324f", "#
 
 
 class GraphBox(msgspec.Struct, frozen=True):
-    """Where an agent is drawn: its left upper corner and its width, in pixels."""
+    """The box of an agent: its upper left corner and its width, in pixels."""
 
     x: float
     y: float
@@ -45,7 +45,7 @@ def render_graph_page(view: GraphView) -> str:
 
 
 def layout_graph(view: GraphView) -> dict[str, GraphBox]:
-    """Return the box of each agent: a column a level, rows in the order that shortens the edges."""
+    """Return the box of each agent: a column for each level, rows ordered for short edges."""
     columns = _order_levels(view)
     tallest = max(map(len, columns), default=0)
     boxes: dict[str, GraphBox] = {}
@@ -59,7 +59,7 @@ def layout_graph(view: GraphView) -> dict[str, GraphBox]:
 
 
 def _order_levels(view: GraphView) -> list[list[str]]:
-    """Return the levels, each in the order that keeps neighbours near."""
+    """Return the levels, each ordered so that neighbours are close."""
     columns = [list(level) for level in view.levels]
     neighbours: dict[str, list[str]] = {name: [] for name in view.graph.agents}
     for edge in view.needs():

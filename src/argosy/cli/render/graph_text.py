@@ -1,4 +1,4 @@
-"""A fleet's graph as text: for a terminal, for Mermaid, for Graphviz."""
+"""Renders a fleet's graph as text: for a terminal, for Mermaid, for Graphviz."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WIDTH = 100
 
 
 def render_graph_text(view: GraphView) -> str:
-    """Return levels, machines, cycles, redundant needs and the longest chain, for people."""
+    """Return levels, machines, cycles, redundant needs and the longest chain as text."""
     sections = [
         _heading(view),
         _level_lines(view),
@@ -111,7 +111,7 @@ def _arrow(edge: GraphEdge) -> str:
 
 
 def _mermaid_styles(view: GraphView) -> list[str]:
-    """Return the styles of edges that stand out; Mermaid counts edges from 0 in their order."""
+    """Return the styles of special edges; Mermaid numbers edges from 0 in their order."""
     styles = {"stroke:#bbb": view.is_redundant, "stroke:#c00,stroke-width:3px": view.is_in_cycle}
     lines = []
     for style, applies in styles.items():

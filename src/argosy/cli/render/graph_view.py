@@ -1,4 +1,4 @@
-"""What the renderings of a fleet's graph show: agents, edges with their places, levels, cycles."""
+"""The data of a fleet's graph for all renderings: agents, edges with locations, levels, cycles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from argosy.fleet.fleet_spec import Fleet
 
 
 class GraphEdge(msgspec.Struct, frozen=True, rename={"source": "from", "target": "to"}):
-    """`source` needs or wants `target`, as `where` (`file:line:column`) says."""
+    """An edge: `source` needs or wants `target`, declared at `where` (`file:line:column`)."""
 
     source: str
     target: str
@@ -20,7 +20,7 @@ class GraphEdge(msgspec.Struct, frozen=True, rename={"source": "from", "target":
 
 
 class GraphView(msgspec.Struct, frozen=True):
-    """A graph with all that its renderings show, worked out once."""
+    """A graph with everything that its renderings show, computed once."""
 
     fleet: Fleet
     graph: Graph
@@ -31,7 +31,7 @@ class GraphView(msgspec.Struct, frozen=True):
     longest_chain: tuple[str, ...]
 
     def needs(self) -> list[GraphEdge]:
-        """Return the edges that gate the start."""
+        """Return the edges that the start waits for."""
         return [edge for edge in self.edges if edge.kind == "needs"]
 
     def is_redundant(self, edge: GraphEdge) -> bool:

@@ -1,4 +1,4 @@
-"""What was locked, built and pushed, as text and as JSON."""
+"""Renders the results of lock, build and push as text and as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def lock_json(locked: LockResult) -> dict[str, Any]:
 
 
 def lock_text(locked: LockResult) -> str:
-    """Return what was written, a line a file."""
+    """Return a line for each written file."""
     lock = locked.lock
     return "\n".join(
         [
@@ -64,14 +64,14 @@ def build_json(result: BuildResult) -> dict[str, Any]:
 
 
 def build_text(result: BuildResult) -> str:
-    """Return the closing account of a build."""
+    """Return the summary of a build."""
     images = [result.record.images[item.image.name] for item in result.built]
     all_images = result.record.images.values()
     unshared_bytes, shared = sum(image.stored_bytes for image in all_images), result.record.shared_bytes
-    named = sum(image.smoke_test is not None and image.smoke_test.is_passed for image in images)
+    tagged = sum(image.smoke_test is not None and image.smoke_test.is_passed for image in images)
     return (
-        f"{len(images)} images built = {named} named + {len(images) - named} without a name; the layout has "
-        f"{len(all_images)}: {shared / 1e6:.1f} MB stored, {unshared_bytes / 1e6:.1f} MB if nothing were shared; "
+        f"{len(images)} images built = {tagged} tagged + {len(images) - tagged} untagged; the layout has "
+        f"{len(all_images)}: {shared / 1e6:.1f} MB stored, {unshared_bytes / 1e6:.1f} MB without sharing; "
         f"{result.folder}"
     )
 
@@ -93,7 +93,7 @@ def push_json(pushed: tuple[PushedImage, ...]) -> dict[str, Any]:
 
 
 def push_text(pushed: tuple[PushedImage, ...]) -> str:
-    """Return the closing account of a push."""
+    """Return the summary of a push."""
     blobs = sum(item.sent + item.mounted + item.existing for item in pushed)
     sent = sum(item.sent for item in pushed)
     return (

@@ -1,4 +1,4 @@
-"""The plan of images as text and as JSON."""
+"""Renders the plan of images as text and as JSON."""
 
 from __future__ import annotations
 
@@ -114,10 +114,8 @@ def _location(use: PackageUse) -> str:
 
 
 def plan_text(plan: ImagePlan, measured: PlanSizes) -> str:
-    """Return the plan for people: the images, then who drags what is heavy, then what does not fit."""
-    proposed = (
-        [] if plan.is_grouped else ["proposed by what is imported, since the fleet file names no group:"]
-    )
+    """Return the plan as text: the images, then the causes of heavy packages, then mismatches."""
+    proposed = [] if plan.is_grouped else ["proposed by imports, since the fleet file has no groups:"]
     return "\n".join(
         [
             *proposed,
@@ -130,10 +128,10 @@ def plan_text(plan: ImagePlan, measured: PlanSizes) -> str:
             ),
             *_heavy_lines(plan),
             *_section("installed, and imported by no agent", _unused_lines(plan)),
-            *_section("imported, and installed by no list", _missing_lines(plan)),
-            *_section("read in part only", (f"{name}: {why}" for name, why in plan.unread.items())),
-            *_section("for a person to say which package it is", _ambiguous_lines(plan)),
-            *_section("of other systems, in no image", _other_system_lines(plan)),
+            *_section("imported, and in no requirement file", _missing_lines(plan)),
+            *_section("partly unread", (f"{name}: {why}" for name, why in plan.unread.items())),
+            *_section("ambiguous, the package has to be named", _ambiguous_lines(plan)),
+            *_section("for other systems, in no image", _other_system_lines(plan)),
             *(f"note: {note}" for note in plan.notes),
             _summary_line(plan),
         ]
@@ -141,12 +139,12 @@ def plan_text(plan: ImagePlan, measured: PlanSizes) -> str:
 
 
 def proposal_text(plan: ImagePlan, measured: PlanSizes) -> str:
-    """Return for people the groups that what is imported would make, and what they take beside the file's."""
+    """Return as text the groups that the imports suggest, and their sizes next to the file's groups."""
     return "\n".join(
         [
             *_image_lines(list(plan.proposed), measured.proposed),
             *_total_lines(measured.proposed),
-            *([f"as the fleet file has it, {len(plan.images)} images:"] if plan.is_grouped else []),
+            *([f"in the fleet file, {len(plan.images)} images:"] if plan.is_grouped else []),
             *(_total_lines(measured.images) if plan.is_grouped else ()),
             *([f"note: {measured.unknown_reason}"] if measured.unknown_reason else []),
             f"{len(plan.fleet.agents)} agents = {sum(len(image.agents) for image in plan.proposed)} in "
@@ -175,13 +173,14 @@ def _size_text(size: ImageSize) -> str:
 
 
 def _total_lines(sizes: GroupSizes) -> Iterator[str]:
-    """Yield what groups take together; nothing for what is not known of all of them."""
+    """Yield the total sizes of groups; nothing for a size that is not known of all of them."""
     shared_total, unshared_total = sizes.deduplicated, sizes.unshared
     if shared_total.wheels_bytes is not None and unshared_total.wheels_bytes is not None:
-        shared = f"{_megabytes(shared_total.wheels_bytes)}, {_megabytes(unshared_total.wheels_bytes)} if nothing were shared"
-        yield f"wheels of the lock: {shared}"
+        unshared = _megabytes(unshared_total.wheels_bytes)
+        yield f"wheels of the lock: {_megabytes(shared_total.wheels_bytes)}, {unshared} without sharing"
     if shared_total.built_bytes is not None and unshared_total.built_bytes is not None:
-        yield f"as built: {_megabytes(shared_total.built_bytes)}, {_megabytes(unshared_total.built_bytes)} if nothing were shared"
+        unshared = _megabytes(unshared_total.built_bytes)
+        yield f"as built: {_megabytes(shared_total.built_bytes)}, {unshared} without sharing"
 
 
 def _megabytes(size_bytes: int) -> str:
@@ -189,16 +188,16 @@ def _megabytes(size_bytes: int) -> str:
 
 
 def _heavy_lines(plan: ImagePlan) -> Iterator[str]:
-    yield from _section("who drags in what is heavy", _pulled_in_lines(plan))
+    yield from _section("causes of heavy packages", _pulled_in_lines(plan))
     metric_only = [
         f"{agent}: `{package}` ({_names_used(items)})" for agent, package, items in plan.metric_only_imports
     ]
-    yield from _section(f"imported for a statistic alone, which `{ALTERNATIVE}` tells as well", metric_only)
+    yield from _section(f"imported for a metric only, which `{ALTERNATIVE}` provides too", metric_only)
 
 
 def _names_used(items: Iterable[Any]) -> str:
     names = sorted({name for item in items for name in item.names_used})
-    return _abbreviated_list(names) if names else "takes nothing of it"
+    return _abbreviated_list(names) if names else "uses no name of it"
 
 
 def _pulled_in_lines(plan: ImagePlan) -> Iterator[str]:
@@ -242,8 +241,8 @@ def _summary_line(plan: ImagePlan) -> str:
     gpu = sum(image.gpu is not None for image in plan.images.values())
     return (
         f"\n{total} agents = {placed} in {len(plan.images)} images ({gpu} with a GPU); {len(plan.unread)} "
-        f"read in part only; {len(plan.unused)} packages unused, {len(plan.missing)} missing, "
-        f"{len(plan.ambiguous_modules)} questions"
+        f"partly unread; {len(plan.unused)} packages unused, {len(plan.missing)} missing, "
+        f"{len(plan.ambiguous_modules)} ambiguous"
     )
 
 
@@ -264,7 +263,7 @@ def import_reasons_text(plan: ImagePlan, package: str) -> str:
 def _import_reason(item: PulledInPackage) -> str:
     when = f" ({', '.join(item.use.conditions)})" if item.use.conditions else ""
     chain = f" by {' -> '.join(item.use.import_chain)}" if item.use.import_chain else ""
-    statistic = "; for a statistic alone" if item.is_metric_only else ""
+    statistic = "; for a metric only" if item.is_metric_only else ""
     return f"{item.agent}: {_location(item.use)} imports `{item.use.module}`{when}{chain}{statistic}"
 
 

@@ -1,4 +1,4 @@
-"""What the audit and the refit say, as HTML."""
+"""Renders messages of the audit and the refit as HTML."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from html import escape
 
 
 def render_inline_code(text: str) -> str:
-    """Return a message as HTML, with what stands in backticks as code."""
+    """Return a message as HTML, with the text in backticks as code."""
     parts = escape(text).split("`")
     if len(parts) % 2 == 0:
         return escape(text)

@@ -1,4 +1,4 @@
-"""The part of the audit's page that says what `argosy refit` would do, and what it leaves and why."""
+"""The section of the audit page on what `argosy refit` would change, and what it refuses and why."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from argosy.refit.codemods.b501.base_replacement import BASE_CLASS, SERVICE_DISC
 from argosy.refit.codemods.tree_pipeline import RefitReport
 
 _MAX_REASONS = 12
-# What a refit does beside the findings of an audit.
+# Codes of a refit that an audit does not have.
 _EXTRA_TITLES = {BASE_CLASS: "own base class of agents", SERVICE_DISCOVERY: "own lookup of agents"}
 
 
 def render_refit_section(report: RefitReport, titles: Mapping[str, str]) -> str:
-    """Return the section: a row for each kind of site, with why some stay. titles: by code."""
+    """Return the section: a row for each code, with the reasons of refusals. titles: by code."""
     sites = report.site_counts()
     if not sites:
         return ""
@@ -31,14 +31,14 @@ def render_refit_section(report: RefitReport, titles: Mapping[str, str]) -> str:
     return (
         '<section id="refit"><h2>What a refit would do</h2>'
         f"<p><code>argosy refit --apply</code> changes <b>{len(report.after)}</b> of {report.files} files; "
-        "every site is migrated or refused by name.</p>"
+        "every site is migrated, or refused with a reason.</p>"
         f'<div class="frame"><table class="wide"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
         "</div></section>"
     )
 
 
 def _reasons_html(report: RefitReport, code: str) -> str:
-    """Return the reasons of the sites of a code that stay, the most frequent first; the rest is counted."""
+    """Return the reasons of the refused sites of a code, the most frequent first; counts the rest."""
     counts = Counter(item.reason for item in report.refused if item.code == code)
     shown = counts.most_common(_MAX_REASONS)
     lines = [f"<li>{count} times: {render_inline_code(reason)}</li>" for reason, count in shown]

@@ -1,4 +1,4 @@
-"""A refit for people: the diff, what is refused and why, the account."""
+"""Renders a refit as text: the diff, the refused sites with their reasons, the summary."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def print_refit(report: RefitReport, requirement: MissingRequirement | None, *, 
         sys.stdout.flush()
     lines = [*_refused_lines(report), *_count_lines(report), _summary_line(report, is_applied=is_applied)]
     lines += [
-        f"{item.path}:{item.line} `{item.name}` is imported and not used any more: {item.reason}"
+        f"{item.path}:{item.line} `{item.name}` is imported and no longer used: {item.reason}"
         for item in report.unused_imports
     ]
     lines += _next_step_lines(report, requirement)
     lines += [
-        f"{path} was changed meanwhile and stands rewritten: {why}"
+        f"{path} was changed meanwhile and keeps the rewrite: {why}"
         for path, why in report.concurrently_edited.items()
     ]
-    # A diff is data, and can be piped on; what is said about it is not.
+    # The diff is data for a pipe; the messages about it are not.
     stream = sys.stdout if is_applied else sys.stderr
     stream.write("".join(f"{line}\n" for line in lines))
 
 
 def _refused_lines(report: RefitReport) -> list[str]:
-    """Return the refused sites, each by name; a reason that many share is told once."""
+    """Return the refused sites; a reason that many sites share is one line."""
     shared = Counter((item.code, item.reason) for item in report.refused)
     lines = [
         f"{item.path}:{item.line} {item.code} refused: {item.reason}"
@@ -46,7 +46,7 @@ def _refused_lines(report: RefitReport) -> list[str]:
         if shared[item.code, item.reason] <= _MAX_PLACES
     ]
     return lines + [
-        f"{format_count(count, 'time')} {code} refused: {reason} (--json tells where)"
+        f"{format_count(count, 'time')} {code} refused: {reason} (`--json` lists them)"
         for (code, reason), count in shared.most_common()
         if count > _MAX_PLACES
     ]
@@ -56,14 +56,12 @@ def _count_lines(report: RefitReport) -> list[str]:
     lines = []
     for code, counts in report.site_counts().items():
         found = counts["migrated"] + counts["refused"]
-        lines.append(
-            f"{code}: {format_count(found, 'site')}, {counts['migrated']} migrated, {counts['refused']} refused"
-        )
+        migrated, refused = counts["migrated"], counts["refused"]
+        lines.append(f"{code}: {format_count(found, 'site')}, {migrated} migrated, {refused} refused")
     for name, (passed, failed) in report.checks.items():
         if failed and name != "input":
-            lines.append(
-                f"gate `{name}` stopped {failed} of {format_count(passed + failed, 'file')}: {CHECK_DESCRIPTIONS[name]}"
-            )
+            files = format_count(passed + failed, "file")
+            lines.append(f"gate `{name}` stopped {failed} of {files}: {CHECK_DESCRIPTIONS[name]}")
     return lines
 
 
@@ -79,13 +77,13 @@ def _next_step_lines(report: RefitReport, requirement: MissingRequirement | None
 
 
 def _summary_line(report: RefitReport, *, is_applied: bool) -> str:
-    """Return the account of the files: changed and unchanged add up to all."""
+    """Return the summary of the files; changed and unchanged ones add up to all."""
     changed, broken = len(report.after), len(report.parse_errors)
     action = "changed" if is_applied else "would change"
     unchanged = report.files - changed - broken
     unreadable = f", {len(report.unreadable)} could not be read" if report.unreadable else ""
     return (
-        f"{format_count(report.files, 'file')}: {changed} {action}, {unchanged} stay, "
+        f"{format_count(report.files, 'file')}: {changed} {action}, {unchanged} unchanged, "
         f"{broken} that might concern it do not parse{unreadable}; {report.seconds:.1f} s"
     )
 

@@ -1,7 +1,7 @@
-"""A start as one HTML page that needs nothing else: a table whose rows hold their bars.
+"""Renders a start as one self-contained HTML page: a table whose rows have bars.
 
-The table is the page: each row says in words what its bar shows, so that a screen reader reads the
-same as the eye sees. The script only sorts, and marks whom an agent waited for.
+Each row has the values of its bar as text, so that a screen reader reads the same content. The script only
+sorts the rows, and marks what an agent waited for.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from argosy.engine.explain.start_timeline import AgentBar, StartPhase, StartTime
 
 _PHASE_LABELS = {
     StartPhase.NEEDS: "waits for needs",
-    StartPhase.ADMISSION: "waits for a processor",
+    StartPhase.ADMISSION: "waits for admission",
     StartPhase.START: "starts",
     StartPhase.BACKOFF: "pauses before a restart",
     StartPhase.STOP: "ends",
@@ -53,7 +53,7 @@ def _row_html(bar: AgentBar, seconds: float, is_critical: bool) -> str:
     critical_mark = ' <b title="on the critical path">critical</b>' if is_critical else ""
     ready = f"{bar.ready_s:.3f}" if bar.ready_s is not None else f"never<small> {escape(bar.outcome)}</small>"
     number = bar.ready_s if bar.ready_s is not None else 1e9
-    attributes = f'data-name="{name}" data-gate="{escape(bar.gating_need)}"' + (
+    attributes = f'data-name="{name}" data-waited-for="{escape(bar.gating_need)}"' + (
         ' class="critical"' if is_critical else ""
     )
     gate = f'<a href="#a-{escape(bar.gating_need)}">{escape(bar.gating_need)}</a>' if bar.gating_need else ""
@@ -172,7 +172,7 @@ tr.critical .start {{ box-shadow: 0 0 0 1.5px var(--hot); }}
 <th scope="col"><button data-by="name">agent</button></th>
 <th scope="col" class="n"><button data-by="1">ready, s</button></th>
 <th scope="col" class="n part"><button data-by="2">needs, s</button></th>
-<th scope="col" class="n part"><button data-by="3">processor, s</button></th>
+<th scope="col" class="n part"><button data-by="3">admission, s</button></th>
 <th scope="col" class="n part"><button data-by="4">start, s</button></th>
 <th scope="col">waited for</th>
 <th scope="col" class="bar" aria-hidden="true"><div>{ticks}</div></th>
@@ -183,14 +183,15 @@ tr.critical .start {{ box-shadow: 0 0 0 1.5px var(--hot); }}
 </table>
 </div>
 <h2>What the needs cost</h2>
-<p>Without the waits for a processor, each start as long as it was, this would have taken {alone}. So much
-sooner without one need, each counted alone:</p>
+<p>Without admission waits, with the measured starts, this would have taken {alone}. Sooner without one need,
+each counted alone, by:</p>
 {costs}
 <script>
 const body = document.querySelector("#bars tbody");
 const rows = new Map([...body.rows].map(row => [row.dataset.name, row]));
 function mark(name) {{
-  for (let row = rows.get(name), seen = new Set(); row && !seen.has(row); row = rows.get(row.dataset.gate)) {{
+  const seen = new Set();
+  for (let row = rows.get(name); row && !seen.has(row); row = rows.get(row.dataset.waitedFor)) {{
     seen.add(row);
     row.classList.add("near");
   }}

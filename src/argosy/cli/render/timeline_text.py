@@ -1,4 +1,4 @@
-"""A start as text: a bar an agent, as wide as the terminal, plain where there is none."""
+"""Renders a start as text: a bar for each agent, as wide as the terminal."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _MIN_BAR_WIDTH = 12
 _MAX_NAME_WIDTH = 34
 _MAX_COSTS = 8
 
-# Phase to its mark on a terminal, its mark elsewhere, its colour, its word.
+# By phase: the mark on a terminal, the mark elsewhere, the colour, the label.
 _PHASE_STYLES = {
     StartPhase.NEEDS: ("·", ".", "dim", "waits for needs"),
-    StartPhase.ADMISSION: ("▒", "-", "yellow", "waits for a processor"),
+    StartPhase.ADMISSION: ("▒", "-", "yellow", "waits for admission"),
     StartPhase.START: ("█", "=", "green", "starts"),
     StartPhase.BACKOFF: ("~", "~", "yellow", "pauses before a restart"),
     StartPhase.STOP: ("x", "x", "red", "ends"),
@@ -22,7 +22,7 @@ _PHASE_STYLES = {
 
 
 def render_timeline_text(timeline: StartTimeline, fleet: str, width: int, *, is_rich: bool) -> str:
-    """Return the whole text. is_rich: with colours and block characters."""
+    """Return the text. is_rich: with colours and block characters."""
     critical = {step.agent for step in timeline.critical_path}
     name_width = min(_MAX_NAME_WIDTH, max(len(bar.agent) for bar in timeline.bars))
     bar_width = max(_MIN_BAR_WIDTH, width - name_width - len("*   12.345 s  ") - 1)
@@ -58,12 +58,12 @@ def _legend(timeline: StartTimeline, *, is_rich: bool) -> str:
 
 
 def _draw_bar(bar: AgentBar, scale: float, *, is_rich: bool) -> str:
-    """Return the bar: the cell of each stretch's end decides, so that neighbours never overlap."""
+    """Return the bar; each span ends at its rounded end, so that neighbours never overlap."""
     parts, at = [], 0
     for each in bar.spans:
         begin, end = max(at, round(each.from_s * scale)), round(each.to_s * scale)
         if each.phase is StartPhase.START and end <= begin:
-            end = begin + 1  # a start is always seen
+            end = begin + 1  # a start is always visible
         rich, plain, colour, _ = _PHASE_STYLES[each.phase]
         parts.append(" " * (begin - at))
         if end > begin:
@@ -82,13 +82,13 @@ def _critical_path_lines(timeline: StartTimeline) -> list[str]:
     bars = {bar.agent: bar for bar in timeline.bars}
     admission_wait_s = sum(bars[step.agent].time_in(StartPhase.ADMISSION) for step in timeline.critical_path)
     lines = [
-        f"critical path, {timeline.critical_path_s:.3f} s, {admission_wait_s:.3f} s of it waiting for a processor"
+        f"critical path, {timeline.critical_path_s:.3f} s, {admission_wait_s:.3f} s waiting for admission"
     ]
     for step in timeline.critical_path:
         bar = bars[step.agent]
         details = [f"start {bar.time_in(StartPhase.START):.3f} s"]
         if bar.time_in(StartPhase.ADMISSION) >= 0.001:
-            details.append(f"processor {bar.time_in(StartPhase.ADMISSION):.3f} s")
+            details.append(f"admission {bar.time_in(StartPhase.ADMISSION):.3f} s")
         if bar.gating_need:
             details.append(f"after {bar.gating_need}")
         lines.append(f"  {step.ready_s:7.3f} s  {step.agent}  ({', '.join(details)})")
@@ -96,14 +96,12 @@ def _critical_path_lines(timeline: StartTimeline) -> list[str]:
 
 
 def _cost_lines(timeline: StartTimeline) -> list[str]:
-    """Return what the processors cost, and the needs: so much sooner without one, each counted alone."""
-    lines = [
-        f"without the waits for a processor, each start as long as it was: {timeline.unlimited_seconds:.3f} s"
-    ]
+    """Return the cost of the admission waits, and how much sooner the fleet is ready without each need."""
+    lines = [f"without admission waits, with the measured starts: {timeline.unlimited_seconds:.3f} s"]
     costly = [cost for cost in timeline.costs if cost.fleet_s >= 0.0005]
     if not costly:
-        return [*lines, "  no single need makes that longer"]
-    lines[0] += "; so much sooner without one need:"
+        return [*lines, "  no single need delays it"]
+    lines[0] += "; sooner without one need, by:"
     lines += [
         f"  {cost.fleet_s:7.3f} s  {cost.agent} needs {cost.need}  ({cost.agent} itself {cost.agent_s:.3f} s)"
         for cost in costly[:_MAX_COSTS]

@@ -1,4 +1,4 @@
-"""What the full-screen view shows: rows of a report, in order, cut to the width; it touches no terminal."""
+"""Formats the rows of the full-screen view, sorted and cut to the width; uses no terminal."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from argosy.engine.process.os_process import read_stat
 from argosy.engine.protocol.messages import AgentStatus, FleetStatus
 from argosy.engine.protocol.state_machine import State
 
-SortOrder = Literal["trouble", "name", "cpu", "memory", "age"]
-SORT_ORDERS: tuple[SortOrder, ...] = ("trouble", "name", "cpu", "memory", "age")
+SortOrder = Literal["severity", "name", "cpu", "memory", "age"]
+SORT_ORDERS: tuple[SortOrder, ...] = ("severity", "name", "cpu", "memory", "age")
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _HEADER = ("", "AGENT", "GROUP", "STATE", "SINCE", "PID", "CPU %", "PSS MiB", "RESTARTS", "NOTE")
 _SHORT_HEADER = ("", "AGENT", "GROUP", "STATE", "SINCE", "PID", "CPU%", "MiB", "RST", "NOTE")
 _NOTE_COLUMN = len(_HEADER) - 1
 _NUMERIC_COLUMNS = frozenset(map(_HEADER.index, ("SINCE", "PID", "CPU %", "PSS MiB", "RESTARTS")))
-# Columns that a narrow terminal goes without, the least worth first, each as soon as a note that is so long
-# would have less room than this.
+# Columns that a narrow terminal omits, in this order, each if the note would have fewer characters than this.
 _DROPPABLE_COLUMNS = {
     _HEADER.index(name): room
     for name, room in {
@@ -37,8 +36,8 @@ _DROPPABLE_COLUMNS = {
     }.items()
 }
 _GAP = 2
-_GIVEN_UP_PREFIX = re.compile(r"given up after \d+ restarts?: ")  # the state and the restarts have columns
-# Colour is never the only sign.
+_GIVEN_UP_PREFIX = re.compile(r"given up after \d+ restarts?: ")  # shown in the columns STATE and RESTARTS
+# A symbol for each state, since colour must not be the only sign.
 _STATE_SYMBOLS = {
     State.READY: "✔",
     State.DEGRADED: "△",
@@ -66,7 +65,7 @@ _SEVERITY = {
 
 
 class TopRow(msgspec.Struct, frozen=True):
-    """One agent's line. state: for its colour. account: all there is to say of it, in one sentence."""
+    """One agent's row. state: for its colour. summary: everything about it in one sentence."""
 
     agent: str
     state: State
@@ -75,13 +74,13 @@ class TopRow(msgspec.Struct, frozen=True):
 
 
 class CpuUsage:
-    """How much processor time each process takes, from one look to the next."""
+    """The processor time of each process between two samples."""
 
     def __init__(self) -> None:
         self._last_samples: dict[int, tuple[float, int]] = {}
 
     def sample(self, pids: Sequence[int]) -> dict[int, float]:
-        """Return the share of a core, in percent, by pid; nothing for those seen for the first time."""
+        """Return the percentage of one core by pid, without pids seen for the first time."""
         now, found, seen = time.monotonic(), {}, {}
         for pid in set(pids):
             ticks = _cpu_ticks(pid)
@@ -103,7 +102,7 @@ def _cpu_ticks(pid: int) -> int | None:
 def make_rows(
     report: FleetStatus, cpu: Mapping[int, float], order: SortOrder, filter_text: str, now_s: float
 ) -> list[TopRow]:
-    """Return the rows of the agents whose name, group or state has `wanted` in it, in an order."""
+    """Return the sorted rows of the agents whose name, group or state contains `filter_text`."""
     rows = [
         (name, status)
         for name, status in report.agents.items()
@@ -121,7 +120,7 @@ def _sort_key(
     order: SortOrder, name: str, status: AgentStatus, cpu: Mapping[int, float]
 ) -> tuple[float, str]:
     match order:
-        case "trouble":
+        case "severity":
             return _SEVERITY[status.state], name
         case "cpu":
             return -cpu.get(status.pid or 0, 0.0), name
@@ -169,16 +168,15 @@ def _format_age(seconds: float) -> str:
 
 
 def summary_line(report: FleetStatus, shown: int, order: SortOrder, filter_text: str) -> str:
-    """Return the first line: what is ready, and what is shown."""
+    """Return the first line: the readiness, the sort order and the filter."""
     text = f"{report.fleet} ({report.environment}): {report.describe_readiness()}, by {order}"
     return text + (f", {shown} with `{filter_text}`" if filter_text else "")
 
 
 def format_table(rows: Sequence[TopRow], width: int) -> tuple[str, list[str]]:
-    """Return the head and the lines, columns aligned, none wider than `width`.
+    """Return the header and the lines, with aligned columns, none wider than `width`.
 
-    Empty columns are left out; where there is no room for all, those of least worth are, and the note has
-    what is left.
+    Omits empty columns and, if the width is not enough, the least important ones; the note has the rest.
     """
     cells = [row.cells for row in rows]
     head, columns = _fitting_columns(cells, width)
@@ -194,7 +192,7 @@ def format_table(rows: Sequence[TopRow], width: int) -> tuple[str, list[str]]:
 
 
 def _fitting_columns(cells: Sequence[tuple[str, ...]], width: int) -> tuple[tuple[str, ...], list[int]]:
-    """Return the head and the columns that `width` has room for."""
+    """Return the header and the columns that fit into `width`."""
     columns = [
         index
         for index, name in enumerate(_HEADER)
@@ -211,7 +209,7 @@ def _fitting_columns(cells: Sequence[tuple[str, ...]], width: int) -> tuple[tupl
 def _table_width(
     head: tuple[str, ...], cells: Sequence[tuple[str, ...]], columns: Sequence[int], note_width: int
 ) -> int:
-    """Return the width of the columns, with no more than `room` for the note."""
+    """Return the width of the columns, with at most `note_width` for the note."""
     widths = {index: max(len(line[index]) for line in (head, *cells)) for index in columns}
     if _NOTE_COLUMN in widths:
         widths[_NOTE_COLUMN] = min(widths[_NOTE_COLUMN], note_width)
@@ -219,17 +217,17 @@ def _table_width(
 
 
 def truncate(text: str, width: int) -> str:
-    """Return a text that is no longer than `width`; one that was cut ends with a mark."""
+    """Return `text` cut to `width`; a cut text ends with `…`."""
     return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"[: max(width, 0)]
 
 
 def wrap_lines(text: str, width: int, max_lines: int) -> list[str]:
-    """Return a text as `most` lines or fewer, the last of them marked where it was cut."""
+    """Return `text` wrapped to at most `max_lines` lines; a cut text ends with ` …`."""
     return textwrap.wrap(text, max(width, 2), max_lines=max_lines, placeholder=" …") if text else []
 
 
 def describe_hidden_rows(above: int, below: int) -> str:
-    """Return what says how many agents are above and below those that are shown."""
+    """Return a line with the number of agents above and below the visible ones."""
     more = [f"{count} more {where}" for count, where in ((above, "above"), (below, "below")) if count]
     keys = "page up, page down" if above and below else "page up" if above else "page down"
     return f"{', '.join(more)} (arrows, {keys})" if more else ""

@@ -1,4 +1,4 @@
-"""A tracker as text and as `track/1`."""
+"""Renders a tracker as text and as `track/1`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def track_json(forecasts: Sequence[ObjectiveStatus]) -> dict[str, Any]:
     """Return `track/1`."""
     return {
         "argosy": "track/1",
-        "metrics": [_metric_json(standing) for outlook in forecasts for standing in outlook.metric_statuses],
-        "objectives": [_objective_json(outlook) for outlook in forecasts],
+        "metrics": [_metric_json(status) for forecast in forecasts for status in forecast.metric_statuses],
+        "objectives": [_objective_json(forecast) for forecast in forecasts],
     }
 
 
@@ -55,12 +55,12 @@ def _objective_json(forecast: ObjectiveStatus) -> dict[str, Any]:
         "status": forecast.status,
         "claims": [
             {
-                "text": heard.claim.text,
-                "source": heard.claim.source,
-                "verdict": heard.verdict,
-                "because": heard.because,
+                "text": claim_verdict.claim.text,
+                "source": claim_verdict.claim.source,
+                "verdict": claim_verdict.verdict,
+                "because": claim_verdict.because,
             }
-            for heard in forecast.claims
+            for claim_verdict in forecast.claims
         ],
     }
 
@@ -72,7 +72,7 @@ def check_json(
     faults: Sequence[Fault],
     skipped: Sequence[MeasurementJob],
 ) -> dict[str, Any]:
-    """Return `track/1` with what got worse."""
+    """Return `track/1` with the regressions."""
     return {
         **track_json(forecasts),
         "worse": [
@@ -95,7 +95,7 @@ def check_json(
 def render_run(
     forecasts: Sequence[ObjectiveStatus], records: Sequence[MeasurementRecord], *, historical: bool
 ) -> str:
-    """Return what a run has measured, and how all stands."""
+    """Return the records of a run, and the status of every metric."""
     lines = []
     for record in records:
         if record.value is None:
@@ -114,8 +114,8 @@ def render_run(
 
 
 def _metric_rows(forecasts: Sequence[ObjectiveStatus]) -> list[str]:
-    statuses = [standing for outlook in forecasts for standing in outlook.metric_statuses]
-    width = max(len(standing.metric.name) for standing in statuses)
+    statuses = [status for forecast in forecasts for status in forecast.metric_statuses]
+    width = max(len(status.metric.name) for status in statuses)
     rows = []
     for metric_status in statuses:
         status_label = paint(f"{metric_status.status:<9}", _COLOURS.get(metric_status.status, "dim"))
@@ -137,7 +137,7 @@ def render_check(
     faults: Sequence[Fault],
     skipped: Sequence[MeasurementJob],
 ) -> str:
-    """Return what got worse, what can be tightened, and what was not looked at."""
+    """Return the regressions, the fixed findings, and the metrics that were not measured."""
     lines = []
     for one in regressions:
         lines.append(f"{paint('worse', 'red')}  {one.metric}: {one.because}")
@@ -148,11 +148,11 @@ def render_check(
             lines.append(f"  and {len(one.findings) - _MAX_SHOWN} more")
     lines += [f"{paint('fault', 'red')}  {fault.where}: {fault.message}" for fault in faults]
     if regressions:
-        lines.append("hint: mend it, or `argosy track accept METRIC --why TEXT`")
+        lines.append("hint: fix it, or `argosy track accept METRIC --why TEXT`")
     if skipped:
         lines.append(f"not measured: {', '.join(job.display_name() for job in skipped)}")
     if fixed:
-        lines.append(f"{fixed} known findings are mended; `argosy track run` tightens the lists")
+        lines.append(f"{fixed} known findings are fixed; `argosy track run` removes them from the lists")
     lines.append(summarize(forecasts))
     lines.append(
         "nothing got worse"
@@ -187,7 +187,7 @@ def imported_json(tracker: MarkdownTracker, source: str, output: str | None) -> 
 
 
 def contradictions_text(tracker: MarkdownTracker, source: str, output: str | None) -> str:
-    """Return what a person has to know of an old tracker."""
+    """Return the contradictions in an imported tracker, and the summary."""
     lines = [
         f"{source}:{','.join(map(str, each.lines))}: {paint('contradiction', 'red')}: {each.description}"
         for each in tracker.contradictions

@@ -1,6 +1,6 @@
-"""A tree of files as nested rectangles whose areas are the files' sizes.
+"""Lays out a tree of files as nested rectangles whose areas are the files' sizes.
 
-Rows are filled so that rectangles come near to squares (squarified treemaps, Bruls, Huizing and
+Rows are filled so that the rectangles are nearly square (squarified treemaps, Bruls, Huizing and
 van Wijk 2000).
 """
 
@@ -12,11 +12,11 @@ import msgspec
 
 _HEADER_HEIGHT = 15.0
 _PADDING = 2.0
-_MIN_NAMED_SIZE = 26.0  # a folder smaller than this has no room for its name
+_MIN_NAMED_SIZE = 26.0  # a smaller folder shows no name
 
 
 class TreemapBox(msgspec.Struct, frozen=True):
-    """A rectangle. path: of a file, or of a folder (`is_folder`); name: as it is written in it, or empty."""
+    """A rectangle. path: of a file or folder (`is_directory`); name: the label in it, or empty."""
 
     path: str
     name: str
@@ -39,7 +39,7 @@ def layout_treemap(sizes: Mapping[str, int], width: float, height: float) -> lis
     """Return the rectangles of files and folders, outer ones first. sizes: bytes by path, with `/`."""
     root = _TreeNode("", "")
     for path, size in sizes.items():
-        # An empty file is a file too.
+        # An empty file gets an area too.
         _add_file(root, path, max(size, 200))
     return list(_layout_node(root, 0.0, 0.0, width, height))
 
@@ -56,7 +56,7 @@ def _add_file(root: _TreeNode, path: str, size: float) -> None:
 
 def _layout_node(node: _TreeNode, x: float, y: float, width: float, height: float) -> Iterator[TreemapBox]:
     while len(node.children) == 1 and node.path:
-        # A chain of folders is one rectangle with all their names.
+        # A chain of single folders is one rectangle with their joined names.
         child = next(iter(node.children.values()))
         if not child.children:
             break
@@ -84,7 +84,7 @@ Rectangle = tuple[float, float, float, float]
 def _squarify(
     nodes: Sequence[_TreeNode], x: float, y: float, width: float, height: float
 ) -> Iterator[Rectangle]:
-    """Yield the place of each node, largest first, in rows along the shorter side of what is left."""
+    """Yield the rectangle of each node, largest first, in rows along the shorter remaining side."""
     remaining = sum(node.size for node in nodes)
     start = 0
     while start < len(nodes):
@@ -116,7 +116,7 @@ def _squarify(
 
 
 def _worst_aspect_ratio(largest: float, smallest: float, row: float, side: float) -> float:
-    """Return the worst ratio of the sides in a row of one depth."""
+    """Return the worst aspect ratio in a row."""
     if not (row and smallest and side):
         return float("inf")
     return max(side * side * largest / (row * row), row * row / (side * side * smallest))

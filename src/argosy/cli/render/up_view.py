@@ -1,4 +1,4 @@
-"""What `argosy up` shows: transitions as lines, one status line on a terminal, the closing account."""
+"""The output of `argosy up`: a line for each transition, a status line on a terminal, the summary."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _STATE_LABELS = {
 
 
 class UpView:
-    """Writes to stderr while work goes on, so that stdout holds the account alone."""
+    """Writes progress to stderr, so that stdout has only the summary."""
 
     def __init__(self, *, is_quiet: bool) -> None:
         self._is_quiet = is_quiet
@@ -50,11 +50,11 @@ class UpView:
         self._states: dict[str, State] = {}
         self._since: dict[str, float] = {}
         self._reasons: dict[str, str] = {}
-        self._start_reasons: dict[str, str] = {}  # what those that may start wait for
+        self._start_reasons: dict[str, str] = {}  # what each starting agent waits for
         self._has_status_line = False
 
     def next_message(self, client: ControlClient) -> ControlReply:
-        """Return the next message; says what is waited for when 5 s pass without news."""
+        """Return the next message; after 5 s without one, print what is being waited for."""
         while True:
             try:
                 return client.receive(_WAIT_NOTICE_S)
@@ -72,14 +72,14 @@ class UpView:
         self._stream.flush()
 
     def warn(self, fault: Fault) -> None:
-        """Say what will not be as it is written, on stderr, whatever stdout is for."""
+        """Print a warning on stderr, also with `is_quiet`."""
         self._stream.write(f"{paint('warning:', 'yellow', self._stream)} {fault.where}: {fault.message}\n")
 
     def show_difference(self, difference: ApplyPreview) -> None:
-        """Say what will be done before it is."""
+        """Print what the apply will do."""
         parts = [
-            f"{len(names)} to {verb}"
-            for verb, names in (
+            f"{len(names)} to {action}"
+            for action, names in (
                 ("start", difference.start),
                 ("restart", difference.restart),
                 ("stop", difference.stop),
@@ -99,7 +99,7 @@ class UpView:
                     self.print_line(f"  {action}: {', '.join(names)}")
 
     def show_change(self, change: AgentStateChanged) -> None:
-        """Print a transition that a person wants to know; count the others."""
+        """Print a transition worth a line; count the others in the status line."""
         before = self._states.get(change.agent)
         self._states[change.agent] = change.state
         if change.state is not before:
@@ -110,7 +110,7 @@ class UpView:
             self._draw_status_line()
             return
         if change.reason and change.reason == self._reasons.get(change.agent):
-            return  # the same trouble again: once is enough
+            return  # the same reason again
         self._reasons[change.agent] = change.reason
         state_label, colour = label
         elapsed = time.monotonic() - self._started_at
@@ -120,14 +120,14 @@ class UpView:
         )
 
     def show_machine(self, change: MachineStatusChanged) -> None:
-        """Say that another machine came into sight, or went out of it."""
+        """Print that another machine became reachable or unreachable."""
         elapsed = time.monotonic() - self._started_at
         status = change.status
         state_label = paint(f"{status.state:<9}", "red" if status.state == "blind" else "green", self._stream)
         self.print_line(f"{elapsed:7.2f} s  {state_label} machine {change.machine}  {status.reason}".rstrip())
 
     def show_summary(self, summary: ApplySummary, seconds: float, fleet: Fleet) -> None:
-        """Print the closing account on stdout: it adds up to what is declared."""
+        """Print the summary on stdout; its counts add up to the declared agents."""
         self._clear_status_line()
         self._is_live = False
         if summary.interrupted:
@@ -149,7 +149,7 @@ class UpView:
             chain = " -> ".join(f"{step.agent} {step.ready:.2f}" for step in summary.critical_path)
             print(f"critical path {summary.critical_path_seconds:.2f} s: {chain}")
         if any(reason.startswith("on machine `") for reason in summary.left_out.values()):
-            hint = "`argosy keys make` and `argosy serve` there bring the other machines in"
+            hint = "`argosy keys make`, and `argosy serve` on the other machines, connect them"
             print(f"{paint('hint:', 'cyan')} {hint}")
         if summary.hub:
             print(f"{paint('warning:', 'yellow')} the hub does not run: {summary.hub}")
@@ -158,9 +158,9 @@ class UpView:
         sys.stdout.flush()
 
     def show_stopped(self, stopped: Stopped, *, is_partial: bool) -> None:
-        """Print how a stop ended. is_part: others were to run on, as they did before."""
+        """Print the result of a stop. is_partial: only the agents started by this command were stopped."""
         for machine, why in stopped.unreachable.items():
-            self.print_line(f"not told: machine {machine}: {why}")
+            self.print_line(f"not stopped: machine {machine}: {why}")
         killed = f", {len(stopped.killed)} of them killed" if stopped.killed else ""
         self.print_line(f"{len(stopped.stopped)} stopped{killed} in {stopped.seconds:.2f} s")
         if is_partial and stopped.stopped:
@@ -198,7 +198,7 @@ class UpView:
 def _show_not_ready(summary: ApplySummary) -> None:
     for name, reason in summary.not_ready.items():
         if summary.blocked_by.get(name) in summary.not_ready:
-            continue  # told with the one it hangs on
+            continue  # listed with the agent that blocks it
         note = " (not required)" if name in summary.optional else ""
         print(f"{paint('not ready', 'red')}  {name}{note}: {reason}")
         for log_line in summary.last_lines.get(name, ()):
@@ -208,11 +208,11 @@ def _show_not_ready(summary: ApplySummary) -> None:
 
 
 def _hint(name: str, reason: str, fleet: Fleet) -> str:
-    """Return what to do about an agent that is not ready."""
+    """Return the next step for an agent that is not ready."""
     if reason.startswith("cannot start: "):
-        return "mend it, then `argosy restart --changed`, or `argosy up` after a change of the fleet file"
+        return "fix it, then `argosy restart --changed`, or `argosy up` after a change of the fleet file"
     if "ModuleNotFoundError" in reason:
-        from argosy.engine.explain.install_hint import hint_for_exit  # noqa: PLC0415 - for who has this fault only
+        from argosy.engine.explain.install_hint import hint_for_exit  # noqa: PLC0415 - rarely needed
 
         root = os.path.dirname(fleet.path)
         if offered := hint_for_exit(reason, fleet.agents[name], root, sys.executable):
@@ -220,7 +220,7 @@ def _hint(name: str, reason: str, fleet: Fleet) -> str:
     if reason.startswith("machine `"):
         return "start the supervisor there; the reason says how"
     if "is missing" in reason:
-        return "`argosy check` tells all that is missing, with its place"
+        return "`argosy check` lists everything that is missing, with its location"
     if "held by pid" in reason:
         if owner := _PORT_HELD_BY_FLEET.search(reason):
             return f"`argosy down {owner[1]}` stops that fleet; or give the agent another port"
@@ -229,7 +229,7 @@ def _hint(name: str, reason: str, fleet: Fleet) -> str:
 
 
 def _wrap_names(head: str, names: list[str]) -> str:
-    """Return names in lines that fit the terminal."""
+    """Return the names wrapped to the width of the terminal."""
     width = shutil.get_terminal_size().columns
     return textwrap.fill(
         head + ", ".join(names), width, subsequent_indent=" " * len(head), break_on_hyphens=False
