@@ -184,7 +184,7 @@ def test_events_are_told_in_words_and_their_kind_stays_known(page: Any, toy: Rig
 @pytest.mark.soak
 def test_a_frozen_agent_is_shown_as_silent_and_its_figures_as_old(page: Any, toy: Rig) -> None:
     look(page, "agent/Root")
-    figure = page.locator("#agent tr", has_text="loop_lag_ms")
+    figure = page.locator("#agent tr", has_text="event loop lag")
     figure.wait_for()
     pid = toy.pid("Root")
     os.kill(pid, signal.SIGSTOP)
@@ -194,7 +194,8 @@ def test_a_frozen_agent_is_shown_as_silent_and_its_figures_as_old(page: Any, toy
         ).wait_for()
         figure.get_by_text(re.compile("▲ stale: [0-9]+ s")).wait_for()
         look(page, "tiles")
-        tile(page, "Root").get_by_text(re.compile("degraded · silent for [0-9]+ s")).wait_for()
+        tile(page, "Root").locator("small", has_text=re.compile("^degraded · for ")).wait_for()
+        tile(page, "Root").locator(".cause", has_text=re.compile("^silent for [0-9]+ s$")).wait_for()
         assert "warn" in tile(page, "Root").get_attribute("class")
     finally:
         os.kill(pid, signal.SIGCONT)
