@@ -1,4 +1,1 @@
-"""One module for each command, with `configure(parser)` and `run(args)`, and modules that they share.
-
-`argosy.cli.dispatch` imports them by name; nothing here is for use outside `argosy.cli`.
-"""
+"""One module for each command, with `configure(parser)` and `run(args)`, and modules that they share."""
