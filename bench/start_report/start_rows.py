@@ -61,7 +61,7 @@ METHOD = [
     "wall: from the command until each agent has answered `ok` under its own name to a plain REQ socket",
     "each way from nothing (its own start included), in folders of its own; same agents, same interpreter",
     "the runtime folder is in memory, as a login's is; state and logs are on the disk",
-    "the agents: bench/agents/typical.py, with names, ports and needs of the example; example: its own agents",
+    "agents: bench/agents/typical.py, with names, ports and needs of the example; example: its own agents",
     "bytecode of all that is imported is there before the first start",
     "rounds interleaved, every second one backwards; a ratio is taken within a round",
     "processor: of all processes of the way at that moment: each one's clock, and the children it has reaped",

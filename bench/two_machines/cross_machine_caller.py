@@ -1,6 +1,7 @@
 """Calls agents of the other machine without a pause, and accounts for every request.
 
-Run as `python cross_machine_caller.py DEADLINE AGENT...` where the fleet runs, until its input ends; prints `calling` when
+Run as `python cross_machine_caller.py DEADLINE AGENT...` where the fleet runs, until its input
+ends; prints `calling` when
 every agent has answered once, and one JSON object at the end. A request that neither was answered nor failed
 by name before its deadline (and half a second) is lost.
 """

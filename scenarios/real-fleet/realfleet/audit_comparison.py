@@ -22,7 +22,8 @@ Finding = Mapping[str, Any]
 def figures(audit: Mapping[str, Any]) -> dict[str, Any]:
     """Return an audit's counts by code, and by file what the account compares.
 
-    implementations: of each loop that answers health requests, what it is up to names and constants: loops that
+    implementations: of each loop that answers health requests, its code up to names and constants: loops
+        that
     are copies of one another have one name.
     """
     findings: Sequence[Finding] = audit["findings"]

@@ -199,7 +199,10 @@ s.raise_generation = lambda lock: int(os.pread(lock, 20, 0) or 0) or rise(lock)
         killed,
         FLEET,
         {
-            "supervisor": "import argosy.engine.supervisor.unit_manager as c; c.UnitManager.adopt = lambda *_: False"
+            "supervisor": """
+import argosy.engine.supervisor.unit_manager as c
+c.UnitManager.adopt = lambda *_: False
+"""
         },
     ),
     "the wish that is written before the end": (
