@@ -1,7 +1,7 @@
 """Refits published code bases that nobody prepared, and asks their own tests before and after.
 
-`python bench/external_packages [--json] [PACKAGE...]`; needs PyPI, root for its own networks, and minutes. The
-method is in bench/README.md. Exit code 1: a test differs in every run, or something else was not as it
+`python bench/external_packages [--json] [PACKAGE...]`; needs PyPI, root for its own networks, and minutes.
+The method is in bench/README.md. Exit code 1: a test differs in every run, or something else was not as it
 must be.
 """
 
