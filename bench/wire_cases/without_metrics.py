@@ -1,8 +1,8 @@
 """The echo agent that can be told to work without its automatic figures, to see what they cost.
 
-`python -m wire_cases.without_metrics`. Argosy has no switch for that, so the code that counts is
-removed here: the heartbeat by its name, the counting statements by their target, from the source of the method
-that has them. One process does both: two would differ by more than the metrics cost.
+`python -m wire_cases.without_metrics`. Argosy has no switch for that, so the code that counts is removed
+here: the heartbeat by its name, the counting statements by their target, from the source of the method that
+has them. One process does both: two would differ by more than the metrics cost.
 """
 
 from __future__ import annotations
