@@ -233,7 +233,7 @@ def test_ctrl_c_during_the_project_s_command_leaves_nothing(tmp_path: Path) -> N
     ("words", "told"),
     [
         (["--select", "Q9"], "no rewrite has the code `Q9`"),
-        (["--verify", "true"], "goes with `--apply`"),
+        (["--verify", "true"], "needs `--apply`"),
         (["--undo", "never"], "there is no run `never`"),
     ],
 )

@@ -118,7 +118,7 @@ def test_the_page_needs_nothing_else_and_says_in_words_what_it_draws(started: Ri
     assert page.open == []
     assert not re.search(r"https?://|src=|url\(|@import", text)
     rows = {attrs["data-name"]: attrs for tag, attrs in page.tags if tag == "tr" and "data-name" in attrs}
-    assert {name: attrs["data-gate"] for name, attrs in rows.items()}["C"] == "B"
+    assert {name: attrs["data-waited-for"] for name, attrs in rows.items()}["C"] == "B"
     assert all(attrs["tabindex"] == "0" for attrs in rows.values())
     links = {attrs["href"] for tag, attrs in page.tags if tag == "a"}
     assert links <= {f"#{attrs['id']}" for attrs in rows.values()}

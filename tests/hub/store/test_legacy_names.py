@@ -18,6 +18,7 @@ def test_events_of_an_earlier_version_have_todays_kinds_and_fields(tmp_path: Pat
             HubEvent(2, "action", "A", {"do": "quiet", "covered": ["A"], "outcome": "begun"}),
             HubEvent(3, "recovery", "A", {"do": "restart", "of": 3, "outcome": "budget spent"}),
             HubEvent(4, "alert", "A", {"about": "trouble", "figure": "", "had": ["the webhook"]}),
+            HubEvent(5, "order", "A", {"pid": 7}),
         ],
         sources={"diary": ("1.0", 7), "delivered to the webhook of abc": ("abc", 4)},
     )
@@ -27,9 +28,10 @@ def test_events_of_an_earlier_version_have_todays_kinds_and_fields(tmp_path: Pat
         ("action", {"action": "silence", "silenced_agents": ["A"], "outcome": "started"}),
         ("recovery", {"action": "restart", "max_attempts": 3, "outcome": "exhausted"}),
         ("alert", {"category": "unhealthy", "metric": "", "delivered_to": ["webhook"]}),
+        ("spawn-requested", {"pid": 7}),
     ]
-    for kind in ("blind", "hub-unreachable"):
-        assert [each.number for each in reader.events_of_kinds([kind], 0, 10)] == [1]
+    for kind, number in (("blind", 1), ("hub-unreachable", 1), ("order", 5), ("spawn-requested", 5)):
+        assert [each.number for each in reader.events_of_kinds([kind], 0, 10)] == [number]
     positions = reader.source_positions()
     assert (positions["event-log"], positions["delivered to webhook of abc"]) == (("1.0", 7), ("abc", 4))
     reader.close()

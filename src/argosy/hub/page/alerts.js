@@ -83,5 +83,5 @@ function receivers(found) {
 }
 
 function alertLine(each) {
-  return element("li", {}, element("time", {}, `${clock(each.time)} `), `${each.kind === "raised" ? "■ raised" : "● cleared"} · ${each.text}${each.dependents?.length ? ` · ${each.dependents.length} dependents affected` : ""}`);
+  return element("li", {}, element("time", {}, `${clock(each.time)} `), `${each.kind === "raised" ? "■ raised" : "● cleared"} · ${each.text}${each.dependents?.length ? ` · ${each.dependents.length} ${each.dependents.length === 1 ? "dependent" : "dependents"} affected` : ""}`);
 }
