@@ -85,7 +85,7 @@ def _addresses(options: list[str]) -> dict[str, str]:
 
 
 def _parse_pairs(options: list[str], option: str, value_name: str, example: str) -> Iterator[tuple[str, str]]:
-    """Yield name and value of each word. Raises InputError: one is no `NAME=...`."""
+    """Yield name and value of each word. Raises InputError: one is not `NAME=...`."""
     for option_value in options:
         name, _, value = option_value.partition("=")
         if not value or not re.fullmatch(NAME_PATTERN, name):
