@@ -120,7 +120,7 @@ def _missing_requirement(report: RefitReport) -> MissingRequirement | None:
 
 def _undo(root: str, args: argparse.Namespace) -> int:
     with lock_tree(root):
-        undone, conflicts = undo_run(root, args.undo_run or None)
+        undone, conflicts = undo_run(root, args.undo or None)
     conflicting = {item.path for item in conflicts}
     restored = [entry.path for entry in undone.files if entry.path not in conflicting]
     if args.as_json:
