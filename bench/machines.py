@@ -26,8 +26,8 @@ from argosy.fleet import load_fleet
 from testbed.bytecode_warmup import compile_packages
 from testbed.host_info import this_machine
 from testbed.result import Ratio, Result, Value, count_of, p99_of, ratio_of, value_of
-from testbed.runner import Options, interleave, run_bench, tell
-from two_machines.two_machine_fleet import LinkedFleet, write_linked
+from testbed.runner import Options, interleave, log_progress, run_bench
+from two_machines.two_machine_fleet import TwoMachineFleet, write_two_machine_fleet
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -91,7 +91,7 @@ def measure_pair(
     skipped: dict[str, str],
 ) -> None:
     """Start the fleet on two machines and on one, in turn; cut the cable in the last of them."""
-    fleet = write_linked(root, options.fleet, EACH_WAY)
+    fleet = write_two_machine_fleet(root, options.fleet, EACH_WAY)
     took: dict[str, list[float]] = defaultdict(list)
     crossings: list[float] = []
     slow: list[float] = []
@@ -102,19 +102,19 @@ def measure_pair(
         shutil.copy(second / f"{fleet.machines[1]}.secret", first)
         duo.serve(fleet.machines[1])
         # Leave time for the cut and the many.
-        until_s = options.until_s - 25.0 if options.quick else options.until_s
+        until_s = options.deadline_s - 25.0 if options.quick else options.deadline_s
         for number, way in interleave(options.rounds, ["two", "one"], until_s):
             took[way].append(start(duo, fleet, way))
             if way == "two":
-                crossings += crossing_times(duo, fleet)
+                crossings += cross_machine_ready_times(duo, fleet)
             down(duo, fleet, way)
-            tell(f"round {number + 1} of {options.rounds}, {way}: {took[way][-1]:.2f} s")
+            log_progress(f"round {number + 1} of {options.rounds}, {way}: {took[way][-1]:.2f} s")
         if options.quick:
             skipped["machines.crossing_slow"] = "--quick"
         else:
             duo.machines[fleet.machines[1]].slow(DELAY_S)
             start(duo, fleet, "two")
-            slow = crossing_times(duo, fleet)
+            slow = cross_machine_ready_times(duo, fleet)
             down(duo, fleet, "two")
             duo.machines[fleet.machines[1]].quicken()
         ratios["machines.start_two/start_one"] = ratio_of(took["two"], took["one"], goal=1.25, unit="s")
@@ -123,16 +123,16 @@ def measure_pair(
         if slow:
             goal = 10.0 + 1000 * DELAY_S
             values["machines.crossing_slow"] = value_of([1000 * each for each in slow], "ms", goal=goal)
-        values |= cut(duo, fleet)
-        left_s = options.until_s - time.monotonic()
+        values |= measure_link_cut(duo, fleet)
+        left_s = options.deadline_s - time.monotonic()
         if left_s > ROLL_S:
-            values |= roll(duo, fleet)
+            values |= measure_rolling_restart(duo, fleet)
         else:
             skipped["machines.rolling_requests_failed"] = f"{left_s:.0f} s are left, 84 restarts take more"
 
 
 @contextlib.contextmanager
-def pair(root: Path, fleet: LinkedFleet) -> Iterator[Duo]:
+def pair(root: Path, fleet: TwoMachineFleet) -> Iterator[Duo]:
     """Yield the two machines; nothing of them is left afterwards."""
     duo = Duo(root / "m", dict(zip(fleet.machines, ("192.168.100.16", "192.168.100.17"), strict=True)))
     duo.fleet = fleet.path
@@ -142,9 +142,9 @@ def pair(root: Path, fleet: LinkedFleet) -> Iterator[Duo]:
         duo.close()
 
 
-def start(duo: Duo, fleet: LinkedFleet, way: str) -> float:
+def start(duo: Duo, fleet: TwoMachineFleet, way: str) -> float:
     """Start the fleet from the first machine, and return the seconds from the command to its account."""
-    for lives in fleet.witness.iterdir():
+    for lives in fleet.log_dir.iterdir():
         lives.unlink()
     words = ["up", "-d", "--no-hub", "--json", "--env", "together" if way == "one" else "development"]
     began = time.monotonic()
@@ -157,7 +157,7 @@ def start(duo: Duo, fleet: LinkedFleet, way: str) -> float:
     return took
 
 
-def down(duo: Duo, fleet: LinkedFleet, way: str) -> None:
+def down(duo: Duo, fleet: TwoMachineFleet, way: str) -> None:
     """Stop it, so that the next start is from cold on the first machine."""
     duo.argosy(fleet.machines[0], "down", timeout_s=120)
 
@@ -170,7 +170,7 @@ def diary(duo: Duo, machine: str) -> list[EventLogRecord]:
     return entries[last:]
 
 
-def crossing_times(duo: Duo, fleet: LinkedFleet) -> list[float]:
+def cross_machine_ready_times(duo: Duo, fleet: TwoMachineFleet) -> list[float]:
     """Return, for each added need that decided a start, the seconds from its readiness to that start."""
     diaries = {machine: diary(duo, machine) for machine in fleet.machines}
     ready: dict[str, dict[str, float]] = {}
@@ -192,27 +192,27 @@ def crossing_times(duo: Duo, fleet: LinkedFleet) -> list[float]:
     return found
 
 
-def needs_of(fleet: LinkedFleet) -> dict[str, list[str]]:
+def needs_of(fleet: TwoMachineFleet) -> dict[str, list[str]]:
     """Return the needs of each agent, those that were added among them."""
     return {name: [n.agent for n in agent.needs] for name, agent in load_fleet(fleet.path).agents.items()}
 
 
-def cut(duo: Duo, fleet: LinkedFleet) -> dict[str, Value]:
+def measure_link_cut(duo: Duo, fleet: TwoMachineFleet) -> dict[str, Value]:
     """Cut the cable under the running fleet while somebody calls across it, mend it, and start again."""
     one, two = fleet.machines
     start(duo, fleet, "two")
     caller = call(duo, fleet, CUT_DEADLINE_S)
     cut_at = time.monotonic()
     duo.machines[two].cut()
-    noticed = [blind - cut_at for blind in seen(duo, fleet, "machine-unreachable", cut_at)]
+    noticed = [blind - cut_at for blind in event_times(duo, fleet, "machine-unreachable", cut_at)]
     mended_at = time.monotonic()
     duo.machines[two].mend()
-    again = [linked - mended_at for linked in seen(duo, fleet, "machine-connected", mended_at)]
+    again = [linked - mended_at for linked in event_times(duo, fleet, "machine-connected", mended_at)]
     duo.argosy(one, "up", "-d", "--no-hub", timeout_s=60)
-    counts = called(caller)
-    lives = {path.name: len(path.read_text().split()) for path in fleet.witness.iterdir()}
+    counts = read_call_counts(caller)
+    lives = {path.name: len(path.read_text().split()) for path in fleet.log_dir.iterdir()}
     extra = sum(lives.get(name, 0) - 1 for name in fleet.machine_of)
-    tell(f"cut noticed after {max(noticed):.2f} s, linked again after {max(again):.2f} s, {counts}")
+    log_progress(f"cut noticed after {max(noticed):.2f} s, linked again after {max(again):.2f} s, {counts}")
     down(duo, fleet, "two")
     return {
         "machines.cut_noticed": value_of(noticed, "s", goal=3.0),
@@ -223,7 +223,7 @@ def cut(duo: Duo, fleet: LinkedFleet) -> dict[str, Value]:
     }
 
 
-def call(duo: Duo, fleet: LinkedFleet, deadline_s: float) -> subprocess.Popen[str]:
+def call(duo: Duo, fleet: TwoMachineFleet, deadline_s: float) -> subprocess.Popen[str]:
     """Begin to call agents of the second machine from the first, without a pause."""
     one, two = fleet.machines
     far = [name for name, machine in fleet.machine_of.items() if machine == two][:CALLED]
@@ -245,23 +245,23 @@ def call(duo: Duo, fleet: LinkedFleet, deadline_s: float) -> subprocess.Popen[st
     return caller
 
 
-def called(caller: subprocess.Popen[str]) -> dict[str, int]:
+def read_call_counts(caller: subprocess.Popen[str]) -> dict[str, int]:
     """End the calls, and return what became of them."""
     out, _ = caller.communicate("", timeout=60)
     counts: dict[str, int] = json.loads(out)
     return counts
 
 
-def roll(duo: Duo, fleet: LinkedFleet) -> dict[str, Value]:
+def measure_rolling_restart(duo: Duo, fleet: TwoMachineFleet) -> dict[str, Value]:
     """Restart the whole fleet, one agent after another, while somebody calls across who retries."""
     one = fleet.machines[0]
     start(duo, fleet, "two")
     caller = call(duo, fleet, ROLL_DEADLINE_S)
     told = duo.json(one, "restart", "--rolling")
-    counts = called(caller)
+    counts = read_call_counts(caller)
     if len(told["restarted"]) != len(fleet.machine_of):
         raise RefusedError(Fault("bench", "not-rolled", f"not all were restarted: {told['not_ready']}"))
-    tell(f"rolled over {len(told['restarted'])} agents in {told['seconds']:.1f} s, {counts}")
+    log_progress(f"rolled over {len(told['restarted'])} agents in {told['seconds']:.1f} s, {counts}")
     down(duo, fleet, "two")
     failed = counts["failed_named"] + counts["lost"]
     return {
@@ -270,14 +270,14 @@ def roll(duo: Duo, fleet: LinkedFleet) -> dict[str, Value]:
     }
 
 
-def seen(duo: Duo, fleet: LinkedFleet, kind: str, after: float) -> list[float]:
+def event_times(duo: Duo, fleet: TwoMachineFleet, kind: str, after: float) -> list[float]:
     """Wait until each machine has noted this of the other, and return when."""
 
-    def noted(machine: str) -> float | None:
+    def first_event_time(machine: str) -> float | None:
         times = [each.mono_s for each in diary(duo, machine) if each.kind == kind and each.mono_s >= after]
         return times[0] if times else None
 
-    return [until(functools.partial(noted, machine)) for machine in fleet.machines]
+    return [until(functools.partial(first_event_time, machine)) for machine in fleet.machines]
 
 
 MANY_FLEET = """
@@ -292,7 +292,7 @@ agents:
 
 def measure_many(options: Options, values: dict[str, Value], skipped: dict[str, str]) -> None:
     """Ask one of ten linked machines with a hundred agents each for the status of all."""
-    left_s = options.until_s - time.monotonic()
+    left_s = options.deadline_s - time.monotonic()
     if left_s < 16.0:
         skipped["machines.status"] = f"{left_s:.0f} s are left, a thousand agents take more"
         return
@@ -309,7 +309,7 @@ def measure_many(options: Options, values: dict[str, Value], skipped: dict[str, 
             duo.make_keys()
             for machine in list(hosts)[1:]:
                 duo.serve(machine)
-            tell(f"starting {MANY * AGENTS_EACH} agents on {MANY} machines")
+            log_progress(f"starting {MANY * AGENTS_EACH} agents on {MANY} machines")
             duo.argosy("m0", "up", "-d", "--no-hub", timeout_s=120)
             values["machines.status"] = value_of(status_times(duo), "ms", goal=200.0)
         finally:

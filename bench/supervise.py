@@ -16,18 +16,18 @@ from typing import NamedTuple
 import msgspec
 
 from argosy.fault import MissingError
-from launchers import Way
-from launchers.by_argosy import ByArgosy
-from launchers.by_daemon import CIRCUS, PM2, SUPERVISORD, ByDaemon
+from launchers import Launcher
+from launchers.by_argosy import ArgosyLauncher
+from launchers.by_daemon import CIRCUS, PM2, SUPERVISORD, DaemonLauncher
 from launchers.npm import install_pm2
 from testbed.bytecode_warmup import compile_packages
-from testbed.fleet_environment import Stage
-from testbed.fleet_files import PLAIN, Fleets, fleets_like
+from testbed.fleet_environment import FleetEnvironment
+from testbed.fleet_files import MINIMAL_AGENT, FleetFiles, temporary_fleets_like
 from testbed.host_info import this_machine
-from testbed.kill_latency import Wound, kill_and_ask, kill_one
+from testbed.kill_latency import KillLatency, measure_kill, measure_recovery_ms
 from testbed.result import Ratio, Result, Value, p99_of, ratio_of, value_of
-from testbed.runner import Options, interleave, run_bench, tell
-from testbed.start_measurement import start_once
+from testbed.runner import Options, interleave, log_progress, run_bench
+from testbed.start_measurement import measure_start
 
 PACKAGES = ("argosy", "msgspec", "zmq", "yaml", "setproctitle", "uvloop", "supervisor", "circus", "tornado")
 WARM = "processes"
@@ -59,15 +59,15 @@ METHOD = [
 class Entry(NamedTuple):
     """A way, the fleet file it is given, how many of its agents are killed."""
 
-    way: Way
+    way: Launcher
     fleet: Path
     kills: int
 
 
-class Findings(msgspec.Struct, frozen=True):
+class SuperviseResults(msgspec.Struct, frozen=True):
     """What the rounds brought, by way. told: of argosy's own words. answers_ms: by round, one a kill."""
 
-    told: dict[str, list[Wound]]
+    kill_latencies: dict[str, list[KillLatency]]
     answers_ms: dict[str, list[list[float]]]
     absent: dict[str, str]
 
@@ -76,15 +76,15 @@ def measure(options: Options) -> Result:
     """Run the rounds and return what they found."""
     machine = this_machine()
     compile_packages(PACKAGES)
-    findings = Findings(defaultdict(list), defaultdict(list), {})
+    findings = SuperviseResults(defaultdict(list), defaultdict(list), {})
     with (
-        fleets_like(options.fleet, PLAIN) as many,
-        fleets_like(options.fleet, PLAIN, PEERS_AGENTS) as few,
+        temporary_fleets_like(options.fleet, MINIMAL_AGENT) as many,
+        temporary_fleets_like(options.fleet, MINIMAL_AGENT, PEERS_AGENTS) as few,
     ):
         entries = list_entries(options, many, few, findings.absent)
-        for number, entry in interleave(options.rounds, entries, options.until_s):
-            take(entry, findings)
-            tell(f"round {number + 1} of {options.rounds}, {entry.way.name}")
+        for number, entry in interleave(options.rounds, entries, options.deadline_s):
+            measure_entry(entry, findings)
+            log_progress(f"round {number + 1} of {options.rounds}, {entry.way.name}")
     return Result(
         name="supervise",
         machine=machine,
@@ -95,12 +95,15 @@ def measure(options: Options) -> Result:
     )
 
 
-def list_entries(options: Options, many: Fleets, few: Fleets, absent: dict[str, str]) -> list[Entry]:
+def list_entries(options: Options, many: FleetFiles, few: FleetFiles, absent: dict[str, str]) -> list[Entry]:
     """Return the ways to take; those that are left out go to `absent` with the reason."""
     assert few.spawned is not None, "these fleets have one"
     kills = QUICK_KILLS if options.quick else FULL_KILLS
-    ways: list[tuple[Way, Path]] = [(ByArgosy(WARM), many.processes), (ByArgosy(SPAWNED), few.spawned)]
-    ways += [(ByDaemon(each), few.processes) for each in (SUPERVISORD, PM2, CIRCUS)]
+    ways: list[tuple[Launcher, Path]] = [
+        (ArgosyLauncher(WARM), many.processes),
+        (ArgosyLauncher(SPAWNED), few.spawned),
+    ]
+    ways += [(DaemonLauncher(each), few.processes) for each in (SUPERVISORD, PM2, CIRCUS)]
     absent |= {f"supervise.{way.name}": "--quick" for way, _ in ways if way.name not in kills}
     if not options.quick:
         with contextlib.suppress(MissingError):  # its start says the same
@@ -108,31 +111,31 @@ def list_entries(options: Options, many: Fleets, few: Fleets, absent: dict[str, 
     return [Entry(way, path, kills[way.name]) for way, path in ways if way.name in kills]
 
 
-def take(entry: Entry, findings: Findings) -> None:
+def measure_entry(entry: Entry, findings: SuperviseResults) -> None:
     """Start the fleet once and kill its agents, the last to start first."""
     name = entry.way.name
     if f"supervise.{name}" in findings.absent:
         return
     answers_ms: list[float] = []
 
-    def while_up(stage: Stage) -> None:
+    def while_up(stage: FleetEnvironment) -> None:
         victims = stage.graph.stop_order()[: entry.kills]
-        if isinstance(entry.way, ByArgosy):
+        if isinstance(entry.way, ArgosyLauncher):
             told, victims = victims[::2], victims[1::2]
-            findings.told[name].extend(kill_one(stage, victim) for victim in told)
-        answers_ms.extend(kill_and_ask(stage, victim) for victim in victims)
+            findings.kill_latencies[name].extend(measure_kill(stage, victim) for victim in told)
+        answers_ms.extend(measure_recovery_ms(stage, victim) for victim in victims)
 
     try:
-        start_once(entry.way, entry.fleet, PATIENCE_S, while_up)
+        measure_start(entry.way, entry.fleet, PATIENCE_S, while_up)
     except MissingError as error:
-        if isinstance(entry.way, ByArgosy):
+        if isinstance(entry.way, ArgosyLauncher):
             raise
         findings.absent[f"supervise.{name}"] = error.faults[0].message
         return
     findings.answers_ms[name].append(answers_ms)
 
 
-def ratios(findings: Findings) -> dict[str, Ratio]:
+def ratios(findings: SuperviseResults) -> dict[str, Ratio]:
     """Return how much later others have their agents back."""
     found = {}
     ours = [statistics.median(each) for each in findings.answers_ms[WARM]]
@@ -146,10 +149,10 @@ def ratios(findings: Findings) -> dict[str, Ratio]:
     return found
 
 
-def values(findings: Findings) -> dict[str, Value]:
+def values(findings: SuperviseResults) -> dict[str, Value]:
     """Return what the supervisor tells and when, and when each way's agents answer again."""
     found: dict[str, Value] = {}
-    for name, wounds in findings.told.items():
+    for name, wounds in findings.kill_latencies.items():
         is_warm = name == WARM
         noticed, ready = [each.noticed_ms for each in wounds], [each.ready_again_ms for each in wounds]
         found[f"supervise.{name}.exited"] = value_of([each.exited_ms for each in wounds], "ms")

@@ -17,11 +17,11 @@ import msgspec
 
 from argosy.fault import Fault, MissingError
 from launchers.npm import pm2_runtime
-from testbed.fleet_environment import Stage
-from testbed.process_usage import end_all
+from testbed.fleet_environment import FleetEnvironment
+from testbed.process_usage import kill_all
 
 
-class Daemon(NamedTuple):
+class DaemonSpec(NamedTuple):
     """A peer.
 
     find: its command line but for the configuration file, raises MissingError where it is not installed.
@@ -31,25 +31,25 @@ class Daemon(NamedTuple):
 
     name: str
     find: Callable[[], list[str]]
-    write: Callable[[Stage], str]
+    write: Callable[[FleetEnvironment], str]
     suffix: str = ".ini"
     variables: dict[str, str] = {}
 
 
-class ByDaemon:
+class DaemonLauncher:
     """A daemon in the foreground."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: DaemonSpec) -> None:
         self.name = daemon.name
         self._daemon = daemon
 
-    def prepare(self, stage: Stage) -> None:
+    def prepare(self, stage: FleetEnvironment) -> None:
         """Write the configuration that holds every agent."""
         self._command = self._daemon.find()
         self._configuration = stage.home / f"{self.name}{self._daemon.suffix}"
         self._configuration.write_text(self._daemon.write(stage))
 
-    def start(self, stage: Stage) -> None:
+    def start(self, stage: FleetEnvironment) -> None:
         """Start the daemon."""
         variables = {name: text.format(home=stage.home) for name, text in self._daemon.variables.items()}
         with open(stage.home / f"{self.name}.log", "ab") as log:
@@ -63,11 +63,11 @@ class ByDaemon:
                 start_new_session=True,
             )
 
-    def stop(self, stage: Stage) -> None:
+    def stop(self, stage: FleetEnvironment) -> None:
         """Kill the daemon, then what it ran: its own end takes up to a second an agent, and is no start."""
         self._process.kill()
         self._process.wait()
-        end_all()
+        kill_all()
 
 
 def _module(name: str, *options: str) -> Callable[[], list[str]]:
@@ -83,7 +83,7 @@ def _module(name: str, *options: str) -> Callable[[], list[str]]:
     return find
 
 
-def _for_supervisord(stage: Stage) -> str:
+def _supervisord_config(stage: FleetEnvironment) -> str:
     sections = [f"[supervisord]\nlogfile={stage.home}/sv.log\npidfile={stage.home}/sv.pid\nminfds=4096\n"]
     for each in stage.commands:
         pairs = ",".join(f'{key}="{_without_percent(value)}"' for key, value in each.env.items())
@@ -99,7 +99,7 @@ def _without_percent(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _for_circus(stage: Stage) -> str:
+def _circus_config(stage: FleetEnvironment) -> str:
     home = stage.home
     sections = [
         f"[circus]\nendpoint=ipc://{home}/c.ep\npubsub_endpoint=ipc://{home}/c.ps\n"
@@ -114,7 +114,7 @@ def _for_circus(stage: Stage) -> str:
     return "\n".join(sections)
 
 
-def _for_pm2(stage: Stage) -> str:
+def _pm2_config(stage: FleetEnvironment) -> str:
     apps = [
         {
             "name": each.name,
@@ -131,7 +131,7 @@ def _for_pm2(stage: Stage) -> str:
     return msgspec.json.encode({"apps": apps}).decode()
 
 
-def _for_honcho(stage: Stage) -> str:
+def _honcho_procfile(stage: FleetEnvironment) -> str:
     lines = []
     for each in stage.commands:
         pairs = [f"{key}={value}" for key, value in each.env.items()]
@@ -140,7 +140,7 @@ def _for_honcho(stage: Stage) -> str:
     return "".join(lines)
 
 
-SUPERVISORD = Daemon("supervisord", _module("supervisor.supervisord", "-n", "-c"), _for_supervisord)
-CIRCUS = Daemon("circus", _module("circus.circusd"), _for_circus)
-HONCHO = Daemon("honcho", _module("honcho", "start", "-f"), _for_honcho, ".procfile")
-PM2 = Daemon("pm2", pm2_runtime, _for_pm2, ".json", {"PM2_HOME": "{home}/pm2"})
+SUPERVISORD = DaemonSpec("supervisord", _module("supervisor.supervisord", "-n", "-c"), _supervisord_config)
+CIRCUS = DaemonSpec("circus", _module("circus.circusd"), _circus_config)
+HONCHO = DaemonSpec("honcho", _module("honcho", "start", "-f"), _honcho_procfile, ".procfile")
+PM2 = DaemonSpec("pm2", pm2_runtime, _pm2_config, ".json", {"PM2_HOME": "{home}/pm2"})

@@ -1,6 +1,6 @@
 """Ray on one machine: an actor for each agent, all at once.
 
-    ray_actors.py ORDERS.json
+    ray_actors.py LAUNCH_SPEC.json
 
 Prints `up` when every actor has been asked for; ends, with all of Ray, at the end of its standard input.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import ray
 
 
-class Host:
+class AgentActor:
     """The actor: a process that becomes an agent."""
 
     def run(self, order: dict[str, Any]) -> None:
@@ -30,12 +30,15 @@ class Host:
 def main() -> None:
     """Start, tell, wait, stop."""
     with open(sys.argv[1], encoding="utf-8") as file:
-        orders = json.load(file)
-    agents = orders["agents"]
+        launch_spec = json.load(file)
+    agents = launch_spec["agents"]
     ray.init(
-        num_cpus=len(agents), include_dashboard=False, log_to_driver=False, _temp_dir=f"{orders['home']}/ray"
+        num_cpus=len(agents),
+        include_dashboard=False,
+        log_to_driver=False,
+        _temp_dir=f"{launch_spec['home']}/ray",
     )
-    actors = [ray.remote(Host).options(num_cpus=1).remote() for _ in agents]
+    actors = [ray.remote(AgentActor).options(num_cpus=1).remote() for _ in agents]
     running = [actor.run.remote(order) for actor, order in zip(actors, agents, strict=True)]
     print("up", flush=True)
     sys.stdin.read()

@@ -9,20 +9,20 @@ from typing import Any, Final
 import msgspec
 
 from argosy.agent import Agent, request
-from wire_cases.execution_log import Ledger
-from wire_cases.load_loops import say_ready
+from wire_cases.execution_log import ExecutionLog
+from wire_cases.load_loops import print_ready
 
-LEDGER: Final = "BENCH_LEDGER"  # the variable with the path of an agent's log of executions
+EXECUTION_LOG_VARIABLE: Final = "BENCH_EXECUTION_LOG"  # the variable with the path of an agent's log of executions
 
 
-class Utterance(msgspec.Struct):
+class EchoRequest(msgspec.Struct):
     """A typed request and reply of the size that most have."""
 
     number: int
     text: str
 
 
-class Errand(msgspec.Struct):
+class NumberedRequest(msgspec.Struct):
     """A request that is told apart for ever; deadline_us: on the caller's clock, this machine's."""
 
     number: int
@@ -35,22 +35,22 @@ class Echo(Agent):
     """Says back what it is told."""
 
     def __init__(self) -> None:
-        path = os.environ.get(LEDGER)
-        self._ledger = Ledger(path) if path else None
+        path = os.environ.get(EXECUTION_LOG_VARIABLE)
+        self._ledger = ExecutionLog(path) if path else None
 
     async def start(self) -> None:
-        say_ready()
+        print_ready()
 
     @request(short=True)
-    def say(self, utterance: Utterance) -> Utterance:
+    def echo(self, utterance: EchoRequest) -> EchoRequest:
         return utterance
 
     @request
-    async def say_in_task(self, utterance: Utterance) -> Utterance:
+    async def echo_in_task(self, utterance: EchoRequest) -> EchoRequest:
         return utterance
 
     @request
-    def say_in_thread(self, utterance: Utterance) -> Utterance:
+    def echo_in_thread(self, utterance: EchoRequest) -> EchoRequest:
         return utterance
 
     @request(short=True)
@@ -66,18 +66,18 @@ class Echo(Agent):
         await asyncio.sleep(seconds)
 
     @request(short=True)
-    def run_short(self, errand: Errand) -> Errand:
+    def run_short(self, errand: NumberedRequest) -> NumberedRequest:
         return self._run(errand)
 
     @request
-    async def run_in_task(self, errand: Errand) -> Errand:
+    async def run_in_task(self, errand: NumberedRequest) -> NumberedRequest:
         return self._run(errand)
 
     @request
-    def run_in_thread(self, errand: Errand) -> Errand:
+    def run_in_thread(self, errand: NumberedRequest) -> NumberedRequest:
         return self._run(errand)
 
-    def _run(self, errand: Errand) -> Errand:
+    def _run(self, errand: NumberedRequest) -> NumberedRequest:
         if self._ledger:
-            self._ledger.note(errand.number, errand.deadline_us)
+            self._ledger.append(errand.number, errand.deadline_us)
         return errand

@@ -10,12 +10,12 @@ BENCH = Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
 from argosy.fleet import build_graph, load_fleet  # noqa: E402
-from two_machines.two_machine_fleet import write_linked  # noqa: E402
+from two_machines.two_machine_fleet import write_two_machine_fleet  # noqa: E402
 
 
 def test_needs_cross_in_both_directions_and_make_no_cycle(tmp_path: Path) -> None:
     like = BENCH.parent / "examples/mainpc-pc2/fleet.yaml"
-    linked = write_linked(tmp_path, like, 12)
+    linked = write_two_machine_fleet(tmp_path, like, 12)
     fleet = load_fleet(linked.path)
     assert len(fleet.agents) == 84
     assert build_graph(fleet).start_order()
