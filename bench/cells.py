@@ -77,12 +77,12 @@ def measure(options: Options) -> Result:
     machine = this_machine()
     compile_packages(PACKAGES)
     with fleets() as paths:
-        findings = find(options, paths)
+        results = find(options, paths)
     return Result(
         name="cells",
         machine=machine,
-        ratios=ratios(findings),
-        values=values(findings, machine),
+        ratios=ratios(results),
+        values=values(results, machine),
         skipped={},
         method=METHOD,
     )
@@ -111,20 +111,20 @@ def write_fleet(folder: Path, count: int) -> Path:
 
 def find(options: Options, paths: dict[int, Path]) -> Findings:
     """Start each fleet in each round; let the larger one rest, and wound it."""
-    findings = Findings(defaultdict(list), [], [])
+    results = Findings(defaultdict(list), [], [])
 
-    def sample(stage: FleetEnvironment) -> None:
-        findings.rests.append(measure_idle())
-        findings.wounds.append(measure_kill(stage, "A1"))
+    def sample(fleet_env: FleetEnvironment) -> None:
+        results.rests.append(measure_idle())
+        results.wounds.append(measure_kill(fleet_env, "A1"))
 
     for number, count in interleave(options.rounds, (MANY, FEW), options.deadline_s):
         start = measure_start(
             ArgosyLauncher("cells"), paths[count], PATIENCE_S, sample if count == MANY else None
         )
-        findings.starts[count].append(start)
+        results.starts[count].append(start)
         told = f"{count} agents: {start.wall_s:.2f} s, disturbed {start.disturbance:.0%}"
         log_progress(f"round {number + 1} of {options.rounds}, {told}")
-    return findings
+    return results
 
 
 def measure_idle() -> IdleUsage:
@@ -136,9 +136,9 @@ def measure_idle() -> IdleUsage:
     return IdleUsage(supervisor / REST_S, sum(taken.values()) / REST_S)
 
 
-def ratios(findings: Findings) -> dict[str, Ratio]:
+def ratios(results: Findings) -> dict[str, Ratio]:
     """Return how time and processor time grow with the number of agents."""
-    many, few = findings.starts[MANY], findings.starts[FEW]
+    many, few = results.starts[MANY], results.starts[FEW]
     return {
         f"cells.{MANY}_agents/{FEW}_agents": ratio_of(
             [each.wall_s for each in many], [each.wall_s for each in few], goal=GOAL_GROWTH, unit="s"
@@ -152,9 +152,9 @@ def ratios(findings: Findings) -> dict[str, Ratio]:
     }
 
 
-def values(findings: Findings, machine: Machine) -> dict[str, Value]:
+def values(results: Findings, machine: Machine) -> dict[str, Value]:
     """Return what the larger fleet takes."""
-    starts = findings.starts[MANY]
+    starts = results.starts[MANY]
     weights = [each.usage for each in starts]
     floors = [each.processor_s / machine.cores for each in weights]
     return {
@@ -168,11 +168,11 @@ def values(findings: Findings, machine: Machine) -> dict[str, Value]:
         "cells.contexts": value_of([each.contexts for each in weights], "contexts", goal=GOAL_CONTEXTS),
         "cells.descriptors": value_of([each.descriptors for each in weights], "descriptors"),
         "cells.rest.supervisor": value_of(
-            [each.supervisor for each in findings.rests], "cores", goal=GOAL_REST * MANY
+            [each.supervisor for each in results.rests], "cores", goal=GOAL_REST * MANY
         ),
-        "cells.rest.everything": value_of([each.everything for each in findings.rests], "cores"),
-        "cells.noticed_ms": value_of([each.noticed_ms for each in findings.wounds], "ms"),
-        "cells.ready_again_ms": value_of([each.ready_again_ms for each in findings.wounds], "ms"),
+        "cells.rest.everything": value_of([each.everything for each in results.rests], "cores"),
+        "cells.noticed_ms": value_of([each.noticed_ms for each in results.wounds], "ms"),
+        "cells.ready_again_ms": value_of([each.ready_again_ms for each in results.wounds], "ms"),
     }
 
 

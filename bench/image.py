@@ -61,15 +61,15 @@ def measure(options: Options) -> Result:
     machine = this_machine()
     skipped: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="argosy-bench-") as name:
-        yard = ImageBench(Path(name), options)
-        ratios, values = yard.sizes()
-        values |= yard.times()
+        bench = ImageBench(Path(name), options)
+        ratios, values = bench.sizes()
+        values |= bench.times()
         if options.quick:
             skipped["image.start/naive"] = "a quick run does not start the naive recipe"
             skipped["image.cpu_groups/naive"] = "a quick run has no heavier groups"
         else:
-            ratios["image.start/naive"] = yard.starts()
-            ratios["image.cpu_groups/naive"] = yard.heavier()
+            ratios["image.start/naive"] = bench.starts()
+            ratios["image.cpu_groups/naive"] = bench.heavier()
     return Result(name="image", machine=machine, ratios=ratios, values=values, skipped=skipped, method=METHOD)
 
 

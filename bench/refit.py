@@ -82,18 +82,18 @@ def measure(options: Options) -> Result:
     compile_packages(PACKAGES)
     findings = RefitResults(defaultdict(list), {}, {}, {})
     with tempfile.TemporaryDirectory(prefix="argosy-bench-") as folder:
-        yard, what = prepare(Path(folder), options)
+        bench, what = prepare(Path(folder), options)
         log_progress(f"the tree is {what}")
         ways = [audit_round, plan_round, pyflakes_round, ruff_round, contexts_round]
         for number, way in interleave(options.rounds, ways, options.deadline_s - LAST_S):
             if options.quick and number and way in ONCE:
                 continue
-            way(yard, number, findings)
+            way(bench, number, findings)
             log_progress(f"round {number + 1} of {options.rounds}, {way.__name__}")
-        apply_once(yard, findings)
+        apply_once(bench, findings)
         log_progress("applied and undone")
         if time.monotonic() + LAST_S < options.deadline_s + REPAIR_S:
-            repair_once(yard, findings)
+            repair_once(bench, findings)
         else:
             findings.skipped["repair.parses"] = "--quick: no time was left"
     return Result(
@@ -142,21 +142,21 @@ def add_fleet(tree: Path, cache: Path) -> None:
     argosy(*words, "--force", *addresses, cache=cache)
 
 
-def audit_round(yard: RefitBench, number: int, findings: RefitResults) -> None:
+def audit_round(bench: RefitBench, number: int, findings: RefitResults) -> None:
     """Audit from nothing, again, and after one edit."""
-    cache = yard.work.parent / f"cache-{number}"
-    cold = argosy("audit", str(yard.work), "--json", cache=cache)
+    cache = bench.work.parent / f"cache-{number}"
+    cold = argosy("audit", str(bench.work), "--json", cache=cache)
     time.sleep(SETTLE_S)
-    argosy("audit", str(yard.work), "--json", cache=cache)  # what was written in the same tick is read again
-    warm = argosy("audit", str(yard.work), "--json", cache=cache)
-    edited = yard.work / yard.owners[number]
+    argosy("audit", str(bench.work), "--json", cache=cache)  # what was written in the same tick is read again
+    warm = argosy("audit", str(bench.work), "--json", cache=cache)
+    edited = bench.work / bench.owners[number]
     edited.write_bytes(edited.read_bytes() + b"# an edit\n")
     time.sleep(SETTLE_S)
-    one = argosy("audit", str(yard.work), "--json", cache=cache)
+    one = argosy("audit", str(bench.work), "--json", cache=cache)
     first, _, rest = edited.read_bytes().partition(b"\n")
     edited.write_bytes(b"%s\n# an edit\n%s" % (first, rest))
     time.sleep(SETTLE_S)
-    moved = argosy("audit", str(yard.work), "--json", cache=cache)
+    moved = argosy("audit", str(bench.work), "--json", cache=cache)
     for label, done in (("cold", cold), ("warm", warm), ("one_file", one), ("moved", moved)):
         findings.series[f"audit.{label}_s"].append(done.seconds)
     findings.series["audit.rss_mib"].append(cold.rss_bytes / 2**20)
@@ -164,43 +164,43 @@ def audit_round(yard: RefitBench, number: int, findings: RefitResults) -> None:
     findings.counts["audit.failures"] = len(parsed_json(cold)["failures"])
 
 
-def plan_round(yard: RefitBench, number: int, findings: RefitResults) -> None:
+def plan_round(bench: RefitBench, number: int, findings: RefitResults) -> None:
     """Plan every rewrite of the tree."""
-    done = argosy("refit", str(yard.work), "--json", cache=yard.work.parent / "cache")
+    done = argosy("refit", str(bench.work), "--json", cache=bench.work.parent / "cache")
     findings.series["refit.plan_s"].append(done.seconds)
 
 
-def pyflakes_round(yard: RefitBench, number: int, findings: RefitResults) -> None:
+def pyflakes_round(bench: RefitBench, number: int, findings: RefitResults) -> None:
     """Let pyflakes look for what it looks for."""
-    done = run([sys.executable, "-m", "pyflakes", str(yard.work)])
+    done = run([sys.executable, "-m", "pyflakes", str(bench.work)])
     findings.series["pyflakes_s"].append(done.seconds)
 
 
-def ruff_round(yard: RefitBench, number: int, findings: RefitResults) -> None:
+def ruff_round(bench: RefitBench, number: int, findings: RefitResults) -> None:
     """Let ruff parse the tree and look for undefined names."""
     words = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--quiet"]
-    done = run([*words, "--select", "F821,F822,F823,E9", "--output-format", "json", str(yard.work)])
+    done = run([*words, "--select", "F821,F822,F823,E9", "--output-format", "json", str(bench.work)])
     findings.series["ruff_s"].append(done.seconds)
 
 
-def contexts_round(yard: RefitBench, number: int, findings: RefitResults) -> None:
+def contexts_round(bench: RefitBench, number: int, findings: RefitResults) -> None:
     """Rewrite the contexts of the sample, by argosy and by LibCST."""
     if importlib.util.find_spec("libcst") is None:
         findings.skipped["refit.contexts/libcst"] = "libcst is not installed"
         return
-    if not yard.sample.is_dir():
+    if not bench.sample.is_dir():
         findings.skipped["refit.contexts/libcst"] = "the tree has no context of its own"
         return
-    own = argosy("refit", str(yard.sample), "--select", "Z301", "--json", cache=yard.work.parent / "cache")
-    peer = run([sys.executable, str(HERE / "refit_cases/by_libcst.py"), str(yard.sample)])
+    own = argosy("refit", str(bench.sample), "--select", "Z301", "--json", cache=bench.work.parent / "cache")
+    peer = run([sys.executable, str(HERE / "refit_cases/by_libcst.py"), str(bench.sample)])
     findings.series["contexts.argosy_s"].append(own.seconds)
     findings.series["contexts.libcst_s"].append(peer.seconds)
     findings.counts["contexts.sites_of_libcst"] = int(peer.said)
 
 
-def apply_once(yard: RefitBench, findings: RefitResults) -> None:
+def apply_once(bench: RefitBench, findings: RefitResults) -> None:
     """Write a refit of the untouched tree, look at what it did, do it again, and take it back."""
-    tree, cache = yard.tree, yard.work.parent / "cache"
+    tree, cache = bench.tree, bench.work.parent / "cache"
     before = digests(tree)
     parses = {path for path in before if path.endswith(".py") and compiles(tree / path)}
     names = {path: undefined_names(tree / path) for path in parses}
@@ -249,11 +249,11 @@ def shares(findings: RefitResults, done: dict[str, Any], audited: dict[str, Any]
         findings.shares["health.migrated"] = (migrated, pure)
 
 
-def repair_once(yard: RefitBench, findings: RefitResults) -> None:
+def repair_once(bench: RefitBench, findings: RefitResults) -> None:
     """Ask for proposals for every file that does not parse."""
-    done = argosy("repair", str(yard.tree), "--json", cache=yard.work.parent / "cache")
+    done = argosy("repair", str(bench.tree), "--json", cache=bench.work.parent / "cache")
     files = parsed_json(done)["files"]
-    broken = {path: item for path, item in files.items() if not compiles(yard.tree / path)}
+    broken = {path: item for path, item in files.items() if not compiles(bench.tree / path)}
     findings.series["repair.plan_s"].append(done.seconds)
     if broken:
         findings.shares["repair.parses"] = (sum(item["parses"] for item in broken.values()), len(broken))

@@ -38,8 +38,8 @@ def measure(options: Options) -> Result:
     """Soak, and tell the account."""
     machine = this_machine()
     seconds = options.seconds or (QUICK_S if options.quick else FULL_S)
-    with bench_processes() as crew:
-        found = run_soak(crew, seconds)
+    with bench_processes() as processes:
+        found = run_soak(processes, seconds)
     log_progress(
         f"{found.account.sent} requests, {found.kills} kills, {found.freezes} freezes in {seconds:g} s"
     )
@@ -83,7 +83,7 @@ def values(found: SoakResult) -> dict[str, Value]:
         "freezes": count_of(found.freezes, "freezes"),
         "latest_end_after_deadline_ms": value_of([found.late_ms], "ms"),
     }
-    ended = {f"ended.{name}": count_of(count, "requests") for name, count in account.endings.items()}
+    ended = {f"ended.{name}": count_of(count, "requests") for name, count in account.outcomes.items()}
     return {f"soak.{name}": value for name, value in {**lines, **ended}.items()}
 
 

@@ -43,7 +43,7 @@ COLLECT = b'{"action":"collect"}'
 class Entry(NamedTuple):
     """A way, the fleet file that it is given, and whether its agents are asked to collect their garbage."""
 
-    way: Launcher
+    launcher: Launcher
     fleet: Path
     collects: bool = False
 
@@ -60,9 +60,9 @@ def measure(options: Options) -> Result:
             if is_example
             else fleet_files_of(options.fleet)
         )
-        findings = measure_starts(options, fleets)
-    late = skipped(findings)
-    done = len(findings.starts["processes"])
+        results = measure_starts(options, fleets)
+    late = skipped(results)
+    done = len(results.starts["processes"])
     if done < options.rounds:
         late["start.rounds"] = (
             f"{done} of {options.rounds}: this machine is too busy for more in {QUICK_S:g} s"
@@ -70,8 +70,8 @@ def measure(options: Options) -> Result:
     return Result(
         name="start",
         machine=machine,
-        ratios=ratios(findings, machine),
-        values=values(findings, machine),
+        ratios=ratios(results, machine),
+        values=values(results, machine),
         skipped=late,
         method=METHOD,
     )
@@ -83,33 +83,33 @@ def measure_starts(options: Options, fleets: FleetFiles) -> StartResults:
     A quick run has it collect its garbage once too, and does not wait for it to rest.
     """
     patience_s = QUICK_PORT_WAIT_S if options.quick else FULL_PORT_WAIT_S
-    with prepare_fleet(fleets.processes) as stage:
-        chain, agents = len(stage.graph.longest_chain()), len(stage.processes)
+    with prepare_fleet(fleets.processes) as fleet_env:
+        chain, agents = len(fleet_env.graph.longest_chain()), len(fleet_env.processes)
     alone_s = [] if options.quick else measure_single_starts(fleets.processes, patience_s)
-    absent: dict[str, str] = {}
-    entries = list_entries(options, fleets, absent)
-    findings = StartResults(defaultdict(list), absent, [], alone_s, chain, agents)
+    unavailable: dict[str, str] = {}
+    entries = list_entries(options, fleets, unavailable)
+    results = StartResults(defaultdict(list), unavailable, [], alone_s, chain, agents)
     for number, entry in interleave(options.rounds, entries, options.deadline_s):
-        name = entry.way.name
-        if name in absent:
+        name = entry.launcher.name
+        if name in unavailable:
             continue
         is_first = number == 0
         rest_s = REST_S if name == "processes" and is_first and not options.quick else 0.0
         entry = entry._replace(collects=entry.collects and (is_first or not options.quick))
         try:
-            found = measure_entry(entry, patience_s, rest_s, findings.idle_shares)
+            found = measure_entry(entry, patience_s, rest_s, results.idle_shares)
         except MissingError as error:
-            if isinstance(entry.way, ArgosyLauncher) or not error.faults[0].code.startswith("no-"):
+            if isinstance(entry.launcher, ArgosyLauncher) or not error.faults[0].code.startswith("no-"):
                 raise
-            absent[name] = error.faults[0].message
+            unavailable[name] = error.faults[0].message
             continue
-        findings.starts[name].append(found)
+        results.starts[name].append(found)
         told = f"{name}: {found.start.wall_s:.2f} s, disturbed {found.start.disturbance:.0%}"
         log_progress(f"round {number + 1} of {options.rounds}, {told}")
-    return findings
+    return results
 
 
-def list_entries(options: Options, fleets: FleetFiles, absent: dict[str, str]) -> list[Entry]:
+def list_entries(options: Options, fleets: FleetFiles, unavailable: dict[str, str]) -> list[Entry]:
     """Return the ways to take; those that are not, go to `absent` with the reason."""
     one, collects = fleets.processes, fleets.is_typical
     entries = [
@@ -123,10 +123,10 @@ def list_entries(options: Options, fleets: FleetFiles, absent: dict[str, str]) -
             Entry(ArgosyLauncher("cells_warm", is_warm=True), fleets.cells),
         ]
     else:
-        absent |= dict.fromkeys(("cells", "cells_warm"), f"no cells.yaml beside {fleets.processes}")
+        unavailable |= dict.fromkeys(("cells", "cells_warm"), f"no cells.yaml beside {fleets.processes}")
     daemons = [DaemonLauncher(each) for each in (SUPERVISORD, CIRCUS, HONCHO, PM2)]
     peers: list[Launcher] = [forkserver_launcher(), *daemons, ray_launcher()]
-    more = [Entry(way, one) for way in peers]
+    more = [Entry(launcher, one) for launcher in peers]
     if fleets.spawned:
         more.append(Entry(ArgosyLauncher("spawned"), fleets.spawned, collects))
         more += [
@@ -134,14 +134,14 @@ def list_entries(options: Options, fleets: FleetFiles, absent: dict[str, str]) -
             Entry(level_barrier_launcher("example_level_barrier"), EXAMPLE),
         ]
     else:
-        absent |= dict.fromkeys(("spawned", "example", "example_level_barrier"), "--fleet")
+        unavailable |= dict.fromkeys(("spawned", "example", "example_level_barrier"), "--fleet")
     if options.quick:
-        absent |= {entry.way.name: "--quick" for entry in more} | {"rest": "--quick"}
+        unavailable |= {entry.launcher.name: "--quick" for entry in more} | {"rest": "--quick"}
         return entries
     try:
         install_pm2()
     except MissingError as error:
-        absent["pm2"] = error.faults[0].message
+        unavailable["pm2"] = error.faults[0].message
     return [*entries, *more]
 
 
@@ -149,17 +149,17 @@ def measure_entry(entry: Entry, patience_s: float, rest_s: float, rests: list[fl
     """Start the fleet once; unless `rest_s` is 0, add what argosy takes over so many seconds to `rests`."""
     collected: list[float] = []
 
-    def while_up(stage: FleetEnvironment) -> None:
+    def while_up(fleet_env: FleetEnvironment) -> None:
         if rest_s:
-            wait_until_memory_sampled(stage)
+            wait_until_memory_sampled(fleet_env)
             before_s = argosy_processor_s()
             time.sleep(rest_s)
             rests.append((argosy_processor_s() - before_s) / rest_s)
         if entry.collects:
-            request_each(stage.ports, COLLECT)
+            request_each(fleet_env.ports, COLLECT)
             collected.append(pss_bytes_of_all() / 2**20)
 
-    start = measure_start(entry.way, entry.fleet, patience_s, while_up)
+    start = measure_start(entry.launcher, entry.fleet, patience_s, while_up)
     return StartSample(start, collected[0] if collected else None)
 
 

@@ -59,7 +59,7 @@ METHOD = [
 class Entry(NamedTuple):
     """A way, the fleet file it is given, how many of its agents are killed."""
 
-    way: Launcher
+    launcher: Launcher
     fleet: Path
     kills: int
 
@@ -69,78 +69,84 @@ class SuperviseResults(msgspec.Struct, frozen=True):
 
     kill_latencies: dict[str, list[KillLatency]]
     answers_ms: dict[str, list[list[float]]]
-    absent: dict[str, str]
+    unavailable: dict[str, str]
 
 
 def measure(options: Options) -> Result:
     """Run the rounds and return what they found."""
     machine = this_machine()
     compile_packages(PACKAGES)
-    findings = SuperviseResults(defaultdict(list), defaultdict(list), {})
+    results = SuperviseResults(defaultdict(list), defaultdict(list), {})
     with (
         temporary_fleets_like(options.fleet, MINIMAL_AGENT) as many,
         temporary_fleets_like(options.fleet, MINIMAL_AGENT, PEERS_AGENTS) as few,
     ):
-        entries = list_entries(options, many, few, findings.absent)
+        entries = list_entries(options, many, few, results.unavailable)
         for number, entry in interleave(options.rounds, entries, options.deadline_s):
-            measure_entry(entry, findings)
-            log_progress(f"round {number + 1} of {options.rounds}, {entry.way.name}")
+            measure_entry(entry, results)
+            log_progress(f"round {number + 1} of {options.rounds}, {entry.launcher.name}")
     return Result(
         name="supervise",
         machine=machine,
-        ratios=ratios(findings),
-        values=values(findings),
-        skipped=findings.absent,
+        ratios=ratios(results),
+        values=values(results),
+        skipped=results.unavailable,
         method=METHOD,
     )
 
 
-def list_entries(options: Options, many: FleetFiles, few: FleetFiles, absent: dict[str, str]) -> list[Entry]:
+def list_entries(
+    options: Options, many: FleetFiles, few: FleetFiles, unavailable: dict[str, str]
+) -> list[Entry]:
     """Return the ways to take; those that are left out go to `absent` with the reason."""
     assert few.spawned is not None, "these fleets have one"
     kills = QUICK_KILLS if options.quick else FULL_KILLS
-    ways: list[tuple[Launcher, Path]] = [
+    launchers: list[tuple[Launcher, Path]] = [
         (ArgosyLauncher(WARM), many.processes),
         (ArgosyLauncher(SPAWNED), few.spawned),
     ]
-    ways += [(DaemonLauncher(each), few.processes) for each in (SUPERVISORD, PM2, CIRCUS)]
-    absent |= {f"supervise.{way.name}": "--quick" for way, _ in ways if way.name not in kills}
+    launchers += [(DaemonLauncher(each), few.processes) for each in (SUPERVISORD, PM2, CIRCUS)]
+    unavailable |= {
+        f"supervise.{launcher.name}": "--quick" for launcher, _ in launchers if launcher.name not in kills
+    }
     if not options.quick:
         with contextlib.suppress(MissingError):  # its start says the same
             install_pm2()
-    return [Entry(way, path, kills[way.name]) for way, path in ways if way.name in kills]
+    return [
+        Entry(launcher, path, kills[launcher.name]) for launcher, path in launchers if launcher.name in kills
+    ]
 
 
-def measure_entry(entry: Entry, findings: SuperviseResults) -> None:
+def measure_entry(entry: Entry, results: SuperviseResults) -> None:
     """Start the fleet once and kill its agents, the last to start first."""
-    name = entry.way.name
-    if f"supervise.{name}" in findings.absent:
+    name = entry.launcher.name
+    if f"supervise.{name}" in results.unavailable:
         return
     answers_ms: list[float] = []
 
-    def while_up(stage: FleetEnvironment) -> None:
-        victims = stage.graph.stop_order()[: entry.kills]
-        if isinstance(entry.way, ArgosyLauncher):
+    def while_up(fleet_env: FleetEnvironment) -> None:
+        victims = fleet_env.graph.stop_order()[: entry.kills]
+        if isinstance(entry.launcher, ArgosyLauncher):
             told, victims = victims[::2], victims[1::2]
-            findings.kill_latencies[name].extend(measure_kill(stage, victim) for victim in told)
-        answers_ms.extend(measure_recovery_ms(stage, victim) for victim in victims)
+            results.kill_latencies[name].extend(measure_kill(fleet_env, victim) for victim in told)
+        answers_ms.extend(measure_recovery_ms(fleet_env, victim) for victim in victims)
 
     try:
-        measure_start(entry.way, entry.fleet, PATIENCE_S, while_up)
+        measure_start(entry.launcher, entry.fleet, PATIENCE_S, while_up)
     except MissingError as error:
-        if isinstance(entry.way, ArgosyLauncher):
+        if isinstance(entry.launcher, ArgosyLauncher):
             raise
-        findings.absent[f"supervise.{name}"] = error.faults[0].message
+        results.unavailable[f"supervise.{name}"] = error.faults[0].message
         return
-    findings.answers_ms[name].append(answers_ms)
+    results.answers_ms[name].append(answers_ms)
 
 
-def ratios(findings: SuperviseResults) -> dict[str, Ratio]:
+def ratios(results: SuperviseResults) -> dict[str, Ratio]:
     """Return how much later others have their agents back."""
     found = {}
-    ours = [statistics.median(each) for each in findings.answers_ms[WARM]]
+    ours = [statistics.median(each) for each in results.answers_ms[WARM]]
     for name, goal in (("pm2", GOAL_PM2), ("supervisord", GOAL_SUPERVISORD)):
-        theirs = [statistics.median(each) for each in findings.answers_ms.get(name, ())]
+        theirs = [statistics.median(each) for each in results.answers_ms.get(name, ())]
         if theirs:
             both = list(zip(theirs, ours, strict=False))
             label = f"supervise.{name}/{WARM}"
@@ -149,10 +155,10 @@ def ratios(findings: SuperviseResults) -> dict[str, Ratio]:
     return found
 
 
-def values(findings: SuperviseResults) -> dict[str, Value]:
+def values(results: SuperviseResults) -> dict[str, Value]:
     """Return what the supervisor tells and when, and when each way's agents answer again."""
     found: dict[str, Value] = {}
-    for name, wounds in findings.kill_latencies.items():
+    for name, wounds in results.kill_latencies.items():
         is_warm = name == WARM
         noticed, ready = [each.noticed_ms for each in wounds], [each.ready_again_ms for each in wounds]
         found[f"supervise.{name}.exited"] = value_of([each.exited_ms for each in wounds], "ms")
@@ -165,7 +171,7 @@ def values(findings: SuperviseResults) -> dict[str, Value]:
         found[f"supervise.{name}.ready_again"] = value_of(ready, "ms")
         goal = GOAL_READY_MS if is_warm else None
         found[f"supervise.{name}.ready_again_p99"] = p99_of(ready, "ms", goal=goal)
-    for name, rounds in findings.answers_ms.items():
+    for name, rounds in results.answers_ms.items():
         found[f"supervise.{name}.answers_again"] = value_of(list(itertools.chain(*rounds)), "ms")
     return found
 

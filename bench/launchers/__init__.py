@@ -17,19 +17,19 @@ class Launcher(Protocol):
 
     name: str
 
-    def prepare(self, stage: FleetEnvironment) -> None:
+    def prepare(self, fleet_env: FleetEnvironment) -> None:
         """Do what is there before the start and is no part of it.
 
         Raises MissingError: the way is not installed.
         """
 
-    def start(self, stage: FleetEnvironment) -> None:
+    def start(self, fleet_env: FleetEnvironment) -> None:
         """Start the fleet; return when the way says that it is up, at once where it has no such word.
 
         Raises RefusedError: it did not come up.
         """
 
-    def stop(self, stage: FleetEnvironment) -> None:
+    def stop(self, fleet_env: FleetEnvironment) -> None:
         """Stop the fleet and whatever started it; return when all of it has ended.
 
         Raises RefusedError: it did not end in order.

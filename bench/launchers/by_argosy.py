@@ -50,26 +50,26 @@ class ArgosyLauncher:
         self.name = name
         self._is_warm = is_warm
 
-    def prepare(self, stage: FleetEnvironment) -> None:
+    def prepare(self, fleet_env: FleetEnvironment) -> None:
         """Look that it is there; have the supervisor and the zygote warm."""
         if not _command().exists():
             hint = "`pip install 'argosy[bench]'` for this interpreter"
             raise MissingError(Fault("bench", "no-argosy", f"there is no `{_command()}`", hint))
         if self._is_warm:
-            _run_argosy(stage, "up", "-d", "--no-hub", "--only", stage.graph.levels()[0][0])
-            _wait_for_zygote(stage)
+            _run_argosy(fleet_env, "up", "-d", "--no-hub", "--only", fleet_env.graph.levels()[0][0])
+            _wait_for_zygote(fleet_env)
 
-    def start(self, stage: FleetEnvironment) -> None:
+    def start(self, fleet_env: FleetEnvironment) -> None:
         """Run `argosy up`; every agent must be in its account as ready."""
-        account = _run_argosy(stage, "up", "-d", "--no-hub")
-        if isinstance(account, Up) and len(account.ready) != len(stage.processes):
+        account = _run_argosy(fleet_env, "up", "-d", "--no-hub")
+        if isinstance(account, Up) and len(account.ready) != len(fleet_env.processes):
             name, reason = next(iter(account.not_ready.items()))
-            message = f"argosy: {len(account.ready)} of {len(stage.processes)} ready, `{name}`: {reason}"
+            message = f"argosy: {len(account.ready)} of {len(fleet_env.processes)} ready, `{name}`: {reason}"
             raise RefusedError(Fault("bench", "not-ready", message))
 
-    def stop(self, stage: FleetEnvironment) -> None:
+    def stop(self, fleet_env: FleetEnvironment) -> None:
         """Run `argosy down`; every agent must end by itself."""
-        answer = _run_argosy(stage, "down")
+        answer = _run_argosy(fleet_env, "down")
         if isinstance(answer, Down) and answer.killed:
             raise RefusedError(Fault("bench", "killed", f"argosy had to kill {', '.join(answer.killed)}"))
 
@@ -78,23 +78,23 @@ def _command() -> Path:
     return Path(sys.executable).with_name("argosy")
 
 
-def _wait_for_zygote(stage: FleetEnvironment) -> None:
+def _wait_for_zygote(fleet_env: FleetEnvironment) -> None:
     """Return when the diary tells that a zygote is warm."""
     deadline = time.monotonic() + _WARM_WITHIN_S
-    while not any(entry.kind == "zygote-ready" for entry in read_event_log(stage.folder.event_log)):
+    while not any(entry.kind == "zygote-ready" for entry in read_event_log(fleet_env.folder.event_log)):
         if time.monotonic() > deadline:
             raise RefusedError(Fault("bench", "no-zygote", f"no zygote was warm within {_WARM_WITHIN_S:g} s"))
         time.sleep(0.02)
 
 
-def wait_until_memory_sampled(stage: FleetEnvironment) -> None:
+def wait_until_memory_sampled(fleet_env: FleetEnvironment) -> None:
     """Return when the supervisor has read the memory of each agent once, as it does after a start.
 
     Raises RefusedError: it is not there, or has not done so within 60 s.
     """
     deadline = time.monotonic() + _WEIGHED_WITHIN_S
     while True:
-        client = connect(stage.folder, "bench")
+        client = connect(fleet_env.folder, "bench")
         if client is None or time.monotonic() > deadline:
             raise RefusedError(Fault("bench", "not-weighed", "the supervisor does not weigh its agents"))
         with client:
@@ -104,11 +104,11 @@ def wait_until_memory_sampled(stage: FleetEnvironment) -> None:
         time.sleep(_POLL_S)
 
 
-def _run_argosy(stage: FleetEnvironment, verb: str, *options: str) -> Up | Down:
+def _run_argosy(fleet_env: FleetEnvironment, verb: str, *options: str) -> Up | Down:
     """Run one command and return its answer; raises RefusedError with what it says is wrong."""
     ended = subprocess.run(
-        [_command(), verb, str(stage.fleet_path), *options, "--json"],
-        env=stage.environ,
+        [_command(), verb, str(fleet_env.fleet_path), *options, "--json"],
+        env=fleet_env.environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         start_new_session=True,

@@ -43,27 +43,27 @@ class DaemonLauncher:
         self.name = daemon.name
         self._daemon = daemon
 
-    def prepare(self, stage: FleetEnvironment) -> None:
+    def prepare(self, fleet_env: FleetEnvironment) -> None:
         """Write the configuration that holds every agent."""
         self._command = self._daemon.find()
-        self._configuration = stage.home / f"{self.name}{self._daemon.suffix}"
-        self._configuration.write_text(self._daemon.write(stage))
+        self._configuration = fleet_env.home / f"{self.name}{self._daemon.suffix}"
+        self._configuration.write_text(self._daemon.write(fleet_env))
 
-    def start(self, stage: FleetEnvironment) -> None:
+    def start(self, fleet_env: FleetEnvironment) -> None:
         """Start the daemon."""
-        variables = {name: text.format(home=stage.home) for name, text in self._daemon.variables.items()}
-        with open(stage.home / f"{self.name}.log", "ab") as log:
+        variables = {name: text.format(home=fleet_env.home) for name, text in self._daemon.variables.items()}
+        with open(fleet_env.home / f"{self.name}.log", "ab") as log:
             self._process = subprocess.Popen(
                 [*self._command, str(self._configuration)],
-                env=stage.environ | variables,
-                cwd=stage.home,
+                env=fleet_env.environ | variables,
+                cwd=fleet_env.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
 
-    def stop(self, stage: FleetEnvironment) -> None:
+    def stop(self, fleet_env: FleetEnvironment) -> None:
         """Kill the daemon, then what it ran: its own end takes up to a second an agent, and is no start."""
         self._process.kill()
         self._process.wait()
@@ -83,9 +83,11 @@ def _module(name: str, *options: str) -> Callable[[], list[str]]:
     return find
 
 
-def _supervisord_config(stage: FleetEnvironment) -> str:
-    sections = [f"[supervisord]\nlogfile={stage.home}/sv.log\npidfile={stage.home}/sv.pid\nminfds=4096\n"]
-    for each in stage.commands:
+def _supervisord_config(fleet_env: FleetEnvironment) -> str:
+    sections = [
+        f"[supervisord]\nlogfile={fleet_env.home}/sv.log\npidfile={fleet_env.home}/sv.pid\nminfds=4096\n"
+    ]
+    for each in fleet_env.commands:
         pairs = ",".join(f'{key}="{_without_percent(value)}"' for key, value in each.env.items())
         sections.append(
             f"[program:{each.name}]\ncommand={_without_percent(shlex.join(each.argv))}\n"
@@ -99,13 +101,13 @@ def _without_percent(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _circus_config(stage: FleetEnvironment) -> str:
-    home = stage.home
+def _circus_config(fleet_env: FleetEnvironment) -> str:
+    home = fleet_env.home
     sections = [
         f"[circus]\nendpoint=ipc://{home}/c.ep\npubsub_endpoint=ipc://{home}/c.ps\n"
         "warmup_delay=0\nstatsd=False\n"
     ]
-    for each in stage.commands:
+    for each in fleet_env.commands:
         pairs = "\n".join(f"{key}={value}" for key, value in each.env.items())
         sections.append(
             f"[watcher:{each.name}]\ncmd={shlex.join(each.argv)}\nworking_dir={each.cwd}\n"
@@ -114,7 +116,7 @@ def _circus_config(stage: FleetEnvironment) -> str:
     return "\n".join(sections)
 
 
-def _pm2_config(stage: FleetEnvironment) -> str:
+def _pm2_config(fleet_env: FleetEnvironment) -> str:
     apps = [
         {
             "name": each.name,
@@ -126,14 +128,14 @@ def _pm2_config(stage: FleetEnvironment) -> str:
             "out_file": each.log,
             "error_file": each.log,
         }
-        for each in stage.commands
+        for each in fleet_env.commands
     ]
     return msgspec.json.encode({"apps": apps}).decode()
 
 
-def _honcho_procfile(stage: FleetEnvironment) -> str:
+def _honcho_procfile(fleet_env: FleetEnvironment) -> str:
     lines = []
-    for each in stage.commands:
+    for each in fleet_env.commands:
         pairs = [f"{key}={value}" for key, value in each.env.items()]
         words = shlex.join(["env", "-C", each.cwd, *pairs, *each.argv])
         lines.append(f"{each.name}: exec {words} >{shlex.quote(each.log)} 2>&1\n")

@@ -38,21 +38,21 @@ class ProgramLauncher:
     name: in the labels. orders: what the program is told; raises MissingError where it cannot run.
     """
 
-    def __init__(self, name: str, program: str, orders: LaunchSpecBuilder) -> None:
+    def __init__(self, name: str, program: str, launch_spec: LaunchSpecBuilder) -> None:
         self.name = name
         self._path = Path(__file__).with_name(f"{program}.py")
-        self._build_launch_spec = orders
+        self._build_launch_spec = launch_spec
 
-    def prepare(self, stage: FleetEnvironment) -> None:
+    def prepare(self, fleet_env: FleetEnvironment) -> None:
         """Write its orders."""
-        self._orders = stage.home / "launch-spec.json"
-        self._orders.write_bytes(msgspec.json.encode(self._build_launch_spec(stage)))
+        self._launch_spec = fleet_env.home / "launch-spec.json"
+        self._launch_spec.write_bytes(msgspec.json.encode(self._build_launch_spec(fleet_env)))
 
-    def start(self, stage: FleetEnvironment) -> None:
+    def start(self, fleet_env: FleetEnvironment) -> None:
         """Return when the program has said that all are up."""
         self._program = subprocess.Popen(
-            [sys.executable, str(self._path), str(self._orders)],
-            env=stage.environ,
+            [sys.executable, str(self._path), str(self._launch_spec)],
+            env=fleet_env.environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -63,7 +63,7 @@ class ProgramLauncher:
             message = f"{self.name}: {first_line.decode().strip() or 'it ended'}"
             raise RefusedError(Fault("bench", "not-ready", message))
 
-    def stop(self, stage: FleetEnvironment) -> None:
+    def stop(self, fleet_env: FleetEnvironment) -> None:
         """Close the program's standard input, which tells it to stop all, and wait for it."""
         self._program.communicate(timeout=_STOP_WITHIN_S)
 
@@ -87,29 +87,34 @@ def ray_launcher() -> ProgramLauncher:
     return ProgramLauncher("ray", "ray_actors", _ray_spec)
 
 
-def _level_barrier_spec(stage: FleetEnvironment) -> dict[str, Any]:
-    levels = [[stage.command_of(name) for name in level] for level in stage.graph.levels()]
+def _level_barrier_spec(fleet_env: FleetEnvironment) -> dict[str, Any]:
+    levels = [[fleet_env.command_of(name) for name in level] for level in fleet_env.graph.levels()]
     return {"max_concurrent": MAX_CONCURRENT, "poll_s": POLL_S, "levels": levels}
 
 
-def _forkserver_spec(stage: FleetEnvironment) -> dict[str, Any]:
-    needs = {name: process.need_names() for name, process in stage.processes.items()}
-    return {"preload": _preload(stage), "needs": needs, "agents": stage.commands, "home": str(stage.home)}
+def _forkserver_spec(fleet_env: FleetEnvironment) -> dict[str, Any]:
+    needs = {name: process.need_names() for name, process in fleet_env.processes.items()}
+    return {
+        "preload": _preload(fleet_env),
+        "needs": needs,
+        "agents": fleet_env.commands,
+        "home": str(fleet_env.home),
+    }
 
 
-def _ray_spec(stage: FleetEnvironment) -> dict[str, Any]:
+def _ray_spec(fleet_env: FleetEnvironment) -> dict[str, Any]:
     if importlib.util.find_spec("ray") is None:
         raise MissingError(Fault("bench", "no-peer", "ray is not installed", "pip install ray"))
-    return {"agents": stage.commands, "home": str(stage.home)}
+    return {"agents": fleet_env.commands, "home": str(fleet_env.home)}
 
 
-def _preload(stage: FleetEnvironment) -> list[str]:
+def _preload(fleet_env: FleetEnvironment) -> list[str]:
     """Return all installed modules that one agent of each class loads: more than what it names itself."""
-    classes = {word.partition(":")[0] for each in stage.commands for word in each.argv[3:4]}
+    classes = {word.partition(":")[0] for each in fleet_env.commands for word in each.argv[3:4]}
     listed = subprocess.run(
         [sys.executable, "-c", _LIST_MODULES_PROGRAM, *classes],
-        cwd=stage.fleet_path.parent,
-        env=stage.environ,
+        cwd=fleet_env.fleet_path.parent,
+        env=fleet_env.environ,
         capture_output=True,
         text=True,
         check=True,

@@ -22,31 +22,31 @@ START_WITHIN_S = 60.0
 AgentSpec = dict[str, Any]
 
 
-def run_agent(order: AgentSpec) -> None:
+def run_agent(spec: AgentSpec) -> None:
     """In the forked child: be the agent."""
     os.setsid()
-    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.environ.update(order["env"])
-    os.chdir(order["cwd"])
-    _, _, module, *words = order["argv"]  # python -m MODULE WORDS...
+    os.environ.update(spec["env"])
+    os.chdir(spec["cwd"])
+    _, _, module, *words = spec["argv"]  # python -m MODULE WORDS...
     sys.argv[1:] = words
-    sys.path.insert(0, order["cwd"])
+    sys.path.insert(0, spec["cwd"])
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 class ReadyQueue:
     """Starts what has all its needs; `alive` holds what was started."""
 
-    def __init__(self, orders: dict[str, Any]) -> None:
+    def __init__(self, launch_spec: dict[str, Any]) -> None:
         self.alive: dict[str, BaseProcess] = {}
-        self._home: str = orders["home"]
-        self._orders: dict[str, AgentSpec] = {order["name"]: order for order in orders["agents"]}
-        self._unmet_needs = {name: set(needs) for name, needs in orders["needs"].items()}
+        self._home: str = launch_spec["home"]
+        self._launch_spec: dict[str, AgentSpec] = {spec["name"]: spec for spec in launch_spec["agents"]}
+        self._unmet_needs = {name: set(needs) for name, needs in launch_spec["needs"].items()}
         self._selector = selectors.DefaultSelector()
         self._context = multiprocessing.get_context("forkserver")
-        multiprocessing.set_forkserver_preload(["__main__", *orders["preload"]])
+        multiprocessing.set_forkserver_preload(["__main__", *launch_spec["preload"]])
 
     def run(self) -> None:
         """Start all; raises RuntimeError when an agent does not become ready."""
@@ -66,9 +66,9 @@ class ReadyQueue:
             notify_socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             notify_socket.bind(path)
             self._selector.register(notify_socket, selectors.EVENT_READ, name)
-            order = self._orders[name]
-            order["env"]["NOTIFY_SOCKET"] = path
-            self.alive[name] = self._context.Process(target=run_agent, args=(order,))
+            spec = self._launch_spec[name]
+            spec["env"]["NOTIFY_SOCKET"] = path
+            self.alive[name] = self._context.Process(target=run_agent, args=(spec,))
             self.alive[name].start()
 
     def _on_notify(self, key: selectors.SelectorKey) -> None:

@@ -27,33 +27,33 @@ def start_levels(levels: list[list[AgentSpec]], max_concurrent: int, poll_s: flo
     with zmq.Context() as context:
         for level in levels:
             with ThreadPoolExecutor(max_concurrent) as pool:
-                for _ in pool.map(lambda order: start_one(context, order, poll_s, agents), level):
+                for _ in pool.map(lambda spec: start_one(context, spec, poll_s, agents), level):
                     pass
 
 
 def start_one(
-    context: "zmq.Context[zmq.Socket[bytes]]", order: AgentSpec, poll_s: float, agents: Agents
+    context: "zmq.Context[zmq.Socket[bytes]]", spec: AgentSpec, poll_s: float, agents: Agents
 ) -> None:
     """Start one agent and poll it until it says ok."""
-    with open(order["log"], "ab") as log:
+    with open(spec["log"], "ab") as log:
         agent = subprocess.Popen(
-            order["argv"],
-            cwd=order["cwd"],
-            env={**os.environ, **order["env"]},
+            spec["argv"],
+            cwd=spec["cwd"],
+            env={**os.environ, **spec["env"]},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
         )
-    agents[order["name"]] = agent
+    agents[spec["name"]] = agent
     deadline = time.monotonic() + START_WITHIN_S
     while time.monotonic() < deadline:
         began = time.monotonic()
-        if is_healthy(context, order["port"], poll_s):
+        if is_healthy(context, spec["port"], poll_s):
             return
         if agent.poll() is not None:
-            raise RuntimeError(f"{order['name']} ended with {agent.returncode}")
+            raise RuntimeError(f"{spec['name']} ended with {agent.returncode}")
         time.sleep(max(0.0, began + poll_s - time.monotonic()))
-    raise RuntimeError(f"{order['name']} was not healthy after {START_WITHIN_S:g} s")
+    raise RuntimeError(f"{spec['name']} was not healthy after {START_WITHIN_S:g} s")
 
 
 def is_healthy(context: "zmq.Context[zmq.Socket[bytes]]", port: int, within_s: float) -> bool:

@@ -17,13 +17,13 @@ import ray
 class AgentActor:
     """The actor: a process that becomes an agent."""
 
-    def run(self, order: dict[str, Any]) -> None:
+    def run(self, spec: dict[str, Any]) -> None:
         """Be the agent; never returns."""
-        os.environ.update(order["env"])
-        os.chdir(order["cwd"])
-        _, _, module, *words = order["argv"]  # python -m MODULE WORDS...
+        os.environ.update(spec["env"])
+        os.chdir(spec["cwd"])
+        _, _, module, *words = spec["argv"]  # python -m MODULE WORDS...
         sys.argv[1:] = words
-        sys.path.insert(0, order["cwd"])
+        sys.path.insert(0, spec["cwd"])
         runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
@@ -39,7 +39,7 @@ def main() -> None:
         _temp_dir=f"{launch_spec['home']}/ray",
     )
     actors = [ray.remote(AgentActor).options(num_cpus=1).remote() for _ in agents]
-    running = [actor.run.remote(order) for actor, order in zip(actors, agents, strict=True)]
+    running = [actor.run.remote(spec) for actor, spec in zip(actors, agents, strict=True)]
     print("up", flush=True)
     sys.stdin.read()
     for actor in actors:

@@ -84,9 +84,9 @@ METHOD = [
 ]
 
 
-def ratios(findings: StartResults, machine: Machine) -> dict[str, Ratio]:
+def ratios(results: StartResults, machine: Machine) -> dict[str, Ratio]:
     """Return the rows whose both sides were taken."""
-    starts, found = findings.starts, {}
+    starts, found = results.starts, {}
     for row in ROWS:
         if row.left in starts and row.right in starts:
             rounds = list(zip(starts[row.left], starts[row.right], strict=False))
@@ -103,7 +103,7 @@ def ratios(findings: StartResults, machine: Machine) -> dict[str, Ratio]:
         pairs = list(zip(starts["processes_warm"], starts["level_barrier"], strict=False))
         own = [one.start.usage.supervisor_s for one, _ in pairs]
         barrier = Quantity.PROCESSOR.of([other for _, other in pairs])
-        goal = GOAL_OWN_MS * findings.agents / 1000 / BARRIER_S
+        goal = GOAL_OWN_MS * results.agents / 1000 / BARRIER_S
         found["start.own_cpu/level_barrier_cpu"] = ratio_of(own, barrier, goal=goal, unit="s")
     if "cells" in starts and "level_barrier" in starts:
         pairs = list(zip(starts["cells"], starts["level_barrier"], strict=False))
@@ -115,17 +115,15 @@ def ratios(findings: StartResults, machine: Machine) -> dict[str, Ratio]:
     return found
 
 
-def skipped(findings: StartResults) -> dict[str, str]:
+def skipped(results: StartResults) -> dict[str, str]:
     """Return the rows that were left out, with the reason of the side that was not there."""
     found = {}
     for row in ROWS:
-        reasons = [
-            findings.unavailable[side] for side in (row.left, row.right) if side in findings.unavailable
-        ]
+        reasons = [results.unavailable[side] for side in (row.left, row.right) if side in results.unavailable]
         if reasons:
             found[row.label] = reasons[0]
-    if "rest" in findings.unavailable:
-        found["start.rest"] = findings.unavailable["rest"]
+    if "rest" in results.unavailable:
+        found["start.rest"] = results.unavailable["rest"]
     return found
 
 
@@ -133,9 +131,9 @@ def _floors(found: list[StartSample], machine: Machine) -> list[float]:
     return [each.start.usage.processor_s / machine.cores for each in found]
 
 
-def values(findings: StartResults, machine: Machine) -> dict[str, Value]:
+def values(results: StartResults, machine: Machine) -> dict[str, Value]:
     """Return what each way takes, the floors, and what argosy itself costs."""
-    starts = findings.starts
+    starts = results.starts
     found: dict[str, Value] = {}
     for name, each in starts.items():
         found |= _values_of(name, [one.start for one in each])
@@ -150,12 +148,12 @@ def values(findings: StartResults, machine: Machine) -> dict[str, Value]:
         found["start.cells.contexts"] = value_of(contexts, "contexts", goal=GOAL_CELLS_CONTEXTS)
     if "processes_warm" in starts:
         own = [each.start.usage.supervisor_s for each in starts["processes_warm"]]
-        per_start = [1000 * seconds / findings.agents for seconds in own]
+        per_start = [1000 * seconds / results.agents for seconds in own]
         found["start.own_ms_per_start"] = value_of(per_start, "ms", goal=GOAL_OWN_MS)
-    if findings.idle_shares:
-        found["start.rest"] = value_of(findings.idle_shares, "cores", goal=GOAL_REST)
-    if findings.single_starts_s:
-        chains = [findings.chain * one for one in findings.single_starts_s]
+    if results.idle_shares:
+        found["start.rest"] = value_of(results.idle_shares, "cores", goal=GOAL_REST)
+    if results.single_starts_s:
+        chains = [results.chain * one for one in results.single_starts_s]
         found["start.critical_path_floor"] = value_of(chains, "s")
     return found
 

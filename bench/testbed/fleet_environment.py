@@ -105,18 +105,18 @@ def prepare_fleet(fleet_path: Path) -> Iterator[FleetEnvironment]:
         shutil.rmtree(runtime)
 
 
-def wait_for_ports(stage: FleetEnvironment, within_s: float) -> None:
+def wait_for_ports(fleet_env: FleetEnvironment, within_s: float) -> None:
     """Return when every port of the fleet is free.
 
     Raises MissingError: one is held for longer than `within_s`; names the holder.
     """
     deadline = time.monotonic() + within_s
-    wanted = [pair for process in stage.processes.values() for pair in process.ports]
+    wanted = [pair for process in fleet_env.processes.values() for pair in process.ports]
     while held := [port for host, port in wanted if not is_port_free(host, port)]:
         if time.monotonic() > deadline:
             first = PortOwners().owner_of_port(held[0])
             message = f"{len(held)} of {len(wanted)} ports of the fleet are taken, the first: {first}"
-            hint = f"`argosy down {stage.fleet_path}` if it is this fleet that runs"
+            hint = f"`argosy down {fleet_env.fleet_path}` if it is this fleet that runs"
             raise MissingError(Fault("bench", "ports-taken", message, hint))
         time.sleep(0.25)
 

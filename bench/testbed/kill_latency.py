@@ -36,12 +36,12 @@ class KillLatency(msgspec.Struct, frozen=True):
     ready_again_ms: float
 
 
-def measure_kill(stage: FleetEnvironment, agent: str) -> KillLatency:
+def measure_kill(fleet_env: FleetEnvironment, agent: str) -> KillLatency:
     """Kill an agent's process as another client of its supervisor, and return when what was told.
 
     Raises RefusedError: the supervisor is not there, or told nothing for 15 s.
     """
-    client = connect(stage.folder, "bench")
+    client = connect(fleet_env.folder, "bench")
     if client is None:
         raise RefusedError(Fault("bench", "no-supervisor", "the supervisor of the fleet is not there"))
     with client:
@@ -98,7 +98,7 @@ def _next_change(client: ControlClient, agent: str) -> AgentStateChanged:
             return answer
 
 
-def measure_recovery_ms(stage: FleetEnvironment, agent: str) -> float:
+def measure_recovery_ms(fleet_env: FleetEnvironment, agent: str) -> float:
     """Kill an agent of any way; return the milliseconds until its next process has answered `ok`.
 
     Raises RefusedError: it has no process, or none that answers for 15 s.
@@ -109,5 +109,5 @@ def measure_recovery_ms(stage: FleetEnvironment, agent: str) -> float:
     time.sleep(_SETTLE_S)
     began = time.monotonic()
     _kill(pid)
-    wait_until_all_healthy({agent: stage.ports[agent]}, _WITHIN_S, pause_s=_PAUSE_S)
+    wait_until_all_healthy({agent: fleet_env.ports[agent]}, _WITHIN_S, pause_s=_PAUSE_S)
     return (time.monotonic() - began) * 1000

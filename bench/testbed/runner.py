@@ -74,7 +74,7 @@ def run_bench(
 
 
 def interleave(
-    rounds: int, ways: Sequence[T], deadline_s: float = math.inf, clock: Callable[[], float] = time.monotonic
+    rounds: int, items: Sequence[T], deadline_s: float = math.inf, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[tuple[int, T]]:
     """Yield (round, way): each way once a round, each second round backwards, so that drift cancels out.
 
@@ -86,8 +86,8 @@ def interleave(
         began_s = clock()
         if number and began_s + longest_s > deadline_s:
             return
-        for way in ways if number % 2 == 0 else reversed(ways):
-            yield number, way
+        for item in items if number % 2 == 0 else reversed(items):
+            yield number, item
         longest_s = max(longest_s, clock() - began_s)
 
 

@@ -43,7 +43,7 @@ class StartMeasurement(msgspec.Struct, frozen=True):
 
 
 def measure_start(
-    way: Launcher,
+    launcher: Launcher,
     fleet_path: Path,
     ports_within_s: float,
     on_ready: Callable[[FleetEnvironment], None] | None = None,
@@ -53,21 +53,21 @@ def measure_start(
     while_up: called with the fleet running, after the measurement.
     Raises RefusedError: it did not come up, or left a process. Raises MissingError: a port is taken.
     """
-    with prepare_fleet(fleet_path) as stage:
-        wait_for_ports(stage, ports_within_s)
+    with prepare_fleet(fleet_path) as fleet_env:
+        wait_for_ports(fleet_env, ports_within_s)
         try:
-            way.prepare(stage)
+            launcher.prepare(fleet_env)
             scale, busy_before_s = ResourceMeter(), busy_s()
             began = time.monotonic()
-            way.start(stage)
-            wait_until_all_healthy(stage.ports, _ANSWER_WITHIN_S)
+            launcher.start(fleet_env)
+            wait_until_all_healthy(fleet_env.ports, _ANSWER_WITHIN_S)
             wall_s = time.monotonic() - began
             usage, all_s = scale.measure(), busy_s() - busy_before_s
             disturbance = max(0.0, all_s - usage.processor_s) / wall_s / (os.cpu_count() or 1)
-            start = StartMeasurement(wall_s, disturbance, len(stage.processes), usage)
+            start = StartMeasurement(wall_s, disturbance, len(fleet_env.processes), usage)
             if on_ready:
-                on_ready(stage)
-            way.stop(stage)
+                on_ready(fleet_env)
+            launcher.stop(fleet_env)
         except BaseException:
             kill_all()
             raise
@@ -76,32 +76,34 @@ def measure_start(
             titles = ", ".join(title for _, title in processor_s_now())
             kill_all()
             raise RefusedError(
-                Fault("bench", "left-over", f"`{way.name}` left {len(left)} processes running: {titles}")
+                Fault("bench", "left-over", f"`{launcher.name}` left {len(left)} processes running: {titles}")
             )
     return start
 
 
 def measure_single_starts(fleet_path: Path, ports_within_s: float) -> list[float]:
     """Return how long each agent without a need takes, nothing else being started, until it answers."""
-    with prepare_fleet(fleet_path) as stage:
-        wait_for_ports(stage, ports_within_s)
-        return [_measure_single_start(stage, name) for name in stage.graph.levels()[0]]
+    with prepare_fleet(fleet_path) as fleet_env:
+        wait_for_ports(fleet_env, ports_within_s)
+        return [_measure_single_start(fleet_env, name) for name in fleet_env.graph.levels()[0]]
 
 
-def _measure_single_start(stage: FleetEnvironment, name: str) -> float:
-    process = stage.processes[name]
+def _measure_single_start(fleet_env: FleetEnvironment, name: str) -> float:
+    process = fleet_env.processes[name]
     began = time.monotonic()
     agent = subprocess.Popen(
         process.argv,
         cwd=process.cwd,
-        env=stage.environ | stage.environment_of(name),
+        env=fleet_env.environ | fleet_env.environment_of(name),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
-        wait_until_all_healthy({name: stage.ports[name]}, _ANSWER_WITHIN_S, lambda: agent.poll() is not None)
+        wait_until_all_healthy(
+            {name: fleet_env.ports[name]}, _ANSWER_WITHIN_S, lambda: agent.poll() is not None
+        )
         return time.monotonic() - began
     finally:
         agent.kill()

@@ -69,15 +69,15 @@ class LoadClient:
         self.pid = process.pid
         self._errors = errors
 
-    def run(self, way: str, seconds: float) -> WorkResult:
+    def run(self, load: str, seconds: float) -> WorkResult:
         """Let it ask in one way for so long; raises RefusedError with its last words when it fails."""
         orders, answers = self._pipes()
         try:
-            orders.write(msgspec.json.encode(WorkOrder(way, seconds)) + b"\n")
+            orders.write(msgspec.json.encode(WorkOrder(load, seconds)) + b"\n")
             orders.flush()
             return _read_done(answers.readline())
         except (BrokenPipeError, msgspec.DecodeError):
-            raise RefusedError(_exit_fault(f"{self.name}, {way}", self.process, self._errors)) from None
+            raise RefusedError(_exit_fault(f"{self.name}, {load}", self.process, self._errors)) from None
 
     def end(self) -> None:
         """Let it end by itself, as a program does whose work is done."""
@@ -194,12 +194,12 @@ class BenchProcesses:
 def bench_processes() -> Iterator[BenchProcesses]:
     """Yield a crew, and leave no process and no file of it."""
     folder = Path(tempfile.mkdtemp(prefix="aw-", dir="/tmp"))  # short: socket paths have 107 bytes
-    crew = BenchProcesses(folder)
+    processes = BenchProcesses(folder)
     try:
-        yield crew
-        crew.close()
+        yield processes
+        processes.close()
     except BaseException:
-        crew.kill_all()
+        processes.kill_all()
         raise
     finally:
         shutil.rmtree(folder)

@@ -8,7 +8,7 @@ from wire_cases.array_payload import BYTES, matrix
 from wire_cases.load_loops import LoadFunction, check_answer, request_for
 
 
-def ways(where: str) -> dict[str, LoadFunction]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `arrays`: one caller."""
     peer = connect("Echo")
     sent = matrix()

@@ -32,7 +32,7 @@ def serve(where: str) -> None:
             socket.send(_pack(_unpack(socket.recv())))
 
 
-def ways(where: str) -> dict[str, LoadFunction]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `arrays`: one caller."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     socket = context.socket(zmq.REQ)

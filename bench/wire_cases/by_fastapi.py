@@ -27,13 +27,13 @@ def serve(where: str) -> None:
     app = fastapi.FastAPI(on_startup=[print_ready])
 
     @app.post("/say")
-    async def say(utterance: dict[str, object]) -> dict[str, object]:
-        return utterance
+    async def say(message: dict[str, object]) -> dict[str, object]:
+        return message
 
     uvicorn.run(app, uds=f"{where}/fastapi", log_level="warning", access_log=False)
 
 
-def ways(where: str) -> dict[str, LoadFunction]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `tasks`: 32 of them."""
     runner = new_runner()
 

@@ -45,7 +45,7 @@ async def _say(data: bytes, _: object) -> bytes:
     return data
 
 
-def ways(where: str) -> dict[str, LoadFunction]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `tasks`: 32 of them on one channel; `arrays`: one caller."""
     runner = asyncio.Runner()
 

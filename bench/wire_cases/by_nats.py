@@ -48,7 +48,7 @@ async def _serve(port: int) -> None:
     await asyncio.Event().wait()
 
 
-def ways(where: str) -> dict[str, LoadFunction]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `tasks`: 32 of them on one connection."""
     runner = new_runner()
     connected: list[Any] = []

@@ -39,7 +39,7 @@ def serve(where: str) -> None:
     daemon.requestLoop()
 
 
-def ways(where: str) -> dict[str, LoadFunction]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `threads`: 32 of them, a proxy each; `arrays`: one caller."""
 
     def proxy() -> Any:

@@ -36,7 +36,7 @@ def _reply(context: zmq.Context[zmq.Socket[bytes]], where: str) -> None:
         replier.send(replier.recv())
 
 
-def ways(where: str) -> dict[str, LoadFunction]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `req`: one at a time; `dealer`: 32 in flight."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     request, dealer = context.socket(zmq.REQ), context.socket(zmq.DEALER)

@@ -24,7 +24,7 @@ def serve(where: str) -> None:
         time.sleep(3600)
 
 
-def ways(where: str) -> dict[str, LoadFunction]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `in_flight`: 32 calls of one driver."""
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=f"{where}/ray")
     actor: Any = ray.remote(Echo).remote()

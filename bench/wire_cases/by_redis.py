@@ -40,7 +40,7 @@ def serve(where: str) -> None:
         client.rpush(answers, body)
 
 
-def ways(where: str) -> dict[str, LoadFunction]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `tasks`: 32 of them, each with a connection, since waiting takes one."""
     runner = new_runner()
 

@@ -34,7 +34,7 @@ def serve(where: str) -> None:
     server.start()
 
 
-def ways(where: str) -> dict[str, LoadFunction]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `threads`: 32 callers; `in_flight`: 32 requests of one, who takes replies in their order."""
     connection: Any = unix_connect(f"{where}/rpyc")
     say = rpyc.async_(connection.root.say)

@@ -24,7 +24,7 @@ def serve(where: str) -> None:
     server.run()
 
 
-def ways(where: str) -> dict[str, LoadFunction]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `greenlets`: 32 of them."""
     client = zerorpc.Client(heartbeat=None)
     client.connect(f"ipc://{where}/zerorpc")

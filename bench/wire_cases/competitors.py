@@ -19,7 +19,7 @@ class Competitor(msgspec.Struct, frozen=True):
     name: str
     module: str
     needs: tuple[str, ...]
-    way: str
+    load: str
     goal: float
     carries_arrays: bool = False
     program: str = ""

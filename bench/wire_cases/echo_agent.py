@@ -12,7 +12,9 @@ from argosy.agent import Agent, request
 from wire_cases.execution_log import ExecutionLog
 from wire_cases.load_loops import print_ready
 
-EXECUTION_LOG_VARIABLE: Final = "BENCH_EXECUTION_LOG"  # the variable with the path of an agent's log of executions
+EXECUTION_LOG_VARIABLE: Final = (
+    "BENCH_EXECUTION_LOG"  # the variable with the path of an agent's log of executions
+)
 
 
 class EchoRequest(msgspec.Struct):
@@ -36,22 +38,22 @@ class Echo(Agent):
 
     def __init__(self) -> None:
         path = os.environ.get(EXECUTION_LOG_VARIABLE)
-        self._ledger = ExecutionLog(path) if path else None
+        self._execution_log = ExecutionLog(path) if path else None
 
     async def start(self) -> None:
         print_ready()
 
     @request(short=True)
-    def echo(self, utterance: EchoRequest) -> EchoRequest:
-        return utterance
+    def echo(self, message: EchoRequest) -> EchoRequest:
+        return message
 
     @request
-    async def echo_in_task(self, utterance: EchoRequest) -> EchoRequest:
-        return utterance
+    async def echo_in_task(self, message: EchoRequest) -> EchoRequest:
+        return message
 
     @request
-    def echo_in_thread(self, utterance: EchoRequest) -> EchoRequest:
-        return utterance
+    def echo_in_thread(self, message: EchoRequest) -> EchoRequest:
+        return message
 
     @request(short=True)
     def frame(self, data: bytes) -> bytes:
@@ -66,18 +68,18 @@ class Echo(Agent):
         await asyncio.sleep(seconds)
 
     @request(short=True)
-    def run_short(self, errand: NumberedRequest) -> NumberedRequest:
-        return self._run(errand)
+    def run_short(self, numbered: NumberedRequest) -> NumberedRequest:
+        return self._run(numbered)
 
     @request
-    async def run_in_task(self, errand: NumberedRequest) -> NumberedRequest:
-        return self._run(errand)
+    async def run_in_task(self, numbered: NumberedRequest) -> NumberedRequest:
+        return self._run(numbered)
 
     @request
-    def run_in_thread(self, errand: NumberedRequest) -> NumberedRequest:
-        return self._run(errand)
+    def run_in_thread(self, numbered: NumberedRequest) -> NumberedRequest:
+        return self._run(numbered)
 
-    def _run(self, errand: NumberedRequest) -> NumberedRequest:
-        if self._ledger:
-            self._ledger.append(errand.number, errand.deadline_us)
-        return errand
+    def _run(self, numbered: NumberedRequest) -> NumberedRequest:
+        if self._execution_log:
+            self._execution_log.append(numbered.number, numbered.deadline_us)
+        return numbered

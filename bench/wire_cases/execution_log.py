@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 _EXECUTION: Final = struct.Struct("<QQQ")
-_ENDING: Final = struct.Struct("<QQ")
+_OUTCOME: Final = struct.Struct("<QQ")
 _Execution = tuple[int, int, int]
 CALLER_SHIFT: Final = 40  # a number is the caller's index, then a count
 
@@ -66,9 +66,9 @@ class OutcomeLog:
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
 
-    def append(self, number: int, ending: Outcome) -> None:
+    def append(self, number: int, outcome: Outcome) -> None:
         """Write how one request ended; each number once."""
-        self._file.write(_ENDING.pack(number, ending))
+        self._file.write(_OUTCOME.pack(number, outcome))
 
     def close(self) -> None:
         """Write what is left."""
@@ -85,7 +85,7 @@ class Reconciliation(msgspec.Struct, frozen=True):
     """
 
     sent: int
-    endings: dict[str, int]
+    outcomes: dict[str, int]
     executed: int
     lost: int
     wrong: int
@@ -97,7 +97,7 @@ class Reconciliation(msgspec.Struct, frozen=True):
 
 
 def reconcile(
-    sent: int, endings: Iterable[Path], ledgers: Iterable[Path], old_callers: set[int]
+    sent: int, outcomes: Iterable[Path], execution_logs: Iterable[Path], old_callers: set[int]
 ) -> Reconciliation:
     """Compare what callers were told with what callees logged.
 
@@ -105,14 +105,14 @@ def reconcile(
     """
     counts: Counter[Outcome] = Counter()
     answered, not_executed = array("Q"), set[int]()
-    for number, ending in _endings(endings):
-        counts[ending] += 1
-        if ending is Outcome.ANSWERED:
+    for number, outcome in _outcomes(outcomes):
+        counts[outcome] += 1
+        if outcome is Outcome.ANSWERED:
             answered.append(number)
-        elif ending.means_not_executed:
+        elif outcome.means_not_executed:
             not_executed.add(number)
     executed, late, executed_after_pause = array("Q"), 0, 0
-    for path in ledgers:
+    for path in execution_logs:
         done = list(_executions(path))
         executed.extend(number for number, _, _ in done)
         faults, pauses = _late(e for e in done if e[0] >> CALLER_SHIFT not in old_callers)
@@ -120,7 +120,7 @@ def reconcile(
     once = set(executed)
     return Reconciliation(
         sent=sent,
-        endings={ending.name: count for ending, count in sorted(counts.items())},
+        outcomes={outcome.name: count for outcome, count in sorted(counts.items())},
         executed=len(executed),
         lost=sent - counts.total(),
         wrong=counts[Outcome.WRONG],
@@ -132,10 +132,10 @@ def reconcile(
     )
 
 
-def _endings(paths: Iterable[Path]) -> Iterator[tuple[int, Outcome]]:
+def _outcomes(paths: Iterable[Path]) -> Iterator[tuple[int, Outcome]]:
     for path in paths:
-        for number, ending in _ENDING.iter_unpack(path.read_bytes()):
-            yield number, Outcome(ending)
+        for number, outcome in _OUTCOME.iter_unpack(path.read_bytes()):
+            yield number, Outcome(outcome)
 
 
 def _executions(path: Path) -> Iterator[_Execution]:

@@ -18,7 +18,7 @@ class ComparisonSide(msgspec.Struct, frozen=True):
     """One way: who asks, how, and which server answers."""
 
     caller: LoadClient
-    way: str
+    load: str
     server: Server
 
 
@@ -47,7 +47,7 @@ def compare(left: ComparisonSide, right: ComparisonSide, slice_s: float, turns: 
 
 def _slice(side: ComparisonSide, seconds: float) -> tuple[WorkResult, float]:
     before_s = side.server.processor_s()
-    done = side.caller.run(side.way, seconds)
+    done = side.caller.run(side.load, seconds)
     return done, side.server.processor_s() - before_s + done.processor_s
 
 

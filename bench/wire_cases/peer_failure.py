@@ -30,21 +30,21 @@ class FailureLatency(msgspec.Struct, frozen=True):
     last_ms: float
 
 
-def measure_failure(crew: BenchProcesses, number: signal.Signals, expected: str) -> FailureLatency:
+def measure_failure(processes: BenchProcesses, number: signal.Signals, expected: str) -> FailureLatency:
     """Start an agent, keep requests in flight at it, send it a signal.
 
     expected: the error that each request has to end with.
     Raises RefusedError: one ended otherwise, or not at all.
     """
-    server = crew.agent(_VICTIM, "wire_cases.echo_agent:Echo")
+    server = processes.agent(_VICTIM, "wire_cases.echo_agent:Echo")
     try:
-        return asyncio.run(_fall(crew, server.pid, number, expected))
+        return asyncio.run(_fall(processes, server.pid, number, expected))
     finally:
         server.end()
 
 
-async def _fall(crew: BenchProcesses, pid: int, number: signal.Signals, expected: str) -> FailureLatency:
-    channel = named_channel(_VICTIM, AddressResolver(crew.book), LoopReactor(asyncio.get_running_loop()))
+async def _fall(processes: BenchProcesses, pid: int, number: signal.Signals, expected: str) -> FailureLatency:
+    channel = named_channel(_VICTIM, AddressResolver(processes.book), LoopReactor(asyncio.get_running_loop()))
     peer = Peer(channel, _PATIENCE_S)
     ended: list[tuple[str, float]] = []
 

@@ -56,7 +56,7 @@ class SoakClient:
         self._first = index << CALLER_SHIFT
         self._numbers = itertools.count()
         self._lock = threading.Lock()
-        self._endings = OutcomeLog(folder / f"client.{index}")
+        self._outcomes = OutcomeLog(folder / f"client.{index}")
         self._random = random.Random(seed)
 
     def is_running(self) -> bool:
@@ -74,91 +74,91 @@ class SoakClient:
         deadline_us = time.monotonic_ns() // 1000 + int(timeout_s * 1e6)
         return method, NumberedRequest(number, deadline_us, text, [float(number)]), timeout_s
 
-    def record_outcome(self, errand: NumberedRequest, ending: Outcome) -> None:
+    def record_outcome(self, numbered: NumberedRequest, outcome: Outcome) -> None:
         """Note how an errand ended."""
-        late_s = time.monotonic() - errand.deadline_us / 1e6
+        late_s = time.monotonic() - numbered.deadline_us / 1e6
         with self._lock:
             self.late_s = max(self.late_s, late_s)
-            self._endings.append(errand.number, ending)
+            self._outcomes.append(numbered.number, outcome)
 
     def close(self) -> None:
         """Write the account to its end, and tell its sum."""
-        self._endings.close()
+        self._outcomes.close()
         sys.stdout.buffer.write(msgspec.json.encode(ClientReport(self.begun, self.late_s * 1000)) + b"\n")
         sys.stdout.buffer.flush()
 
 
-def request_in_tasks(press: SoakClient, agents: Sequence[str]) -> None:
+def request_in_tasks(client: SoakClient, agents: Sequence[str]) -> None:
     """Ask from many tasks on one loop, over one lane per agent."""
     with new_runner() as runner:
-        runner.run(_press_in_tasks(press, agents))
+        runner.run(_request_in_tasks(client, agents))
 
 
-async def _press_in_tasks(press: SoakClient, agents: Sequence[str]) -> None:
+async def _request_in_tasks(client: SoakClient, agents: Sequence[str]) -> None:
     directory = AddressResolver(os.environ["ARGOSY_BOOK"])
     reactor = LoopReactor(asyncio.get_running_loop())
     channels = [named_channel(agent, directory, reactor, "press") for agent in agents]
     peers = [Peer(channel) for channel in channels]
-    tasks = [asyncio.create_task(_press_task(press, peers[i % len(peers)])) for i in range(TASKS)]
-    done, _ = await asyncio.wait(tasks, timeout=press.until_s - time.monotonic() + _DRAIN_S)
+    tasks = [asyncio.create_task(_request_loop(client, peers[i % len(peers)])) for i in range(TASKS)]
+    done, _ = await asyncio.wait(tasks, timeout=client.until_s - time.monotonic() + _DRAIN_S)
     for task in done:
         task.result()
     for channel in channels:
         channel.close()
 
 
-async def _press_task(press: SoakClient, peer: Peer) -> None:
-    while press.is_running():
+async def _request_loop(client: SoakClient, peer: Peer) -> None:
+    while client.is_running():
         trace()
-        method, errand, timeout_s = press.next_request()
+        method, numbered, timeout_s = client.next_request()
         try:
-            answer = await peer.call(method, timeout=timeout_s, returns=NumberedRequest, errand=errand)
-            ending = Outcome.ANSWERED if answer == errand else Outcome.WRONG
+            answer = await peer.call(method, timeout=timeout_s, returns=NumberedRequest, numbered=numbered)
+            outcome = Outcome.ANSWERED if answer == numbered else Outcome.WRONG
         except WireError as error:
-            ending = Outcome[type(error).__name__]
-        press.record_outcome(errand, ending)
+            outcome = Outcome[type(error).__name__]
+        client.record_outcome(numbered, outcome)
         await asyncio.sleep(PAUSE_S)
 
 
-def request_in_threads(press: SoakClient, agents: Sequence[str]) -> None:
+def request_in_threads(client: SoakClient, agents: Sequence[str]) -> None:
     """Ask from threads, each with a lane of its own per agent."""
     peers = [connect(agent) for agent in agents]
 
     def work(index: int) -> None:
-        while press.is_running():
-            _press_once(press, peers[index % len(peers)])
+        while client.is_running():
+            _request_once(client, peers[index % len(peers)])
             index += 1
             time.sleep(PAUSE_S)
 
-    _in_threads(press, work)
+    _in_threads(client, work)
 
 
-def _press_once(press: SoakClient, peer: Any) -> None:
-    method, errand, timeout_s = press.next_request()
+def _request_once(client: SoakClient, peer: Any) -> None:
+    method, numbered, timeout_s = client.next_request()
     try:
-        answer = peer.call(method, timeout=timeout_s, returns=NumberedRequest, errand=errand)
-        ending = Outcome.ANSWERED if answer == errand else Outcome.WRONG
+        answer = peer.call(method, timeout=timeout_s, returns=NumberedRequest, numbered=numbered)
+        outcome = Outcome.ANSWERED if answer == numbered else Outcome.WRONG
     except WireError as error:
-        ending = Outcome[type(error).__name__]
-    press.record_outcome(errand, ending)
+        outcome = Outcome[type(error).__name__]
+    client.record_outcome(numbered, outcome)
 
 
-def request_as_legacy(press: SoakClient, agents: Sequence[str]) -> None:
+def request_as_legacy(client: SoakClient, agents: Sequence[str]) -> None:
     """Ask as those do who know nothing of argosy: REQ, JSON, a time-out, then a new socket."""
     directory = AddressResolver(os.environ["ARGOSY_BOOK"])
     runtime = directory.book.runtime
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
 
     def work(index: int) -> None:
-        speakers = [_LegacyClient(context, f"ipc://{socket_path(runtime, agent)}") for agent in agents]
-        while press.is_running():
-            speakers[index % len(speakers)].ask(press)
+        legacy_clients = [_LegacyClient(context, f"ipc://{socket_path(runtime, agent)}") for agent in agents]
+        while client.is_running():
+            legacy_clients[index % len(legacy_clients)].ask(client)
             index += 1
             time.sleep(PAUSE_S)
-        for each in speakers:
+        for each in legacy_clients:
             each.close()
 
-    _in_threads(press, work)
+    _in_threads(client, work)
 
 
 class _LegacyClient:
@@ -175,13 +175,13 @@ class _LegacyClient:
         socket.connect(self._endpoint)
         return socket
 
-    def ask(self, press: SoakClient) -> None:
-        method, errand, timeout_s = press.next_request()
-        self._socket.send(msgspec.json.encode({"action": method, "errand": errand}))
+    def ask(self, client: SoakClient) -> None:
+        method, numbered, timeout_s = client.next_request()
+        self._socket.send(msgspec.json.encode({"action": method, "errand": numbered}))
         if self._socket.poll(int(timeout_s * 1000)):
-            press.record_outcome(errand, _outcome_of(msgspec.json.decode(self._socket.recv()), errand))
+            client.record_outcome(numbered, _outcome_of(msgspec.json.decode(self._socket.recv()), numbered))
         else:
-            press.record_outcome(errand, Outcome.TIMED_OUT)
+            client.record_outcome(numbered, Outcome.TIMED_OUT)
             self._socket.close()
             self._socket = self._open()
 
@@ -189,25 +189,25 @@ class _LegacyClient:
         self._socket.close()
 
 
-def _outcome_of(document: dict[str, Any], errand: NumberedRequest) -> Outcome:
+def _outcome_of(document: dict[str, Any], numbered: NumberedRequest) -> Outcome:
     if "error" in document:
         return Outcome.REFUSED
-    return Outcome.ANSWERED if document["result"] == msgspec.to_builtins(errand) else Outcome.WRONG
+    return Outcome.ANSWERED if document["result"] == msgspec.to_builtins(numbered) else Outcome.WRONG
 
 
-def _in_threads(press: SoakClient, work: Callable[[int], None]) -> None:
+def _in_threads(client: SoakClient, work: Callable[[int], None]) -> None:
     threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(THREADS)]
     for each in threads:
         each.start()
     for each in threads:
-        each.join(max(0.0, press.until_s - time.monotonic()) + _DRAIN_S)
+        each.join(max(0.0, client.until_s - time.monotonic()) + _DRAIN_S)
 
 
 _KINDS: Final = {"tasks": request_in_tasks, "threads": request_in_threads, "old": request_as_legacy}
 
 if __name__ == "__main__":
     kind, index, until, seed, *agents = sys.argv[1:]
-    press = SoakClient(int(index), Path(os.environ["ARGOSY_BOOK"]).parent, float(until), int(seed))
+    client = SoakClient(int(index), Path(os.environ["ARGOSY_BOOK"]).parent, float(until), int(seed))
     print_ready()
-    _KINDS[kind](press, agents)
-    press.close()
+    _KINDS[kind](client, agents)
+    client.close()

@@ -36,34 +36,41 @@ class SoakResult(msgspec.Struct, frozen=True):
     samples: dict[str, list[ProcessStats]]
 
 
-def run_soak(crew: BenchProcesses, seconds: float, seed: int = SEED) -> SoakResult:
+def run_soak(processes: BenchProcesses, seconds: float, seed: int = SEED) -> SoakResult:
     """Press agents for so long while they are killed and frozen.
 
     Raises RefusedError: a caller failed by something that is no error of the wire.
     """
-    spared, victims = FaultTarget(crew, "Spared"), [FaultTarget(crew, f"Victim{number}") for number in (1, 2)]
-    for each in (spared, *victims):
+    never_killed, targets = (
+        FaultTarget(processes, "Spared"),
+        [FaultTarget(processes, f"Victim{number}") for number in (1, 2)],
+    )
+    for each in (never_killed, *targets):
         each.start()
-    for each in (spared, *victims):
+    for each in (never_killed, *targets):
         each.wait_until_ready()
-    names = [each.name for each in (spared, *victims)]
+    names = [each.name for each in (never_killed, *targets)]
     until_s = time.monotonic() + seconds
-    presses = [_start_client(crew, index, until_s, seed, names) for index in range(len(KINDS))]
-    havoc = FaultInjector(victims, spared, seed)
-    assert spared.server is not None
-    watched = {"agent": spared.server.pid, **{k: p.pid for k, p in zip(KINDS, presses, strict=True)}}
-    samples = _run_until(havoc, watched, until_s)
-    havoc.end()
-    told = [_read_report(press) for press in presses]
-    for each in (spared, *victims):
+    clients = [_start_client(processes, index, until_s, seed, names) for index in range(len(KINDS))]
+    injector = FaultInjector(targets, never_killed, seed)
+    assert never_killed.server is not None
+    watched = {"agent": never_killed.server.pid, **{k: p.pid for k, p in zip(KINDS, clients, strict=True)}}
+    samples = _run_until(injector, watched, until_s)
+    injector.end()
+    reports = [_read_report(client) for client in clients]
+    for each in (never_killed, *targets):
         each.kill()
-    endings = [crew.folder / f"client.{index}" for index in range(len(KINDS))]
+    outcomes = [processes.folder / f"client.{index}" for index in range(len(KINDS))]
     old = {index for index, kind in enumerate(KINDS) if kind == "old"}
-    account = reconcile(sum(t.started for t in told), endings, execution_logs([spared, *victims]), old)
-    return SoakResult(account, havoc.kills, havoc.freezes, max(t.late_ms for t in told), samples)
+    account = reconcile(
+        sum(t.started for t in reports), outcomes, execution_logs([never_killed, *targets]), old
+    )
+    return SoakResult(account, injector.kills, injector.freezes, max(t.late_ms for t in reports), samples)
 
 
-def _start_client(crew: BenchProcesses, index: int, until_s: float, seed: int, names: list[str]) -> Server:
+def _start_client(
+    processes: BenchProcesses, index: int, until_s: float, seed: int, names: list[str]
+) -> Server:
     command = [
         sys.executable,
         "-m",
@@ -73,19 +80,19 @@ def _start_client(crew: BenchProcesses, index: int, until_s: float, seed: int, n
         repr(until_s),
         str(seed),
     ]
-    press = crew.launch(f"client.{KINDS[index]}", [*command, *names], is_client=True)
-    press.wait_until_ready()
-    return press
+    client = processes.launch(f"client.{KINDS[index]}", [*command, *names], is_client=True)
+    client.wait_until_ready()
+    return client
 
 
 def _run_until(
-    havoc: FaultInjector, watched: dict[str, int], until_s: float
+    injector: FaultInjector, watched: dict[str, int], until_s: float
 ) -> dict[str, list[ProcessStats]]:
     samples: dict[str, list[ProcessStats]] = {name: [] for name in watched}
     next_look = now = time.monotonic()
     between_s = (until_s - now) / _SAMPLES
     while now < until_s - _STEP_S:  # after that, those who are looked at end
-        havoc.step(now)
+        injector.step(now)
         if now >= next_look:
             next_look += between_s
             for name, pid in watched.items():
@@ -95,11 +102,11 @@ def _run_until(
     return samples
 
 
-def _read_report(press: Server) -> ClientReport:
+def _read_report(client: Server) -> ClientReport:
     """Return what a caller told at its end; it waits for its last requests by itself."""
-    assert press.process.stdout is not None
-    line = press.process.stdout.readline()
+    assert client.process.stdout is not None
+    line = client.process.stdout.readline()
     if not line:
-        raise press.failure()
-    press.process.wait(_END_WITHIN_S)
+        raise client.failure()
+    client.process.wait(_END_WITHIN_S)
     return _read_told(line)

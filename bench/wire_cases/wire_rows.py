@@ -16,11 +16,11 @@ from wire_cases.paired_comparison import ComparisonSide
 
 ASYNCIO_SHARE: Final = 0.85
 GOAL_ARRAYS: Final = 3.5
-GOAL_FIGURES: Final = 1.02
+GOAL_METRICS: Final = 1.02
 # In each round, and slices in a bout: the difference that is looked for is far smaller than what a core
 # drifts in a second.
-FIGURES_BOUTS: Final = 4
-FIGURES_TURNS: Final = 8
+METRICS_ROUNDS: Final = 4
+METRICS_TURNS: Final = 8
 
 # Of argosy's way, its name in labels, the raw way, its name, and the goal on uvloop.
 _CORE: Final = (
@@ -53,43 +53,43 @@ class Row(msgspec.Struct, frozen=True):
 class ComparisonPlan:
     """The rows of one run, and why others are left out; starts what each row needs once."""
 
-    def __init__(self, crew: BenchProcesses, *, quick: bool) -> None:
+    def __init__(self, processes: BenchProcesses, *, quick: bool) -> None:
         self.rows: list[Row] = []
         self.skipped: dict[str, str] = {}
-        self.echo = crew.agent("Echo", "wire_cases.echo_agent:Echo")
-        self.caller = crew.caller("by_argosy")
-        self._crew = crew
+        self.echo = processes.agent("Echo", "wire_cases.echo_agent:Echo")
+        self.caller = processes.caller("by_argosy")
+        self._processes = processes
         self._quick = quick
-        self._raw_server = crew.server("by_raw")
-        self._raw_caller = crew.caller("by_raw")
+        self._raw_server = processes.server("by_raw")
+        self._raw_caller = processes.caller("by_raw")
         self._add_core()
         self._add_metrics()
         self._add_arrays()
         self._add_asyncio()
         self._add_competitors()
 
-    def _raw(self, way: str) -> ComparisonSide:
-        return ComparisonSide(self._raw_caller, way, self._raw_server)
+    def _raw(self, load: str) -> ComparisonSide:
+        return ComparisonSide(self._raw_caller, load, self._raw_server)
 
-    def _argosy(self, way: str) -> ComparisonSide:
-        return ComparisonSide(self.caller, way, self.echo)
+    def _argosy(self, load: str) -> ComparisonSide:
+        return ComparisonSide(self.caller, load, self.echo)
 
     def _add_core(self) -> None:
-        for way, name, raw, raw_name, goal in _CORE:
-            self.rows.append(Row(f"wire.{name}/{raw_name}", self._argosy(way), self._raw(raw), goal))
+        for load, name, raw, raw_name, goal in _CORE:
+            self.rows.append(Row(f"wire.{name}/{raw_name}", self._argosy(load), self._raw(raw), goal))
 
     def _add_metrics(self) -> None:
-        """Add one agent against itself, its figures kept and not kept by turns."""
+        """Add one agent against itself, with and without its automatic metrics by turns."""
         command = [sys.executable, "-m", "wire_cases.without_metrics"]
-        self._crew.register_agent("Figureless")
-        agent = self._crew.launch("Figureless", command, {"ARGOSY_AGENT": "Figureless"})
+        self._processes.register_agent("MetricsSwitch")
+        agent = self._processes.launch("MetricsSwitch", command, {"ARGOSY_AGENT": "MetricsSwitch"})
         agent.wait_until_ready()
-        caller = self._crew.caller("by_argosy", **{AGENT: "Figureless"})
+        caller = self._processes.caller("by_argosy", **{AGENT: "MetricsSwitch"})
         left, right = (
-            ComparisonSide(caller, f"typed_{which}_figures", agent) for which in ("with", "without")
+            ComparisonSide(caller, f"typed_{which}_metrics", agent) for which in ("with", "without")
         )
         label = "wire.cpu_with_figures/cpu_without_figures"
-        self.rows.append(Row(label, left, right, GOAL_FIGURES, "cost", FIGURES_BOUTS, FIGURES_TURNS))
+        self.rows.append(Row(label, left, right, GOAL_METRICS, "cost", METRICS_ROUNDS, METRICS_TURNS))
 
     def _add_arrays(self) -> None:
         """Add 1 MiB there and back, against copying it and against the libraries that carry bytes."""
@@ -105,10 +105,10 @@ class ComparisonPlan:
                 self._add_array(label, module)
 
     def _add_array(self, label: str, module: str) -> None:
-        left = ComparisonSide(self._crew.caller("by_argosy_arrays"), "arrays", self.echo)
-        server = self._crew.server(module)
+        left = ComparisonSide(self._processes.caller("by_argosy_arrays"), "arrays", self.echo)
+        server = self._processes.server(module)
         self.rows.append(
-            Row(label, left, ComparisonSide(self._crew.caller(module), "arrays", server), GOAL_ARRAYS)
+            Row(label, left, ComparisonSide(self._processes.caller(module), "arrays", server), GOAL_ARRAYS)
         )
 
     def _add_asyncio(self) -> None:
@@ -116,27 +116,27 @@ class ComparisonPlan:
         if reason := self._skip_reason():
             self.skipped |= {f"wire.asyncio_{name}/{raw}": reason for _, name, _, raw, _ in rows}
             return
-        server = self._crew.agent("OnAsyncio", "wire_cases.echo_agent:Echo", ARGOSY_LOOP="asyncio")
-        caller = self._crew.caller("by_argosy", ARGOSY_LOOP="asyncio", **{AGENT: "OnAsyncio"})
-        for way, name, raw, raw_name, goal in rows:
+        server = self._processes.agent("OnAsyncio", "wire_cases.echo_agent:Echo", ARGOSY_LOOP="asyncio")
+        caller = self._processes.caller("by_argosy", ARGOSY_LOOP="asyncio", **{AGENT: "OnAsyncio"})
+        for load, name, raw, raw_name, goal in rows:
             label = f"wire.asyncio_{name}/{raw_name}"
             scaled = round(goal * ASYNCIO_SHARE, 4)
-            self.rows.append(Row(label, ComparisonSide(caller, way, server), self._raw(raw), scaled))
+            self.rows.append(Row(label, ComparisonSide(caller, load, server), self._raw(raw), scaled))
 
     def _add_competitors(self) -> None:
-        for rival in COMPETITORS:
-            label = f"wire.32_async_typed/{rival.name}"
-            if reason := rival.unavailable_reason() or self._skip_reason():
+        for competitor in COMPETITORS:
+            label = f"wire.32_async_typed/{competitor.name}"
+            if reason := competitor.unavailable_reason() or self._skip_reason():
                 self.skipped[label] = reason
                 continue
-            server = self._server_of(rival.module)
-            right = ComparisonSide(self._crew.caller(rival.module), rival.way, server)
-            self.rows.append(Row(label, self._argosy("typed"), right, rival.goal))
+            server = self._server_of(competitor.module)
+            right = ComparisonSide(self._processes.caller(competitor.module), competitor.load, server)
+            self.rows.append(Row(label, self._argosy("typed"), right, competitor.goal))
 
     def _server_of(self, module: str) -> Server:
         """Return the server of a way, started for its arrays already or now."""
         started: Iterator[Server] = (r.right.server for r in self.rows if r.right.server.name == module)
-        return next(started, None) or self._crew.server(module)
+        return next(started, None) or self._processes.server(module)
 
     def _skip_reason(self, is_extra: bool = True) -> str:
         return "--quick" if self._quick and is_extra else ""

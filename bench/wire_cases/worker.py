@@ -17,7 +17,7 @@ from wire_cases.load_loops import LoadFunction, Tally
 class WorkOrder(msgspec.Struct, frozen=True):
     """What a caller is to do, for how long."""
 
-    way: str
+    load: str
     seconds: float
 
 
@@ -31,12 +31,12 @@ class WorkResult(msgspec.Struct, frozen=True):
 _read_order = msgspec.json.Decoder(WorkOrder).decode
 
 
-def run_orders(ways: dict[str, LoadFunction]) -> None:
+def run_orders(load_functions: dict[str, LoadFunction]) -> None:
     """Carry out one order after the other, until there are no more."""
     for line in sys.stdin.buffer:
         order = _read_order(line)
         began_s = time.process_time()
-        tally = ways[order.way](order.seconds)
+        tally = load_functions[order.load](order.seconds)
         done = WorkResult(tally, time.process_time() - began_s)
         sys.stdout.buffer.write(msgspec.json.encode(done) + b"\n")
         sys.stdout.buffer.flush()
@@ -48,4 +48,4 @@ if __name__ == "__main__":
     if role == "serve":
         module.serve(where)
     else:
-        run_orders(module.ways(where))
+        run_orders(module.load_functions(where))
