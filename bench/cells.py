@@ -15,15 +15,15 @@ from pathlib import Path
 
 import msgspec
 
-from launchers.by_argosy import ByArgosy
+from launchers.by_argosy import ArgosyLauncher
 from testbed.bytecode_warmup import compile_packages
-from testbed.fleet_environment import Stage
+from testbed.fleet_environment import FleetEnvironment
 from testbed.host_info import Machine, this_machine
-from testbed.kill_latency import Wound, kill_one
+from testbed.kill_latency import KillLatency, measure_kill
 from testbed.process_usage import processor_s_now
 from testbed.result import Ratio, Result, Value, ratio_of, value_of
-from testbed.runner import Options, interleave, run_bench, tell
-from testbed.start_measurement import Start, start_once
+from testbed.runner import Options, interleave, log_progress, run_bench
+from testbed.start_measurement import StartMeasurement, measure_start
 
 PACKAGES = ("argosy", "msgspec", "zmq", "yaml", "setproctitle")
 MANY, FEW = 1000, 250
@@ -57,7 +57,7 @@ METHOD = [
 ]
 
 
-class Rest(msgspec.Struct, frozen=True):
+class IdleUsage(msgspec.Struct, frozen=True):
     """Share of a core that is taken while nothing happens: by the supervisor, by all."""
 
     supervisor: float
@@ -67,9 +67,9 @@ class Rest(msgspec.Struct, frozen=True):
 class Findings(msgspec.Struct, frozen=True):
     """What the rounds brought; starts by the number of agents."""
 
-    starts: dict[int, list[Start]]
-    rests: list[Rest]
-    wounds: list[Wound]
+    starts: dict[int, list[StartMeasurement]]
+    rests: list[IdleUsage]
+    wounds: list[KillLatency]
 
 
 def measure(options: Options) -> Result:
@@ -77,12 +77,12 @@ def measure(options: Options) -> Result:
     machine = this_machine()
     compile_packages(PACKAGES)
     with fleets() as paths:
-        findings = find(options, paths)
+        results = find(options, paths)
     return Result(
         name="cells",
         machine=machine,
-        ratios=ratios(findings),
-        values=values(findings, machine),
+        ratios=ratios(results),
+        values=values(results, machine),
         skipped={},
         method=METHOD,
     )
@@ -111,49 +111,51 @@ def write_fleet(folder: Path, count: int) -> Path:
 
 def find(options: Options, paths: dict[int, Path]) -> Findings:
     """Start each fleet in each round; let the larger one rest, and wound it."""
-    findings = Findings(defaultdict(list), [], [])
+    results = Findings(defaultdict(list), [], [])
 
-    def look(stage: Stage) -> None:
-        findings.rests.append(rest())
-        findings.wounds.append(kill_one(stage, "A1"))
+    def sample(fleet_env: FleetEnvironment) -> None:
+        results.rests.append(measure_idle())
+        results.wounds.append(measure_kill(fleet_env, "A1"))
 
-    for number, count in interleave(options.rounds, (MANY, FEW), options.until_s):
-        start = start_once(ByArgosy("cells"), paths[count], PATIENCE_S, look if count == MANY else None)
-        findings.starts[count].append(start)
+    for number, count in interleave(options.rounds, (MANY, FEW), options.deadline_s):
+        start = measure_start(
+            ArgosyLauncher("cells"), paths[count], PATIENCE_S, sample if count == MANY else None
+        )
+        results.starts[count].append(start)
         told = f"{count} agents: {start.wall_s:.2f} s, disturbed {start.disturbance:.0%}"
-        tell(f"round {number + 1} of {options.rounds}, {told}")
-    return findings
+        log_progress(f"round {number + 1} of {options.rounds}, {told}")
+    return results
 
 
-def rest() -> Rest:
+def measure_idle() -> IdleUsage:
     """Return what the processes of the fleet take while nobody asks anything."""
     before = processor_s_now()
     time.sleep(REST_S)
     taken = {name: seconds - before.get(name, 0.0) for name, seconds in processor_s_now().items()}
     supervisor = sum(seconds for (_, title), seconds in taken.items() if "supervisor" in title)
-    return Rest(supervisor / REST_S, sum(taken.values()) / REST_S)
+    return IdleUsage(supervisor / REST_S, sum(taken.values()) / REST_S)
 
 
-def ratios(findings: Findings) -> dict[str, Ratio]:
+def ratios(results: Findings) -> dict[str, Ratio]:
     """Return how time and processor time grow with the number of agents."""
-    many, few = findings.starts[MANY], findings.starts[FEW]
+    many, few = results.starts[MANY], results.starts[FEW]
     return {
         f"cells.{MANY}_agents/{FEW}_agents": ratio_of(
             [each.wall_s for each in many], [each.wall_s for each in few], goal=GOAL_GROWTH, unit="s"
         ),
         f"cells.{MANY}_agents_cpu/{FEW}_agents_cpu": ratio_of(
-            [each.weight.processor_s for each in many],
-            [each.weight.processor_s for each in few],
+            [each.usage.processor_s for each in many],
+            [each.usage.processor_s for each in few],
             goal=GOAL_GROWTH,
             unit="s",
         ),
     }
 
 
-def values(findings: Findings, machine: Machine) -> dict[str, Value]:
+def values(results: Findings, machine: Machine) -> dict[str, Value]:
     """Return what the larger fleet takes."""
-    starts = findings.starts[MANY]
-    weights = [each.weight for each in starts]
+    starts = results.starts[MANY]
+    weights = [each.usage for each in starts]
     floors = [each.processor_s / machine.cores for each in weights]
     return {
         "cells.wall": value_of([each.wall_s for each in starts], "s"),
@@ -166,11 +168,11 @@ def values(findings: Findings, machine: Machine) -> dict[str, Value]:
         "cells.contexts": value_of([each.contexts for each in weights], "contexts", goal=GOAL_CONTEXTS),
         "cells.descriptors": value_of([each.descriptors for each in weights], "descriptors"),
         "cells.rest.supervisor": value_of(
-            [each.supervisor for each in findings.rests], "cores", goal=GOAL_REST * MANY
+            [each.supervisor for each in results.rests], "cores", goal=GOAL_REST * MANY
         ),
-        "cells.rest.everything": value_of([each.everything for each in findings.rests], "cores"),
-        "cells.noticed_ms": value_of([each.noticed_ms for each in findings.wounds], "ms"),
-        "cells.ready_again_ms": value_of([each.ready_again_ms for each in findings.wounds], "ms"),
+        "cells.rest.everything": value_of([each.everything for each in results.rests], "cores"),
+        "cells.noticed_ms": value_of([each.noticed_ms for each in results.wounds], "ms"),
+        "cells.ready_again_ms": value_of([each.ready_again_ms for each in results.wounds], "ms"),
     }
 
 

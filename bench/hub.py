@@ -29,31 +29,31 @@ from argosy.hub.store.tables import block_id
 from argosy.wire import connect
 from argosy.wire.address_book import AddressBook, AgentAddress, write_address_book
 from hub_cases import alert_latency, metric_cardinality, page_cost
-from hub_cases.alert_latency import measure_alarm
-from hub_cases.hub_fleet import running
-from hub_cases.metric_cardinality import measure_flood
+from hub_cases.alert_latency import measure_alert_latency
+from hub_cases.hub_fleet import running_hub_fleet
+from hub_cases.metric_cardinality import measure_cardinality
 from store_cases import by_prometheus, by_victoria, reporting_cost
 from store_cases.by_hub import ByHub
 from store_cases.by_rows import ByRows
-from store_cases.sample_stream import AGENTS, FIGURES, FIRST_MS, SERIES, seconds
+from store_cases.sample_stream import AGENTS, FIRST_MS, METRICS, SERIES, iter_seconds
 from testbed.host_info import this_machine
 from testbed.result import Ratio, Result, Value, ratio_of, value_of
-from testbed.runner import Options, interleave, run_bench, tell
+from testbed.runner import Options, interleave, log_progress, run_bench
 
 HOUR = 3600
 QUERIES = 40  # of a round
 AGENTS_QUICK = 20
-BEHIND = 600_000
+BACKLOG_RECORDS = 600_000
 BEHIND_QUICK = 60_000
 WEEK_HOURS = 7 * 24
 ALONE_HOURS = 3
 # The servers do not wait for the disk, which the hub and the rows do each second.
 INGEST_GOALS = {"rows": 1.0, "victoriametrics": 0.5, "prometheus": 0.5}
 PARTS = 6  # of the hour, each a round of what all stores are handed
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 METHOD = [
-    f"{SERIES} series ({AGENTS} agents, {len(FIGURES)} figures), a sample a second: counters, gauges with a",
+    f"{SERIES} series ({AGENTS} agents, {len(METRICS)} figures), a sample a second: counters, gauges with a",
     "  decimal place, latencies of full entropy; every store gets the same, a commit or request a second",
     f"ingest: {PARTS} parts of the hour, every second to each store in turn, with a share of what settling",
     "  takes",
@@ -73,12 +73,12 @@ METHOD = [
 ]
 
 
-class Keeping(Protocol):
+class SampleStore(Protocol):
     """A store under measurement."""
 
     def write(self, time_ms: int, values: list[tuple[str, array[float]]]) -> None: ...
 
-    def settle(self) -> None: ...
+    def flush(self) -> None: ...
 
     def series(self, agent: str, figure: str, from_ms: int, to_ms: int) -> int: ...
 
@@ -95,7 +95,7 @@ def measure(options: Options) -> Result:
     with tempfile.TemporaryDirectory(prefix="argosy-bench-") as name, contextlib.ExitStack() as open_:
         folder = Path(name)
         hub = ByHub(folder)
-        stores: dict[str, Keeping] = {"hub": hub, "rows": ByRows(folder)}
+        stores: dict[str, SampleStore] = {"hub": hub, "rows": ByRows(folder)}
         if by_victoria.is_there():
             stores["victoriametrics"] = by_victoria.ByVictoria(folder)
         else:
@@ -110,58 +110,58 @@ def measure(options: Options) -> Result:
             stores["prometheus"] = by_prometheus.ByPrometheus(folder)
         for store in stores.values():
             open_.callback(store.close)
-        ingest_s = fill(stores, agents)
-        asked = ask(options, stores, agents)
-        samples = agents * len(FIGURES) * HOUR
+        ingest_s = ingest_all(stores, agents)
+        asked = query_all(options, stores, agents)
+        samples = agents * len(METRICS) * HOUR
         ratios = ratios_of(asked, ingest_s, samples)
         values = values_of(stores, samples)
         if "victoriametrics" in stores:
             sizes = [[stores[name].size_bytes() / samples] for name in ("hub", "victoriametrics")]
             ratios["hub.bytes/victoriametrics"] = ratio_of(*sizes, goal=1.5, unit="B")
-        values["hub.query_unsealed"] = ask_unsealed(folder, agents)
+        values["hub.query_unsealed"] = query_head(folder, agents)
         if options.quick:
             skipped["hub.second"] = "the fleet is smaller in a quick run"
         else:
             values["hub.second"] = value_of(seconds_alone(folder), "cores", goal=0.001)
         report(options, folder, ratios, values)
-        values["hub.catch_up"] = catch_up(folder, BEHIND_QUICK if options.quick else BEHIND)
+        values["hub.catch_up"] = catch_up(folder, BEHIND_QUICK if options.quick else BACKLOG_RECORDS)
         if options.quick:
             skipped["hub.resident"] = "a week is not laid out in a quick run"
         else:
             values["hub.resident"] = resident(folder, hub)
-    watched, left_out = watch(options)
+    watched, left_out = measure_page_and_alerts(options)
     values |= watched
     skipped |= left_out
     return Result(name="hub", machine=machine, ratios=ratios, values=values, skipped=skipped, method=METHOD)
 
 
-def watch(options: Options) -> tuple[dict[str, Value], dict[str, str]]:
+def measure_page_and_alerts(options: Options) -> tuple[dict[str, Value], dict[str, str]]:
     """Return what the page and the alerts of running fleets take, and what was left out."""
     labels = (*page_cost.LABELS, "hub.page/viewer", "hub.alert/root_cause", *metric_cardinality.LABELS)
     if options.quick:
         return {}, dict.fromkeys(labels, "no fleet is brought up in a quick run")
     if importlib.util.find_spec("uvicorn") is None:
         return {}, dict.fromkeys(labels, 'the page needs its extra: pip install "argosy[hub]"')
-    values = measure_alarm(3) | measure_flood()
-    with running(options.fleet) as fleet:
+    values = measure_alert_latency(3) | measure_cardinality()
+    with running_hub_fleet(options.fleet) as fleet:
         shown, left_out = page_cost.measure_page(fleet, 3)
     return values | shown, left_out
 
 
-def fill(stores: dict[str, Keeping], agents: int) -> dict[str, list[float]]:
+def ingest_all(stores: dict[str, SampleStore], agents: int) -> dict[str, list[float]]:
     """Hand every store the same seconds, in turn; return how long each took, a part of the hour at a time."""
     took = {name: [0.0] * PARTS for name in stores}
-    for number, (time_ms, values) in enumerate(seconds(HOUR, agents)):
+    for number, (time_ms, values) in enumerate(iter_seconds(HOUR, agents)):
         part = number * PARTS // HOUR
         for name, store in stores.items():
             began = time.perf_counter()
             store.write(time_ms, values)
             took[name][part] += time.perf_counter() - began
         if number % 600 == 599:
-            tell(f"{number + 1} of {HOUR} seconds stored")
+            log_progress(f"{number + 1} of {HOUR} seconds stored")
     for name, store in stores.items():
         began = time.perf_counter()
-        store.settle()
+        store.flush()
         settled = (time.perf_counter() - began) / PARTS
         took[name] = [each + settled for each in took[name]]
     return took
@@ -174,7 +174,7 @@ def seconds_alone(folder: Path) -> list[float]:
         (folder / f"alone{number}").mkdir()
         with contextlib.closing(ByHub(folder / f"alone{number}")) as hub:
             took = 0.0
-            for time_ms, values in seconds(HOUR, AGENTS):
+            for time_ms, values in iter_seconds(HOUR, AGENTS):
                 began = time.process_time()
                 hub.write(time_ms, values)
                 took += time.process_time() - began
@@ -182,7 +182,7 @@ def seconds_alone(folder: Path) -> list[float]:
     return found
 
 
-def ask(options: Options, stores: dict[str, Keeping], agents: int) -> dict[str, list[float]]:
+def query_all(options: Options, stores: dict[str, SampleStore], agents: int) -> dict[str, list[float]]:
     """Return the median time of a query of each store, a round at a time."""
     chance = random.Random(7)
     found: dict[str, list[float]] = defaultdict(list)
@@ -190,7 +190,7 @@ def ask(options: Options, stores: dict[str, Keeping], agents: int) -> dict[str, 
     for _, name in interleave(max(5, options.rounds), list(stores)):
         took = []
         for _ in range(QUERIES):
-            agent, figure = f"Agent{chance.randrange(agents):02}", chance.choice(FIGURES)
+            agent, figure = f"Agent{chance.randrange(agents):02}", chance.choice(METRICS)
             began = time.perf_counter()
             got = stores[name].series(agent, figure, FIRST_MS, last_ms)
             took.append(time.perf_counter() - began)
@@ -200,17 +200,17 @@ def ask(options: Options, stores: dict[str, Keeping], agents: int) -> dict[str, 
     return found
 
 
-def ask_unsealed(folder: Path, agents: int) -> Value:
+def query_head(folder: Path, agents: int) -> Value:
     """Return how long a query takes of ticks that are not sealed, each after one more tick was written."""
     chance = random.Random(8)
     (folder / "unsealed").mkdir()
     took = []
     with contextlib.closing(ByHub(folder / "unsealed")) as hub:
-        for number, (time_ms, values) in enumerate(seconds(SEGMENT_ROWS - 1, agents), 1):
+        for number, (time_ms, values) in enumerate(iter_seconds(SEGMENT_ROWS - 1, agents), 1):
             hub.write(time_ms, values)
             if number < SEGMENT_ROWS - QUERIES:
                 continue
-            agent, figure = f"Agent{chance.randrange(agents):02}", chance.choice(FIGURES)
+            agent, figure = f"Agent{chance.randrange(agents):02}", chance.choice(METRICS)
             began = time.perf_counter()
             got = hub.series(agent, figure, FIRST_MS, time_ms)
             took.append(1000 * (time.perf_counter() - began))
@@ -239,7 +239,7 @@ def ratios_of(
     return found
 
 
-def values_of(stores: dict[str, Keeping], samples: int) -> dict[str, Value]:
+def values_of(stores: dict[str, SampleStore], samples: int) -> dict[str, Value]:
     """Return what the stores weigh."""
     values = {
         f"{name}.bytes_per_sample": value_of(
@@ -252,8 +252,8 @@ def values_of(stores: dict[str, Keeping], samples: int) -> dict[str, Value]:
 
 def report(options: Options, folder: Path, ratios: dict[str, Ratio], values: dict[str, Value]) -> None:
     """Measure what reporting costs an agent."""
-    tell("asking an agent that reports, and one that does not")
-    with reporting_cost.agents(folder, running_hub) as pids:
+    log_progress("asking an agent that reports, and one that does not")
+    with reporting_cost.running_agents(folder, running_hub) as pids:
         idle = reporting_cost.idle_cost(pids)
         took = reporting_cost.request_times(folder, max(15, options.rounds))
     cost = idle["reporting"] - idle["silent"]
@@ -287,7 +287,7 @@ def running_hub(folder: Path, machine: str, book: Path, store: Path) -> Iterator
 
 def catch_up(folder: Path, count: int) -> Value:
     """Let a new hub pull from one that has `count` records; return its records a second."""
-    tell(f"catching up {count} records")
+    log_progress(f"catching up {count} records")
     ahead = RecordStore(folder / "ahead.db", "ahead")
     for first in range(0, count, 1000):
         ahead.append(
@@ -312,7 +312,7 @@ def catch_up(folder: Path, count: int) -> Value:
         running_hub(folder, "ahead", books["ahead"], folder / "ahead.db"),
         running_hub(folder, "behind", books["behind"], folder / "behind.db"),
     ):
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + TIMEOUT_S
         began = 0.0
         while time.monotonic() < until:
             got = _known(folder / "behind.db", origin.epoch)
@@ -326,7 +326,7 @@ def catch_up(folder: Path, count: int) -> Value:
                     better="higher",
                 )
             time.sleep(0.01)
-    raise TimeoutError(f"{got} of {count} records came in {PATIENCE_S:.0f} s")
+    raise TimeoutError(f"{got} of {count} records came in {TIMEOUT_S:.0f} s")
 
 
 def _known(path: Path, epoch: str) -> int:
@@ -350,7 +350,7 @@ def _free_port() -> int:
 
 def resident(folder: Path, hub: ByHub) -> Value:
     """Lay a week of the fleet out, run a hub on it, and return what it keeps in memory."""
-    tell("laying out a week")
+    log_progress("laying out a week")
     base = hub.store._database
     base.execute("BEGIN")
     for hour in range(1, WEEK_HOURS):
@@ -365,7 +365,7 @@ def resident(folder: Path, hub: ByHub) -> Value:
         )
     base.execute("UPDATE origin SET last_tick = last_tick * ?", (WEEK_HOURS,))
     base.execute("COMMIT")
-    hub.settle()
+    hub.flush()
     size = hub.size_bytes()
     book = folder / "week.json"
     (folder / "week").mkdir()
@@ -382,7 +382,7 @@ def resident(folder: Path, hub: ByHub) -> Value:
         status = Path(f"/proc/{process.pid}/status").read_text()
         rss = int(status.split("VmRSS:")[1].split()[0]) * 1024
         peer.close()
-    tell(f"a week is {size / 2**20:.0f} MiB on the disk")
+    log_progress(f"a week is {size / 2**20:.0f} MiB on the disk")
     return value_of([rss / 2**20], "MiB", goal=80.0)
 
 

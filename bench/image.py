@@ -33,10 +33,10 @@ from argosy.image.runtime.image_paths import (
     IMAGE_VARIABLES,
 )
 from image_cases.naive_image import compile_naive, lay_out_naive, naive_packages, size_of, size_with
-from image_cases.sample_fleet import write_wares
+from image_cases.sample_fleet import write_sample_fleet
 from testbed.host_info import this_machine
 from testbed.result import Ratio, Result, Value, count_of, ratio_of, value_of
-from testbed.runner import Options, interleave, run_bench, tell
+from testbed.runner import Options, interleave, log_progress, run_bench
 
 LIGHT = "core-services"
 PATIENCE_S = 60.0
@@ -61,19 +61,19 @@ def measure(options: Options) -> Result:
     machine = this_machine()
     skipped: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="argosy-bench-") as name:
-        yard = Yard(Path(name), options)
-        ratios, values = yard.sizes()
-        values |= yard.times()
+        bench = ImageBench(Path(name), options)
+        ratios, values = bench.sizes()
+        values |= bench.times()
         if options.quick:
             skipped["image.start/naive"] = "a quick run does not start the naive recipe"
             skipped["image.cpu_groups/naive"] = "a quick run has no heavier groups"
         else:
-            ratios["image.start/naive"] = yard.starts()
-            ratios["image.cpu_groups/naive"] = yard.heavier()
+            ratios["image.start/naive"] = bench.starts()
+            ratios["image.cpu_groups/naive"] = bench.heavier()
     return Result(name="image", machine=machine, ratios=ratios, values=values, skipped=skipped, method=METHOD)
 
 
-class Yard:
+class ImageBench:
     """The example fleet in a folder, its images, and the naive recipe."""
 
     def __init__(self, folder: Path, options: Options) -> None:
@@ -86,14 +86,14 @@ class Yard:
         shutil.copytree(options.fleet.parent, self.tree, ignore=ignore)
         self.plan = plan_images(load_fleet(self.tree / options.fleet.name))
         self.containers = plan_containers(self.plan)
-        tell("resolving the lock with apt and pip")
+        log_progress("resolving the lock with apt and pip")
         self.lock = resolve_lock(self.plan, self.cache)
         write_lock(self.lock, self.tree / "images.lock")
         self.store = BlobStore(folder / "store")
         self.naive = self.lay_out_naive()
 
     def lay_out_naive(self) -> Path:
-        tell("laying the naive recipe out")
+        log_progress("laying the naive recipe out")
         packages = naive_packages()
         return lay_out_naive(self.folder / "naive", self.cache, packages, self.lock.wheels, self.tree)
 
@@ -105,7 +105,7 @@ class Yard:
     def sizes(self) -> tuple[dict[str, Ratio], dict[str, Value]]:
         """Build every group of the fleet and compare the sizes with the naive recipe."""
         naive = size_of(self.naive)
-        tell(f"naive: {naive / MB:.0f} MB")
+        log_progress(f"naive: {naive / MB:.0f} MB")
         began = time.perf_counter()
         builder = self.builder()
         built = [builder.build(image) for image in self.plan.images.values()]
@@ -114,7 +114,9 @@ class Yard:
         light = next(item for item in built if item.image.name == LIGHT)
         unique = sum(blob.unpacked_bytes for blob in unique_layers(built))
         alone = sum(item.unpacked_bytes for item in built)
-        tell(f"light: {light.unpacked_bytes / MB:.1f} MB; all: {unique / MB:.1f} MB, {alone / MB:.0f} alone")
+        log_progress(
+            f"light: {light.unpacked_bytes / MB:.1f} MB; all: {unique / MB:.1f} MB, {alone / MB:.0f} alone"
+        )
         smoke_test = SmokeTester(self.store, self.cache, self.containers).test_image(light)
         again = self.builder(self.other_store(light)).build(light.image)
         ratios = {
@@ -152,7 +154,7 @@ class Yard:
         warm = [
             timed(lambda: subprocess.run(command, check=True, capture_output=True))
             for number in range(rounds)
-            if number < 2 or time.monotonic() < self.options.until_s
+            if number < 2 or time.monotonic() < self.options.deadline_s
         ]
         image = self.plan.images[LIGHT]
         module = self.tree / next(name for name in image.files if name.endswith("core.py"))
@@ -184,7 +186,7 @@ class Yard:
         layers_by_name = {"image": layers, "naive": (str(self.naive),)}
         times_s: dict[str, list[float]] = {name: [] for name in layers_by_name}
         rounds = max(_STARTS, self.options.rounds)
-        for _, name in interleave(rounds, list(layers_by_name), self.options.until_s):
+        for _, name in interleave(rounds, list(layers_by_name), self.options.deadline_s):
             times_s[name].append(self.start(layers_by_name[name]))
         return ratio_of(times_s["image"], times_s["naive"], goal=1.0, unit="s")
 
@@ -243,9 +245,9 @@ class Yard:
         """Build groups with heavier packages; return the largest ratio of their sizes to the naive recipe."""
         folder = self.folder / "wares"
         folder.mkdir()
-        plan = plan_images(load_fleet(write_wares(folder)))
+        plan = plan_images(load_fleet(write_sample_fleet(folder)))
         containers: ContainerPlan = plan_containers(plan)
-        tell("resolving the packages of the heavier groups with pip")
+        log_progress("resolving the packages of the heavier groups with pip")
         lock = resolve_lock(plan, self.cache)
         builder = ImageBuilder(containers, lock, self.store, self.cache)
         smoke_tester = SmokeTester(self.store, self.cache, containers)
@@ -256,7 +258,7 @@ class Yard:
             if not smoke_test.is_passed:
                 raise MissingError(Fault(image.name, "bench", f"the smoke test failed: {smoke_test}"))
             naive = self.naive_with(lock, plan, image.name)
-            tell(f"{image.name}: {built.unpacked_bytes / MB:.0f} MB, naive {naive / MB:.0f} MB")
+            log_progress(f"{image.name}: {built.unpacked_bytes / MB:.0f} MB, naive {naive / MB:.0f} MB")
             worst = max(worst, (built.unpacked_bytes / naive, built.unpacked_bytes, naive))
         return ratio_of([worst[1]], [worst[2]], goal=0.40, unit="bytes")
 

@@ -26,8 +26,8 @@ from argosy.fleet import load_fleet
 from testbed.bytecode_warmup import compile_packages
 from testbed.host_info import this_machine
 from testbed.result import Ratio, Result, Value, count_of, p99_of, ratio_of, value_of
-from testbed.runner import Options, interleave, run_bench, tell
-from two_machines.two_machine_fleet import LinkedFleet, write_linked
+from testbed.runner import Options, interleave, log_progress, run_bench
+from two_machines.two_machine_fleet import TwoMachineFleet, write_two_machine_fleet
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -48,9 +48,9 @@ METHOD = [
     f"the fleet: names, machines, ports and needs of --fleet (58 + 26), and {EACH_WAY} needs more each way",
     "start: from the command `up -d --no-hub` to its account, on two machines (the second has `serve`) and",
     "  on one, which has all agents; from cold: no supervisor but that `serve`, no zygote",
-    "crossing: from a need's readiness in the diary of its machine to the start of who waited for it,",
-    "  in the diary of the other; all machines have the clock of this host",
-    "cut: the cable is cut under the running fleet; `noticed` until a diary says blind, `again` from the",
+    "crossing: from a need's readiness in the event log of its machine to the start of who waited for it,",
+    "  in the event log of the other; all machines have the clock of this host",
+    "cut: the cable is cut under the running fleet; `noticed` until an event log says so, `again` from the",
     "  mend until one says linked; `started_twice`: lives, by lines that the agents leave, beyond one each",
     f"requests: of {CALLED} threads that call agents across the cable meanwhile, each with 1 s of time,",
     "  and have all had an answer before it is cut;",
@@ -91,64 +91,64 @@ def measure_pair(
     skipped: dict[str, str],
 ) -> None:
     """Start the fleet on two machines and on one, in turn; cut the cable in the last of them."""
-    fleet = write_linked(root, options.fleet, EACH_WAY)
+    fleet = write_two_machine_fleet(root, options.fleet, EACH_WAY)
     took: dict[str, list[float]] = defaultdict(list)
     crossings: list[float] = []
     slow: list[float] = []
-    with pair(root, fleet) as duo:
-        duo.make_keys()
+    with pair(root, fleet) as host_pair:
+        host_pair.make_keys()
         # On one machine the first is the second too, and has its key.
-        first, second = (duo.root / name / "keys" for name in fleet.machines)
+        first, second = (host_pair.root / name / "keys" for name in fleet.machines)
         shutil.copy(second / f"{fleet.machines[1]}.secret", first)
-        duo.serve(fleet.machines[1])
+        host_pair.serve(fleet.machines[1])
         # Leave time for the cut and the many.
-        until_s = options.until_s - 25.0 if options.quick else options.until_s
+        until_s = options.deadline_s - 25.0 if options.quick else options.deadline_s
         for number, way in interleave(options.rounds, ["two", "one"], until_s):
-            took[way].append(start(duo, fleet, way))
+            took[way].append(start(host_pair, fleet, way))
             if way == "two":
-                crossings += crossing_times(duo, fleet)
-            down(duo, fleet, way)
-            tell(f"round {number + 1} of {options.rounds}, {way}: {took[way][-1]:.2f} s")
+                crossings += cross_machine_ready_times(host_pair, fleet)
+            down(host_pair, fleet, way)
+            log_progress(f"round {number + 1} of {options.rounds}, {way}: {took[way][-1]:.2f} s")
         if options.quick:
             skipped["machines.crossing_slow"] = "--quick"
         else:
-            duo.machines[fleet.machines[1]].slow(DELAY_S)
-            start(duo, fleet, "two")
-            slow = crossing_times(duo, fleet)
-            down(duo, fleet, "two")
-            duo.machines[fleet.machines[1]].quicken()
+            host_pair.machines[fleet.machines[1]].slow(DELAY_S)
+            start(host_pair, fleet, "two")
+            slow = cross_machine_ready_times(host_pair, fleet)
+            down(host_pair, fleet, "two")
+            host_pair.machines[fleet.machines[1]].quicken()
         ratios["machines.start_two/start_one"] = ratio_of(took["two"], took["one"], goal=1.25, unit="s")
         values["machines.crossing"] = value_of([1000 * each for each in crossings], "ms", goal=10.0)
         values["machines.crossing_p99"] = p99_of([1000 * each for each in crossings], "ms")
         if slow:
             goal = 10.0 + 1000 * DELAY_S
             values["machines.crossing_slow"] = value_of([1000 * each for each in slow], "ms", goal=goal)
-        values |= cut(duo, fleet)
-        left_s = options.until_s - time.monotonic()
+        values |= measure_link_cut(host_pair, fleet)
+        left_s = options.deadline_s - time.monotonic()
         if left_s > ROLL_S:
-            values |= roll(duo, fleet)
+            values |= measure_rolling_restart(host_pair, fleet)
         else:
             skipped["machines.rolling_requests_failed"] = f"{left_s:.0f} s are left, 84 restarts take more"
 
 
 @contextlib.contextmanager
-def pair(root: Path, fleet: LinkedFleet) -> Iterator[Duo]:
+def pair(root: Path, fleet: TwoMachineFleet) -> Iterator[Duo]:
     """Yield the two machines; nothing of them is left afterwards."""
-    duo = Duo(root / "m", dict(zip(fleet.machines, ("192.168.100.16", "192.168.100.17"), strict=True)))
-    duo.fleet = fleet.path
+    host_pair = Duo(root / "m", dict(zip(fleet.machines, ("192.168.100.16", "192.168.100.17"), strict=True)))
+    host_pair.fleet = fleet.path
     try:
-        yield duo
+        yield host_pair
     finally:
-        duo.close()
+        host_pair.close()
 
 
-def start(duo: Duo, fleet: LinkedFleet, way: str) -> float:
+def start(host_pair: Duo, fleet: TwoMachineFleet, way: str) -> float:
     """Start the fleet from the first machine, and return the seconds from the command to its account."""
-    for lives in fleet.witness.iterdir():
+    for lives in fleet.log_dir.iterdir():
         lives.unlink()
     words = ["up", "-d", "--no-hub", "--json", "--env", "together" if way == "one" else "development"]
     began = time.monotonic()
-    done = duo.argosy(fleet.machines[0], *words, code=None, timeout_s=120)
+    done = host_pair.argosy(fleet.machines[0], *words, code=None, timeout_s=120)
     took = time.monotonic() - began
     account = json.loads(done.stdout)
     if done.returncode or len(account["ready"]) != len(fleet.machine_of):
@@ -157,25 +157,25 @@ def start(duo: Duo, fleet: LinkedFleet, way: str) -> float:
     return took
 
 
-def down(duo: Duo, fleet: LinkedFleet, way: str) -> None:
+def down(host_pair: Duo, fleet: TwoMachineFleet, way: str) -> None:
     """Stop it, so that the next start is from cold on the first machine."""
-    duo.argosy(fleet.machines[0], "down", timeout_s=120)
+    host_pair.argosy(fleet.machines[0], "down", timeout_s=120)
 
 
-def diary(duo: Duo, machine: str) -> list[EventLogRecord]:
+def read_events(host_pair: Duo, machine: str) -> list[EventLogRecord]:
     """Return what a machine's supervisor has noted since the last start."""
-    (path,) = (duo.root / machine / "state/argosy").glob("*/diary")
+    (path,) = (host_pair.root / machine / "state/argosy").glob("*/event-log")
     entries = list(read_event_log(path))
     last = max((at for at, entry in enumerate(entries) if entry.kind == "apply"), default=0)
     return entries[last:]
 
 
-def crossing_times(duo: Duo, fleet: LinkedFleet) -> list[float]:
+def cross_machine_ready_times(host_pair: Duo, fleet: TwoMachineFleet) -> list[float]:
     """Return, for each added need that decided a start, the seconds from its readiness to that start."""
-    diaries = {machine: diary(duo, machine) for machine in fleet.machines}
+    events = {machine: read_events(host_pair, machine) for machine in fleet.machines}
     ready: dict[str, dict[str, float]] = {}
     begun: dict[str, float] = {}
-    for machine, entries in diaries.items():
+    for machine, entries in events.items():
         known = ready[machine] = {}
         for entry in entries:
             if entry.kind in ("state", REMOTE_STATE) and entry.state in _READY:
@@ -192,28 +192,31 @@ def crossing_times(duo: Duo, fleet: LinkedFleet) -> list[float]:
     return found
 
 
-def needs_of(fleet: LinkedFleet) -> dict[str, list[str]]:
+def needs_of(fleet: TwoMachineFleet) -> dict[str, list[str]]:
     """Return the needs of each agent, those that were added among them."""
     return {name: [n.agent for n in agent.needs] for name, agent in load_fleet(fleet.path).agents.items()}
 
 
-def cut(duo: Duo, fleet: LinkedFleet) -> dict[str, Value]:
+def measure_link_cut(host_pair: Duo, fleet: TwoMachineFleet) -> dict[str, Value]:
     """Cut the cable under the running fleet while somebody calls across it, mend it, and start again."""
     one, two = fleet.machines
-    start(duo, fleet, "two")
-    caller = call(duo, fleet, CUT_DEADLINE_S)
+    start(host_pair, fleet, "two")
+    caller = call(host_pair, fleet, CUT_DEADLINE_S)
     cut_at = time.monotonic()
-    duo.machines[two].cut()
-    noticed = [blind - cut_at for blind in seen(duo, fleet, "machine-unreachable", cut_at)]
+    host_pair.machines[two].cut()
+    noticed = [blind - cut_at for blind in event_times(host_pair, fleet, "machine-unreachable", cut_at)]
     mended_at = time.monotonic()
-    duo.machines[two].mend()
-    again = [linked - mended_at for linked in seen(duo, fleet, "machine-connected", mended_at)]
-    duo.argosy(one, "up", "-d", "--no-hub", timeout_s=60)
-    counts = called(caller)
-    lives = {path.name: len(path.read_text().split()) for path in fleet.witness.iterdir()}
+    host_pair.machines[two].mend()
+    again = [
+        connected_at - mended_at
+        for connected_at in event_times(host_pair, fleet, "machine-connected", mended_at)
+    ]
+    host_pair.argosy(one, "up", "-d", "--no-hub", timeout_s=60)
+    counts = read_call_counts(caller)
+    lives = {path.name: len(path.read_text().split()) for path in fleet.log_dir.iterdir()}
     extra = sum(lives.get(name, 0) - 1 for name in fleet.machine_of)
-    tell(f"cut noticed after {max(noticed):.2f} s, linked again after {max(again):.2f} s, {counts}")
-    down(duo, fleet, "two")
+    log_progress(f"cut noticed after {max(noticed):.2f} s, linked again after {max(again):.2f} s, {counts}")
+    down(host_pair, fleet, "two")
     return {
         "machines.cut_noticed": value_of(noticed, "s", goal=3.0),
         "machines.linked_again": value_of(again, "s", goal=5.0),
@@ -223,19 +226,19 @@ def cut(duo: Duo, fleet: LinkedFleet) -> dict[str, Value]:
     }
 
 
-def call(duo: Duo, fleet: LinkedFleet, deadline_s: float) -> subprocess.Popen[str]:
+def call(host_pair: Duo, fleet: TwoMachineFleet, deadline_s: float) -> subprocess.Popen[str]:
     """Begin to call agents of the second machine from the first, without a pause."""
     one, two = fleet.machines
     far = [name for name, machine in fleet.machine_of.items() if machine == two][:CALLED]
-    book = next((duo.root / one / "state/argosy").glob("*/book.json"))
-    caller: subprocess.Popen[str] = duo.machines[one].popen(
+    book = next((host_pair.root / one / "state/argosy").glob("*/book.json"))
+    caller: subprocess.Popen[str] = host_pair.machines[one].popen(
         [
             sys.executable,
             str(Path(__file__).parent / "two_machines/cross_machine_caller.py"),
             str(deadline_s),
             *far,
         ],
-        env={**duo.env(one), "ARGOSY_BOOK": str(book)},
+        env={**host_pair.env(one), "ARGOSY_BOOK": str(book)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -245,24 +248,24 @@ def call(duo: Duo, fleet: LinkedFleet, deadline_s: float) -> subprocess.Popen[st
     return caller
 
 
-def called(caller: subprocess.Popen[str]) -> dict[str, int]:
+def read_call_counts(caller: subprocess.Popen[str]) -> dict[str, int]:
     """End the calls, and return what became of them."""
     out, _ = caller.communicate("", timeout=60)
     counts: dict[str, int] = json.loads(out)
     return counts
 
 
-def roll(duo: Duo, fleet: LinkedFleet) -> dict[str, Value]:
+def measure_rolling_restart(host_pair: Duo, fleet: TwoMachineFleet) -> dict[str, Value]:
     """Restart the whole fleet, one agent after another, while somebody calls across who retries."""
     one = fleet.machines[0]
-    start(duo, fleet, "two")
-    caller = call(duo, fleet, ROLL_DEADLINE_S)
-    told = duo.json(one, "restart", "--rolling")
-    counts = called(caller)
+    start(host_pair, fleet, "two")
+    caller = call(host_pair, fleet, ROLL_DEADLINE_S)
+    told = host_pair.json(one, "restart", "--rolling")
+    counts = read_call_counts(caller)
     if len(told["restarted"]) != len(fleet.machine_of):
         raise RefusedError(Fault("bench", "not-rolled", f"not all were restarted: {told['not_ready']}"))
-    tell(f"rolled over {len(told['restarted'])} agents in {told['seconds']:.1f} s, {counts}")
-    down(duo, fleet, "two")
+    log_progress(f"rolled over {len(told['restarted'])} agents in {told['seconds']:.1f} s, {counts}")
+    down(host_pair, fleet, "two")
     failed = counts["failed_named"] + counts["lost"]
     return {
         "machines.rolling_restart": value_of([told["seconds"]], "s"),
@@ -270,14 +273,18 @@ def roll(duo: Duo, fleet: LinkedFleet) -> dict[str, Value]:
     }
 
 
-def seen(duo: Duo, fleet: LinkedFleet, kind: str, after: float) -> list[float]:
+def event_times(host_pair: Duo, fleet: TwoMachineFleet, kind: str, after: float) -> list[float]:
     """Wait until each machine has noted this of the other, and return when."""
 
-    def noted(machine: str) -> float | None:
-        times = [each.mono_s for each in diary(duo, machine) if each.kind == kind and each.mono_s >= after]
+    def first_event_time(machine: str) -> float | None:
+        times = [
+            each.mono_s
+            for each in read_events(host_pair, machine)
+            if each.kind == kind and each.mono_s >= after
+        ]
         return times[0] if times else None
 
-    return [until(functools.partial(noted, machine)) for machine in fleet.machines]
+    return [until(functools.partial(first_event_time, machine)) for machine in fleet.machines]
 
 
 MANY_FLEET = """
@@ -292,38 +299,38 @@ agents:
 
 def measure_many(options: Options, values: dict[str, Value], skipped: dict[str, str]) -> None:
     """Ask one of ten linked machines with a hundred agents each for the status of all."""
-    left_s = options.until_s - time.monotonic()
+    left_s = options.deadline_s - time.monotonic()
     if left_s < 16.0:
         skipped["machines.status"] = f"{left_s:.0f} s are left, a thousand agents take more"
         return
     hosts = {f"m{number}": f"192.168.100.{20 + number}" for number in range(MANY)}
     with tempfile.TemporaryDirectory(prefix="am-", dir="/tmp") as name:
-        duo = Duo(Path(name) / "m", hosts)
+        host_pair = Duo(Path(name) / "m", hosts)
         try:
             text = MANY_FLEET.format(
                 machines=json.dumps({machine: {} for machine in hosts}), hosts=json.dumps(hosts)
             )
             for machine in hosts:
                 text += "".join(f"  {machine}a{n}: {{machine: {machine}}}\n" for n in range(AGENTS_EACH))
-            duo.fleet.write_text(text)
-            duo.make_keys()
+            host_pair.fleet.write_text(text)
+            host_pair.make_keys()
             for machine in list(hosts)[1:]:
-                duo.serve(machine)
-            tell(f"starting {MANY * AGENTS_EACH} agents on {MANY} machines")
-            duo.argosy("m0", "up", "-d", "--no-hub", timeout_s=120)
-            values["machines.status"] = value_of(status_times(duo), "ms", goal=200.0)
+                host_pair.serve(machine)
+            log_progress(f"starting {MANY * AGENTS_EACH} agents on {MANY} machines")
+            host_pair.argosy("m0", "up", "-d", "--no-hub", timeout_s=120)
+            values["machines.status"] = value_of(status_times(host_pair), "ms", goal=200.0)
         finally:
-            duo.close()
+            host_pair.close()
 
 
-def status_times(duo: Duo) -> list[float]:
+def status_times(host_pair: Duo) -> list[float]:
     """Return the milliseconds of each of some `status --json`."""
     took = []
     command = os.path.join(os.path.dirname(sys.executable), "argosy")
     for _ in range(STATUS_CALLS):
         began = time.monotonic()
-        done = duo.machines["m0"].run(
-            [command, "status", "--json", "--fleet", str(duo.fleet)], env=duo.env("m0")
+        done = host_pair.machines["m0"].run(
+            [command, "status", "--json", "--fleet", str(host_pair.fleet)], env=host_pair.env("m0")
         )
         took.append(1000 * (time.monotonic() - began))
         told = json.loads(done.stdout)

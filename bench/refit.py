@@ -17,13 +17,13 @@ from typing import Any
 
 import msgspec
 
-from refit_cases.sample_trees import lay_out
-from refit_cases.timed_commands import argosy, run, told
+from refit_cases.sample_trees import unpack_tree
+from refit_cases.timed_commands import argosy, parsed_json, run
 from refit_cases.tree_effects import compiles, digests, new_undefined, undefined_names
 from testbed.bytecode_warmup import compile_packages
 from testbed.host_info import this_machine
 from testbed.result import Ratio, Result, Value, ratio_of, value_of
-from testbed.runner import Options, interleave, run_bench, tell
+from testbed.runner import Options, interleave, log_progress, run_bench
 
 PACKAGES = ("argosy", "msgspec", "yaml", "pyflakes", "libcst")
 HERE = Path(__file__).resolve().parent
@@ -55,7 +55,7 @@ METHOD = [
 ]
 
 
-class Findings(msgspec.Struct, frozen=True):
+class RefitResults(msgspec.Struct, frozen=True):
     """Seconds and bytes by label, one a round; counts by label; what was left out."""
 
     series: dict[str, list[float]]
@@ -64,7 +64,7 @@ class Findings(msgspec.Struct, frozen=True):
     skipped: dict[str, str]
 
 
-class Yard(msgspec.Struct, frozen=True):
+class RefitBench(msgspec.Struct, frozen=True):
     """The folders of one run. tree: as it was; sample: some of `owners`, files with contexts of their own.
 
     owners: relative to the tree.
@@ -80,20 +80,20 @@ def measure(options: Options) -> Result:
     """Run the rounds, then one refit with all that it must keep, and return what was found."""
     machine = this_machine()
     compile_packages(PACKAGES)
-    findings = Findings(defaultdict(list), {}, {}, {})
+    findings = RefitResults(defaultdict(list), {}, {}, {})
     with tempfile.TemporaryDirectory(prefix="argosy-bench-") as folder:
-        yard, what = prepare(Path(folder), options)
-        tell(f"the tree is {what}")
+        bench, what = prepare(Path(folder), options)
+        log_progress(f"the tree is {what}")
         ways = [audit_round, plan_round, pyflakes_round, ruff_round, contexts_round]
-        for number, way in interleave(options.rounds, ways, options.until_s - LAST_S):
+        for number, way in interleave(options.rounds, ways, options.deadline_s - LAST_S):
             if options.quick and number and way in ONCE:
                 continue
-            way(yard, number, findings)
-            tell(f"round {number + 1} of {options.rounds}, {way.__name__}")
-        apply_once(yard, findings)
-        tell("applied and undone")
-        if time.monotonic() + LAST_S < options.until_s + REPAIR_S:
-            repair_once(yard, findings)
+            way(bench, number, findings)
+            log_progress(f"round {number + 1} of {options.rounds}, {way.__name__}")
+        apply_once(bench, findings)
+        log_progress("applied and undone")
+        if time.monotonic() + LAST_S < options.deadline_s + REPAIR_S:
+            repair_once(bench, findings)
         else:
             findings.skipped["repair.parses"] = "--quick: no time was left"
     return Result(
@@ -106,10 +106,10 @@ def measure(options: Options) -> Result:
     )
 
 
-def prepare(folder: Path, options: Options) -> tuple[Yard, str]:
+def prepare(folder: Path, options: Options) -> tuple[RefitBench, str]:
     """Lay out the tree twice, with a fleet file, and the sample."""
     tree, work, sample = folder / "tree", folder / "work", folder / "sample"
-    what = lay_out(options.tree, tree)
+    what = unpack_tree(options.tree, tree)
     add_fleet(tree, folder / "cache")
     shutil.copytree(tree, work, symlinks=True)
     size = QUICK_SAMPLE if options.quick else SAMPLE
@@ -117,7 +117,7 @@ def prepare(folder: Path, options: Options) -> tuple[Yard, str]:
     for number, path in enumerate(owners[:: max(len(owners) // size, 1)][:size]):
         sample.mkdir(exist_ok=True)
         shutil.copy(path, sample / f"m{number:02}_{path.name}")
-    return Yard(tree, work, sample, [path.relative_to(tree) for path in owners]), what
+    return RefitBench(tree, work, sample, [path.relative_to(tree) for path in owners]), what
 
 
 def _owns_context(path: Path) -> bool:
@@ -136,79 +136,79 @@ def add_fleet(tree: Path, cache: Path) -> None:
         return
     words = ["import", *configs, "-o", str(fleet), "--json"]
     argosy(*words, cache=cache)
-    found = told(argosy("audit", str(tree), "--select", "A402", "--json", cache=cache))["findings"]
+    found = parsed_json(argosy("audit", str(tree), "--select", "A402", "--json", cache=cache))["findings"]
     hosts = sorted({item["message"].split("`")[1] for item in found if item["action"] == "auto"})
     addresses = [f"--address=host{number}={host}" for number, host in enumerate(hosts)]
     argosy(*words, "--force", *addresses, cache=cache)
 
 
-def audit_round(yard: Yard, number: int, findings: Findings) -> None:
+def audit_round(bench: RefitBench, number: int, findings: RefitResults) -> None:
     """Audit from nothing, again, and after one edit."""
-    cache = yard.work.parent / f"cache-{number}"
-    cold = argosy("audit", str(yard.work), "--json", cache=cache)
+    cache = bench.work.parent / f"cache-{number}"
+    cold = argosy("audit", str(bench.work), "--json", cache=cache)
     time.sleep(SETTLE_S)
-    argosy("audit", str(yard.work), "--json", cache=cache)  # what was written in the same tick is read again
-    warm = argosy("audit", str(yard.work), "--json", cache=cache)
-    edited = yard.work / yard.owners[number]
+    argosy("audit", str(bench.work), "--json", cache=cache)  # what was written in the same tick is read again
+    warm = argosy("audit", str(bench.work), "--json", cache=cache)
+    edited = bench.work / bench.owners[number]
     edited.write_bytes(edited.read_bytes() + b"# an edit\n")
     time.sleep(SETTLE_S)
-    one = argosy("audit", str(yard.work), "--json", cache=cache)
+    one = argosy("audit", str(bench.work), "--json", cache=cache)
     first, _, rest = edited.read_bytes().partition(b"\n")
     edited.write_bytes(b"%s\n# an edit\n%s" % (first, rest))
     time.sleep(SETTLE_S)
-    moved = argosy("audit", str(yard.work), "--json", cache=cache)
+    moved = argosy("audit", str(bench.work), "--json", cache=cache)
     for label, done in (("cold", cold), ("warm", warm), ("one_file", one), ("moved", moved)):
         findings.series[f"audit.{label}_s"].append(done.seconds)
     findings.series["audit.rss_mib"].append(cold.rss_bytes / 2**20)
-    findings.counts["audit.findings"] = len(told(cold)["findings"])
-    findings.counts["audit.failures"] = len(told(cold)["failures"])
+    findings.counts["audit.findings"] = len(parsed_json(cold)["findings"])
+    findings.counts["audit.failures"] = len(parsed_json(cold)["failures"])
 
 
-def plan_round(yard: Yard, number: int, findings: Findings) -> None:
+def plan_round(bench: RefitBench, number: int, findings: RefitResults) -> None:
     """Plan every rewrite of the tree."""
-    done = argosy("refit", str(yard.work), "--json", cache=yard.work.parent / "cache")
+    done = argosy("refit", str(bench.work), "--json", cache=bench.work.parent / "cache")
     findings.series["refit.plan_s"].append(done.seconds)
 
 
-def pyflakes_round(yard: Yard, number: int, findings: Findings) -> None:
+def pyflakes_round(bench: RefitBench, number: int, findings: RefitResults) -> None:
     """Let pyflakes look for what it looks for."""
-    done = run([sys.executable, "-m", "pyflakes", str(yard.work)])
+    done = run([sys.executable, "-m", "pyflakes", str(bench.work)])
     findings.series["pyflakes_s"].append(done.seconds)
 
 
-def ruff_round(yard: Yard, number: int, findings: Findings) -> None:
+def ruff_round(bench: RefitBench, number: int, findings: RefitResults) -> None:
     """Let ruff parse the tree and look for undefined names."""
     words = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--quiet"]
-    done = run([*words, "--select", "F821,F822,F823,E9", "--output-format", "json", str(yard.work)])
+    done = run([*words, "--select", "F821,F822,F823,E9", "--output-format", "json", str(bench.work)])
     findings.series["ruff_s"].append(done.seconds)
 
 
-def contexts_round(yard: Yard, number: int, findings: Findings) -> None:
+def contexts_round(bench: RefitBench, number: int, findings: RefitResults) -> None:
     """Rewrite the contexts of the sample, by argosy and by LibCST."""
     if importlib.util.find_spec("libcst") is None:
         findings.skipped["refit.contexts/libcst"] = "libcst is not installed"
         return
-    if not yard.sample.is_dir():
+    if not bench.sample.is_dir():
         findings.skipped["refit.contexts/libcst"] = "the tree has no context of its own"
         return
-    own = argosy("refit", str(yard.sample), "--select", "Z301", "--json", cache=yard.work.parent / "cache")
-    peer = run([sys.executable, str(HERE / "refit_cases/by_libcst.py"), str(yard.sample)])
+    own = argosy("refit", str(bench.sample), "--select", "Z301", "--json", cache=bench.work.parent / "cache")
+    peer = run([sys.executable, str(HERE / "refit_cases/by_libcst.py"), str(bench.sample)])
     findings.series["contexts.argosy_s"].append(own.seconds)
     findings.series["contexts.libcst_s"].append(peer.seconds)
     findings.counts["contexts.sites_of_libcst"] = int(peer.said)
 
 
-def apply_once(yard: Yard, findings: Findings) -> None:
+def apply_once(bench: RefitBench, findings: RefitResults) -> None:
     """Write a refit of the untouched tree, look at what it did, do it again, and take it back."""
-    tree, cache = yard.tree, yard.work.parent / "cache"
+    tree, cache = bench.tree, bench.work.parent / "cache"
     before = digests(tree)
     parses = {path for path in before if path.endswith(".py") and compiles(tree / path)}
     names = {path: undefined_names(tree / path) for path in parses}
     words = [str(tree), "--json"]
-    audited = told(argosy("audit", *words, "--select", "A402", cache=cache))
+    audited = parsed_json(argosy("audit", *words, "--select", "A402", cache=cache))
     applied = argosy("refit", *words, "--apply", cache=cache)
     findings.series["refit.apply_s"].append(applied.seconds)
-    done = told(applied)
+    done = parsed_json(applied)
     changed = done["changed"]
     findings.counts["refit.changed_files"] = len(changed)
     findings.counts["refit.newly_broken"] = sum(
@@ -219,7 +219,7 @@ def apply_once(yard: Yard, findings: Findings) -> None:
         {path for path, digest in digests(tree).items() if before.get(path) != digest} ^ set(changed)
     )
     shares(findings, done, audited)
-    again = told(argosy("refit", *words, "--apply", cache=cache))
+    again = parsed_json(argosy("refit", *words, "--apply", cache=cache))
     findings.counts["refit.second_run_changes"] = len(again["changed"])
     if again["run"]:
         argosy("refit", str(tree), "--undo", "--json", cache=cache)
@@ -230,7 +230,7 @@ def apply_once(yard: Yard, findings: Findings) -> None:
     )
 
 
-def shares(findings: Findings, done: dict[str, Any], audited: dict[str, Any]) -> None:
+def shares(findings: RefitResults, done: dict[str, Any], audited: dict[str, Any]) -> None:
     """Take from a refit's account how much of what there was it migrated."""
     machines = sum(item["code"] == "A402" and item["action"] == "auto" for item in audited["findings"])
     for label, code, total in (
@@ -249,11 +249,11 @@ def shares(findings: Findings, done: dict[str, Any], audited: dict[str, Any]) ->
         findings.shares["health.migrated"] = (migrated, pure)
 
 
-def repair_once(yard: Yard, findings: Findings) -> None:
+def repair_once(bench: RefitBench, findings: RefitResults) -> None:
     """Ask for proposals for every file that does not parse."""
-    done = argosy("repair", str(yard.tree), "--json", cache=yard.work.parent / "cache")
-    files = told(done)["files"]
-    broken = {path: item for path, item in files.items() if not compiles(yard.tree / path)}
+    done = argosy("repair", str(bench.tree), "--json", cache=bench.work.parent / "cache")
+    files = parsed_json(done)["files"]
+    broken = {path: item for path, item in files.items() if not compiles(bench.tree / path)}
     findings.series["repair.plan_s"].append(done.seconds)
     if broken:
         findings.shares["repair.parses"] = (sum(item["parses"] for item in broken.values()), len(broken))
@@ -265,7 +265,7 @@ NO_RESPONDER = ("condition 1:", "condition 2:")
 ONCE = (plan_round, ruff_round, contexts_round)
 
 
-def ratios(findings: Findings) -> dict[str, Ratio]:
+def ratios(findings: RefitResults) -> dict[str, Ratio]:
     """Return argosy's seconds over its peers', round by round."""
     series = findings.series
     found: dict[str, Ratio] = {}
@@ -302,7 +302,7 @@ PYFLAKES_S = 2.0
 SHARES = {"contexts.migrated": 0.8993, "fallbacks.migrated": 0.9, "repair.parses": 0.7732}
 
 
-def values(findings: Findings) -> dict[str, Value]:
+def values(findings: RefitResults) -> dict[str, Value]:
     """Return seconds and sizes as medians, what was counted, and the shares of all."""
     found: dict[str, Value] = {}
     for label, series in findings.series.items():

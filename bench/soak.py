@@ -10,10 +10,10 @@ import sys
 
 from testbed.host_info import this_machine
 from testbed.result import Ratio, Result, Value, count_of, ratio_of, value_of
-from testbed.runner import Options, run_bench, tell
-from wire_cases.bench_processes import gathered
-from wire_cases.process_stats import Trend, trend
-from wire_cases.soak_run import Soak, soak
+from testbed.runner import Options, log_progress, run_bench
+from wire_cases.bench_processes import bench_processes
+from wire_cases.process_stats import StatsTrend, trend
+from wire_cases.soak_run import SoakResult, run_soak
 
 FULL_S = 300.0
 QUICK_S = 15.0
@@ -38,18 +38,20 @@ def measure(options: Options) -> Result:
     """Soak, and tell the account."""
     machine = this_machine()
     seconds = options.seconds or (QUICK_S if options.quick else FULL_S)
-    with gathered() as crew:
-        found = soak(crew, seconds)
-    tell(f"{found.account.sent} requests, {found.kills} kills, {found.freezes} freezes in {seconds:g} s")
+    with bench_processes() as processes:
+        found = run_soak(processes, seconds)
+    log_progress(
+        f"{found.account.sent} requests, {found.kills} kills, {found.freezes} freezes in {seconds:g} s"
+    )
     return Result(
         name="soak", machine=machine, ratios=ratios(found), values=values(found), skipped={}, method=METHOD
     )
 
 
-def ratios(found: Soak) -> dict[str, Ratio]:
+def ratios(found: SoakResult) -> dict[str, Ratio]:
     """Return the growth of each process that lived through it."""
     result: dict[str, Ratio] = {}
-    for name, looks in found.looks.items():
+    for name, looks in found.samples.items():
         memory = trend(looks, lambda each: each.resident_bytes, statistics.median)
         descriptors = trend(looks, lambda each: each.descriptors, max)
         result[f"soak.{name}.memory_at_the_end/memory_at_first"] = _growth(memory, GOAL_MEMORY, "bytes")
@@ -58,28 +60,30 @@ def ratios(found: Soak) -> dict[str, Ratio]:
     return result
 
 
-def _growth(found: Trend, goal: float, unit: str) -> Ratio:
+def _growth(found: StatsTrend, goal: float, unit: str) -> Ratio:
     return ratio_of([found.last], [found.first], goal=goal, unit=unit)
 
 
-def values(found: Soak) -> dict[str, Value]:
+def values(found: SoakResult) -> dict[str, Value]:
     """Return the account, line by line."""
     account = found.account
     lines = {
         "sent": count_of(account.sent, "requests"),
         "lost": count_of(account.lost, "requests", goal=0),
         "wrong_answers": count_of(account.wrong, "requests", goal=0),
-        "answered_and_unlogged": count_of(account.unlogged, "requests", goal=0),
+        "answered_and_unlogged": count_of(account.answered_not_logged, "requests", goal=0),
         "executed": count_of(account.executed, "requests"),
-        "executed_twice": count_of(account.twice, "requests", goal=0),
+        "executed_twice": count_of(account.executed_twice, "requests", goal=0),
         "executed_late": count_of(account.late, "requests", goal=0),
-        "executed_late_after_a_pause_midway": count_of(account.midway, "requests", goal=found.freezes),
-        "executed_though_denied": count_of(account.denied, "requests", goal=0),
+        "executed_late_after_a_pause_midway": count_of(
+            account.executed_after_pause, "requests", goal=found.freezes
+        ),
+        "executed_though_denied": count_of(account.executed_despite_error, "requests", goal=0),
         "kills": count_of(found.kills, "kills"),
         "freezes": count_of(found.freezes, "freezes"),
         "latest_end_after_deadline_ms": value_of([found.late_ms], "ms"),
     }
-    ended = {f"ended.{name}": count_of(count, "requests") for name, count in account.endings.items()}
+    ended = {f"ended.{name}": count_of(count, "requests") for name, count in account.outcomes.items()}
     return {f"soak.{name}": value for name, value in {**lines, **ended}.items()}
 
 

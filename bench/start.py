@@ -13,29 +13,29 @@ from pathlib import Path
 from typing import NamedTuple
 
 from argosy.fault import MissingError
-from launchers import Way
-from launchers.by_argosy import ByArgosy, wait_until_weighed
-from launchers.by_daemon import CIRCUS, HONCHO, PM2, SUPERVISORD, ByDaemon
-from launchers.by_program import by_forkserver, by_level_barrier, by_ray
+from launchers import Launcher
+from launchers.by_argosy import ArgosyLauncher, wait_until_memory_sampled
+from launchers.by_daemon import CIRCUS, HONCHO, PM2, SUPERVISORD, DaemonLauncher
+from launchers.by_program import forkserver_launcher, level_barrier_launcher, ray_launcher
 from launchers.npm import install_pm2
-from start_report.start_results import Findings, Found
+from start_report.start_results import StartResults, StartSample
 from start_report.start_rows import METHOD, ratios, skipped, values
 from testbed.bytecode_warmup import compile_folder, compile_packages
-from testbed.fleet_environment import Stage, set_stage
-from testbed.fleet_files import Fleets, fleets_like, fleets_of
-from testbed.health_polling import ask_each
+from testbed.fleet_environment import FleetEnvironment, prepare_fleet
+from testbed.fleet_files import FleetFiles, fleet_files_of, temporary_fleets_like
+from testbed.health_polling import request_each
 from testbed.host_info import this_machine
-from testbed.process_usage import own_processor_s, pss_bytes_of_all
+from testbed.process_usage import argosy_processor_s, pss_bytes_of_all
 from testbed.result import Result
-from testbed.runner import EXAMPLE, QUICK_S, Options, interleave, run_bench, tell
-from testbed.start_measurement import seconds_alone, start_once
+from testbed.runner import EXAMPLE, QUICK_S, Options, interleave, log_progress, run_bench
+from testbed.start_measurement import measure_single_starts, measure_start
 
-PACKAGES = (
+COMPILED_PACKAGES = (
     *("argosy", "msgspec", "zmq", "yaml", "setproctitle", "uvloop", "psutil", "pydantic", "pydantic_core"),
     *("supervisor", "circus", "tornado", "ray"),
 )
-QUICK_PATIENCE_S = 5.0
-FULL_PATIENCE_S = 60.0
+QUICK_PORT_WAIT_S = 5.0
+FULL_PORT_WAIT_S = 60.0
 REST_S = 10.0
 COLLECT = b'{"action":"collect"}'
 
@@ -43,7 +43,7 @@ COLLECT = b'{"action":"collect"}'
 class Entry(NamedTuple):
     """A way, the fleet file that it is given, and whether its agents are asked to collect their garbage."""
 
-    way: Way
+    launcher: Launcher
     fleet: Path
     collects: bool = False
 
@@ -51,14 +51,18 @@ class Entry(NamedTuple):
 def measure(options: Options) -> Result:
     """Run the rounds and return what they found."""
     machine = this_machine()
-    compile_packages(PACKAGES)
+    compile_packages(COMPILED_PACKAGES)
     compile_folder(options.fleet.parent)
     with contextlib.ExitStack() as stack:
         is_example = options.fleet == EXAMPLE
-        fleets = stack.enter_context(fleets_like(EXAMPLE)) if is_example else fleets_of(options.fleet)
-        findings = find(options, fleets)
-    late = skipped(findings)
-    done = len(findings.starts["processes"])
+        fleets = (
+            stack.enter_context(temporary_fleets_like(EXAMPLE))
+            if is_example
+            else fleet_files_of(options.fleet)
+        )
+        results = measure_starts(options, fleets)
+    late = skipped(results)
+    done = len(results.starts["processes"])
     if done < options.rounds:
         late["start.rounds"] = (
             f"{done} of {options.rounds}: this machine is too busy for more in {QUICK_S:g} s"
@@ -66,97 +70,97 @@ def measure(options: Options) -> Result:
     return Result(
         name="start",
         machine=machine,
-        ratios=ratios(findings, machine),
-        values=values(findings, machine),
+        ratios=ratios(results, machine),
+        values=values(results, machine),
         skipped=late,
         method=METHOD,
     )
 
 
-def find(options: Options, fleets: Fleets) -> Findings:
+def measure_starts(options: Options, fleets: FleetFiles) -> StartResults:
     """Start the fleet by each way in each round; let it rest once, in the first start by argosy.
 
     A quick run has it collect its garbage once too, and does not wait for it to rest.
     """
-    patience_s = QUICK_PATIENCE_S if options.quick else FULL_PATIENCE_S
-    with set_stage(fleets.processes) as stage:
-        chain, agents = len(stage.graph.longest_chain()), len(stage.processes)
-    alone_s = [] if options.quick else seconds_alone(fleets.processes, patience_s)
-    absent: dict[str, str] = {}
-    entries = list_entries(options, fleets, absent)
-    findings = Findings(defaultdict(list), absent, [], alone_s, chain, agents)
-    for number, entry in interleave(options.rounds, entries, options.until_s):
-        name = entry.way.name
-        if name in absent:
+    patience_s = QUICK_PORT_WAIT_S if options.quick else FULL_PORT_WAIT_S
+    with prepare_fleet(fleets.processes) as fleet_env:
+        chain, agents = len(fleet_env.graph.longest_chain()), len(fleet_env.processes)
+    alone_s = [] if options.quick else measure_single_starts(fleets.processes, patience_s)
+    unavailable: dict[str, str] = {}
+    entries = list_entries(options, fleets, unavailable)
+    results = StartResults(defaultdict(list), unavailable, [], alone_s, chain, agents)
+    for number, entry in interleave(options.rounds, entries, options.deadline_s):
+        name = entry.launcher.name
+        if name in unavailable:
             continue
         is_first = number == 0
         rest_s = REST_S if name == "processes" and is_first and not options.quick else 0.0
         entry = entry._replace(collects=entry.collects and (is_first or not options.quick))
         try:
-            found = start_by(entry, patience_s, rest_s, findings.rests)
+            found = measure_entry(entry, patience_s, rest_s, results.idle_shares)
         except MissingError as error:
-            if isinstance(entry.way, ByArgosy) or not error.faults[0].code.startswith("no-"):
+            if isinstance(entry.launcher, ArgosyLauncher) or not error.faults[0].code.startswith("no-"):
                 raise
-            absent[name] = error.faults[0].message
+            unavailable[name] = error.faults[0].message
             continue
-        findings.starts[name].append(found)
+        results.starts[name].append(found)
         told = f"{name}: {found.start.wall_s:.2f} s, disturbed {found.start.disturbance:.0%}"
-        tell(f"round {number + 1} of {options.rounds}, {told}")
-    return findings
+        log_progress(f"round {number + 1} of {options.rounds}, {told}")
+    return results
 
 
-def list_entries(options: Options, fleets: Fleets, absent: dict[str, str]) -> list[Entry]:
+def list_entries(options: Options, fleets: FleetFiles, unavailable: dict[str, str]) -> list[Entry]:
     """Return the ways to take; those that are not, go to `absent` with the reason."""
     one, collects = fleets.processes, fleets.is_typical
     entries = [
-        Entry(ByArgosy("processes"), one, collects),
-        Entry(by_level_barrier(), one, collects),
-        Entry(ByArgosy("processes_warm", is_warm=True), one),
+        Entry(ArgosyLauncher("processes"), one, collects),
+        Entry(level_barrier_launcher(), one, collects),
+        Entry(ArgosyLauncher("processes_warm", is_warm=True), one),
     ]
     if fleets.cells:
         entries += [
-            Entry(ByArgosy("cells"), fleets.cells),
-            Entry(ByArgosy("cells_warm", is_warm=True), fleets.cells),
+            Entry(ArgosyLauncher("cells"), fleets.cells),
+            Entry(ArgosyLauncher("cells_warm", is_warm=True), fleets.cells),
         ]
     else:
-        absent |= dict.fromkeys(("cells", "cells_warm"), f"no cells.yaml beside {fleets.processes}")
-    daemons = [ByDaemon(each) for each in (SUPERVISORD, CIRCUS, HONCHO, PM2)]
-    peers: list[Way] = [by_forkserver(), *daemons, by_ray()]
-    more = [Entry(way, one) for way in peers]
+        unavailable |= dict.fromkeys(("cells", "cells_warm"), f"no cells.yaml beside {fleets.processes}")
+    daemons = [DaemonLauncher(each) for each in (SUPERVISORD, CIRCUS, HONCHO, PM2)]
+    peers: list[Launcher] = [forkserver_launcher(), *daemons, ray_launcher()]
+    more = [Entry(launcher, one) for launcher in peers]
     if fleets.spawned:
-        more.append(Entry(ByArgosy("spawned"), fleets.spawned, collects))
+        more.append(Entry(ArgosyLauncher("spawned"), fleets.spawned, collects))
         more += [
-            Entry(ByArgosy("example"), EXAMPLE),
-            Entry(by_level_barrier("example_level_barrier"), EXAMPLE),
+            Entry(ArgosyLauncher("example"), EXAMPLE),
+            Entry(level_barrier_launcher("example_level_barrier"), EXAMPLE),
         ]
     else:
-        absent |= dict.fromkeys(("spawned", "example", "example_level_barrier"), "--fleet")
+        unavailable |= dict.fromkeys(("spawned", "example", "example_level_barrier"), "--fleet")
     if options.quick:
-        absent |= {entry.way.name: "--quick" for entry in more} | {"rest": "--quick"}
+        unavailable |= {entry.launcher.name: "--quick" for entry in more} | {"rest": "--quick"}
         return entries
     try:
         install_pm2()
     except MissingError as error:
-        absent["pm2"] = error.faults[0].message
+        unavailable["pm2"] = error.faults[0].message
     return [*entries, *more]
 
 
-def start_by(entry: Entry, patience_s: float, rest_s: float, rests: list[float]) -> Found:
+def measure_entry(entry: Entry, patience_s: float, rest_s: float, rests: list[float]) -> StartSample:
     """Start the fleet once; unless `rest_s` is 0, add what argosy takes over so many seconds to `rests`."""
     collected: list[float] = []
 
-    def while_up(stage: Stage) -> None:
+    def while_up(fleet_env: FleetEnvironment) -> None:
         if rest_s:
-            wait_until_weighed(stage)
-            before_s = own_processor_s()
+            wait_until_memory_sampled(fleet_env)
+            before_s = argosy_processor_s()
             time.sleep(rest_s)
-            rests.append((own_processor_s() - before_s) / rest_s)
+            rests.append((argosy_processor_s() - before_s) / rest_s)
         if entry.collects:
-            ask_each(stage.ports, COLLECT)
+            request_each(fleet_env.ports, COLLECT)
             collected.append(pss_bytes_of_all() / 2**20)
 
-    start = start_once(entry.way, entry.fleet, patience_s, while_up)
-    return Found(start, collected[0] if collected else None)
+    start = measure_start(entry.launcher, entry.fleet, patience_s, while_up)
+    return StartSample(start, collected[0] if collected else None)
 
 
 if __name__ == "__main__":

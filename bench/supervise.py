@@ -16,18 +16,18 @@ from typing import NamedTuple
 import msgspec
 
 from argosy.fault import MissingError
-from launchers import Way
-from launchers.by_argosy import ByArgosy
-from launchers.by_daemon import CIRCUS, PM2, SUPERVISORD, ByDaemon
+from launchers import Launcher
+from launchers.by_argosy import ArgosyLauncher
+from launchers.by_daemon import CIRCUS, PM2, SUPERVISORD, DaemonLauncher
 from launchers.npm import install_pm2
 from testbed.bytecode_warmup import compile_packages
-from testbed.fleet_environment import Stage
-from testbed.fleet_files import PLAIN, Fleets, fleets_like
+from testbed.fleet_environment import FleetEnvironment
+from testbed.fleet_files import MINIMAL_AGENT, FleetFiles, temporary_fleets_like
 from testbed.host_info import this_machine
-from testbed.kill_latency import Wound, kill_and_ask, kill_one
+from testbed.kill_latency import KillLatency, measure_kill, measure_recovery_ms
 from testbed.result import Ratio, Result, Value, p99_of, ratio_of, value_of
-from testbed.runner import Options, interleave, run_bench, tell
-from testbed.start_measurement import start_once
+from testbed.runner import Options, interleave, log_progress, run_bench
+from testbed.start_measurement import measure_start
 
 PACKAGES = ("argosy", "msgspec", "zmq", "yaml", "setproctitle", "uvloop", "supervisor", "circus", "tornado")
 WARM = "processes"
@@ -59,85 +59,94 @@ METHOD = [
 class Entry(NamedTuple):
     """A way, the fleet file it is given, how many of its agents are killed."""
 
-    way: Way
+    launcher: Launcher
     fleet: Path
     kills: int
 
 
-class Findings(msgspec.Struct, frozen=True):
+class SuperviseResults(msgspec.Struct, frozen=True):
     """What the rounds brought, by way. told: of argosy's own words. answers_ms: by round, one a kill."""
 
-    told: dict[str, list[Wound]]
+    kill_latencies: dict[str, list[KillLatency]]
     answers_ms: dict[str, list[list[float]]]
-    absent: dict[str, str]
+    unavailable: dict[str, str]
 
 
 def measure(options: Options) -> Result:
     """Run the rounds and return what they found."""
     machine = this_machine()
     compile_packages(PACKAGES)
-    findings = Findings(defaultdict(list), defaultdict(list), {})
+    results = SuperviseResults(defaultdict(list), defaultdict(list), {})
     with (
-        fleets_like(options.fleet, PLAIN) as many,
-        fleets_like(options.fleet, PLAIN, PEERS_AGENTS) as few,
+        temporary_fleets_like(options.fleet, MINIMAL_AGENT) as many,
+        temporary_fleets_like(options.fleet, MINIMAL_AGENT, PEERS_AGENTS) as few,
     ):
-        entries = list_entries(options, many, few, findings.absent)
-        for number, entry in interleave(options.rounds, entries, options.until_s):
-            take(entry, findings)
-            tell(f"round {number + 1} of {options.rounds}, {entry.way.name}")
+        entries = list_entries(options, many, few, results.unavailable)
+        for number, entry in interleave(options.rounds, entries, options.deadline_s):
+            measure_entry(entry, results)
+            log_progress(f"round {number + 1} of {options.rounds}, {entry.launcher.name}")
     return Result(
         name="supervise",
         machine=machine,
-        ratios=ratios(findings),
-        values=values(findings),
-        skipped=findings.absent,
+        ratios=ratios(results),
+        values=values(results),
+        skipped=results.unavailable,
         method=METHOD,
     )
 
 
-def list_entries(options: Options, many: Fleets, few: Fleets, absent: dict[str, str]) -> list[Entry]:
+def list_entries(
+    options: Options, many: FleetFiles, few: FleetFiles, unavailable: dict[str, str]
+) -> list[Entry]:
     """Return the ways to take; those that are left out go to `absent` with the reason."""
     assert few.spawned is not None, "these fleets have one"
     kills = QUICK_KILLS if options.quick else FULL_KILLS
-    ways: list[tuple[Way, Path]] = [(ByArgosy(WARM), many.processes), (ByArgosy(SPAWNED), few.spawned)]
-    ways += [(ByDaemon(each), few.processes) for each in (SUPERVISORD, PM2, CIRCUS)]
-    absent |= {f"supervise.{way.name}": "--quick" for way, _ in ways if way.name not in kills}
+    launchers: list[tuple[Launcher, Path]] = [
+        (ArgosyLauncher(WARM), many.processes),
+        (ArgosyLauncher(SPAWNED), few.spawned),
+    ]
+    launchers += [(DaemonLauncher(each), few.processes) for each in (SUPERVISORD, PM2, CIRCUS)]
+    unavailable |= {
+        f"supervise.{launcher.name}": "--quick" for launcher, _ in launchers if launcher.name not in kills
+    }
     if not options.quick:
         with contextlib.suppress(MissingError):  # its start says the same
             install_pm2()
-    return [Entry(way, path, kills[way.name]) for way, path in ways if way.name in kills]
+    return [
+        Entry(launcher, path, kills[launcher.name]) for launcher, path in launchers if launcher.name in kills
+    ]
 
 
-def take(entry: Entry, findings: Findings) -> None:
+def measure_entry(entry: Entry, results: SuperviseResults) -> None:
     """Start the fleet once and kill its agents, the last to start first."""
-    name = entry.way.name
-    if f"supervise.{name}" in findings.absent:
+    name = entry.launcher.name
+    if f"supervise.{name}" in results.unavailable:
         return
     answers_ms: list[float] = []
 
-    def while_up(stage: Stage) -> None:
-        victims = stage.graph.stop_order()[: entry.kills]
-        if isinstance(entry.way, ByArgosy):
+    def while_up(fleet_env: FleetEnvironment) -> None:
+        victims = fleet_env.graph.stop_order()[: entry.kills]
+        if isinstance(entry.launcher, ArgosyLauncher):
             told, victims = victims[::2], victims[1::2]
-            findings.told[name].extend(kill_one(stage, victim) for victim in told)
-        answers_ms.extend(kill_and_ask(stage, victim) for victim in victims)
+            results.kill_latencies[name].extend(measure_kill(fleet_env, victim) for victim in told)
+        answers_ms.extend(measure_recovery_ms(fleet_env, victim) for victim in victims)
 
     try:
-        start_once(entry.way, entry.fleet, PATIENCE_S, while_up)
+        measure_start(entry.launcher, entry.fleet, PATIENCE_S, while_up)
     except MissingError as error:
-        if isinstance(entry.way, ByArgosy):
+        if isinstance(entry.launcher, ArgosyLauncher):
             raise
-        findings.absent[f"supervise.{name}"] = error.faults[0].message
+        results.unavailable[f"supervise.{name}"] = error.faults[0].message
         return
-    findings.answers_ms[name].append(answers_ms)
+    results.answers_ms[name].append(answers_ms)
 
 
-def ratios(findings: Findings) -> dict[str, Ratio]:
+def ratios(results: SuperviseResults) -> dict[str, Ratio]:
     """Return how much later others have their agents back."""
     found = {}
-    ours = [statistics.median(each) for each in findings.answers_ms[WARM]]
+    ours = [statistics.median(each) for each in results.answers_ms[WARM]]
     for name, goal in (("pm2", GOAL_PM2), ("supervisord", GOAL_SUPERVISORD)):
-        theirs = [statistics.median(each) for each in findings.answers_ms.get(name, ())]
+        theirs = [statistics.median(each) for each in results.answers_ms.get(name, ())]
         if theirs:
             both = list(zip(theirs, ours, strict=False))
             label = f"supervise.{name}/{WARM}"
@@ -146,10 +155,10 @@ def ratios(findings: Findings) -> dict[str, Ratio]:
     return found
 
 
-def values(findings: Findings) -> dict[str, Value]:
+def values(results: SuperviseResults) -> dict[str, Value]:
     """Return what the supervisor tells and when, and when each way's agents answer again."""
     found: dict[str, Value] = {}
-    for name, wounds in findings.told.items():
+    for name, wounds in results.kill_latencies.items():
         is_warm = name == WARM
         noticed, ready = [each.noticed_ms for each in wounds], [each.ready_again_ms for each in wounds]
         found[f"supervise.{name}.exited"] = value_of([each.exited_ms for each in wounds], "ms")
@@ -162,7 +171,7 @@ def values(findings: Findings) -> dict[str, Value]:
         found[f"supervise.{name}.ready_again"] = value_of(ready, "ms")
         goal = GOAL_READY_MS if is_warm else None
         found[f"supervise.{name}.ready_again_p99"] = p99_of(ready, "ms", goal=goal)
-    for name, rounds in findings.answers_ms.items():
+    for name, rounds in results.answers_ms.items():
         found[f"supervise.{name}.answers_again"] = value_of(list(itertools.chain(*rounds)), "ms")
     return found
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from argosy.fault import Fault, RefusedError
 from testbed.host_info import this_machine
 from testbed.result import Result, Value, count_of, p99_of, value_of
-from testbed.runner import Options, run_bench, tell
+from testbed.runner import Options, log_progress, run_bench
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -62,62 +62,64 @@ def measure(options: Options) -> Result:
     (folder / "r").mkdir(mode=0o700)
     trial = Trial(Rig(folder, folder / "r"), POINTS)
     try:
-        values = _live_through(Ordeal(trial), seconds)
+        values = _run_until(Ordeal(trial), seconds)
     finally:
         trial.close()
         shutil.rmtree(folder)
     return Result(name="survival", machine=machine, ratios={}, values=values, skipped={}, method=METHOD)
 
 
-def _live_through(ordeal: Ordeal, seconds: float) -> dict[str, Value]:
+def _run_until(chaos_run: Ordeal, seconds: float) -> dict[str, Value]:
     chance = random.Random(SEED)
     settled_ms: list[float] = []
     ends_s = time.monotonic() + seconds
     passed: list[str] = []
-    ordeal.up()
+    chaos_run.up()
     while time.monotonic() < ends_s:
         (what,) = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
         passed.append(what)
-        is_orphan = what == "up" and not ordeal.has_supervisor and bool(ordeal.runs)
+        is_orphan = what == "up" and not chaos_run.has_supervisor and bool(chaos_run.runs)
         began_s = time.monotonic()
         try:
-            _happen(ordeal, what, chance)
+            _inject_fault(chaos_run, what, chance)
         except OrdealError as error:
             words = f"after {len(passed)} events, the last {', '.join(passed[-8:])}: {error}"
             raise RefusedError(Fault("", "survival", words)) from error
         if is_orphan:
             settled_ms.append(1000 * (time.monotonic() - began_s))
-    ordeal.note_ambush()
-    tell(f"{len(passed)} events in {seconds:g} s")
-    return _values(ordeal, len(passed), settled_ms)
+    chaos_run.note_ambush()
+    log_progress(f"{len(passed)} events in {seconds:g} s")
+    return _values(chaos_run, len(passed), settled_ms)
 
 
-def _happen(ordeal: Ordeal, what: str, chance: random.Random) -> None:
+def _inject_fault(chaos_run: Ordeal, what: str, chance: random.Random) -> None:
     agent = chance.choice(NAMES)
     match what:
         case "ambush":
-            ordeal.ambush(chance.choice(AMBUSHES))
+            chaos_run.ambush(chance.choice(AMBUSHES))
         case "crash":
-            ordeal.crash(agent)
+            chaos_run.crash(agent)
         case "stop":
-            ordeal.stop(agent)
+            chaos_run.stop(agent)
         case "change":
-            ordeal.change(agent)
-            ordeal.up()
+            chaos_run.change(agent)
+            chaos_run.up()
         case "remove":
-            ordeal.remove(chance.choice(NAMES[1:]))
-            ordeal.up()
+            chaos_run.remove(chance.choice(NAMES[1:]))
+            chaos_run.up()
         case _:
-            getattr(ordeal, what)()
+            getattr(chaos_run, what)()
 
 
-def _values(ordeal: Ordeal, events: int, settled_ms: list[float]) -> dict[str, Value]:
+def _values(chaos_run: Ordeal, events: int, settled_ms: list[float]) -> dict[str, Value]:
     found = {
-        f"survival.{name.replace(' ', '_')}": count_of(n, "") for name, n in sorted(ordeal.events.items())
+        f"survival.{name.replace(' ', '_')}": count_of(n, "") for name, n in sorted(chaos_run.events.items())
     }
     found["survival.events"] = count_of(events, "")
     found["survival.events_after_which_something_was_wrong"] = count_of(0, "", goal=0)
-    found["survival.steps_at_which_somebody_was_killed"] = count_of(len(ordeal.steps), f"of {len(AMBUSHES)}")
+    found["survival.steps_at_which_somebody_was_killed"] = count_of(
+        len(chaos_run.steps), f"of {len(AMBUSHES)}"
+    )
     if settled_ms:
         found["survival.settled_ms"] = value_of(settled_ms, "ms")
         found["survival.settled_p99_ms"] = p99_of(settled_ms, "ms")

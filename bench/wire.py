@@ -15,14 +15,14 @@ import msgspec
 from testbed.bytecode_warmup import compile_folder, compile_packages
 from testbed.host_info import this_machine
 from testbed.result import Ratio, Result, Value, count_of, p99_of, ratio_of, value_of
-from testbed.runner import QUICK_S, Options, interleave, run_bench, tell
-from wire_cases.bench_processes import BENCH, Crew, gathered
-from wire_cases.execution_log import Account
-from wire_cases.paired_comparison import Bout, fight
-from wire_cases.peer_failure import Fall, fall_once
-from wire_cases.soak_run import soak
-from wire_cases.thread_counts import Census, take_census
-from wire_cases.wire_rows import Program, Row
+from testbed.runner import QUICK_S, Options, interleave, log_progress, run_bench
+from wire_cases.bench_processes import BENCH, BenchProcesses, bench_processes
+from wire_cases.execution_log import Reconciliation
+from wire_cases.paired_comparison import PairedRound, compare
+from wire_cases.peer_failure import FailureLatency, measure_failure
+from wire_cases.soak_run import run_soak
+from wire_cases.thread_counts import ThreadCounts, count_threads
+from wire_cases.wire_rows import ComparisonPlan, Row
 
 PACKAGES = ("argosy", "msgspec", "zmq", "numpy", "Pyro5", "rpyc", "plumbum", "grpc")
 QUICK_SLICE_S = 0.3
@@ -51,15 +51,15 @@ METHOD = [
 ]
 
 
-class Findings(msgspec.Struct, frozen=True):
+class WireResults(msgspec.Struct, frozen=True):
     """What the rounds brought: bouts and goals by label, falls by signal, threads by process."""
 
     rows: list[Row]
-    bouts: dict[str, list[Bout]]
-    killed: list[Fall]
-    stopped: list[Fall]
-    census: dict[str, Census]
-    account: Account
+    paired_rounds: dict[str, list[PairedRound]]
+    killed: list[FailureLatency]
+    stopped: list[FailureLatency]
+    thread_counts: dict[str, ThreadCounts]
+    account: Reconciliation
     skipped: dict[str, str]
 
 
@@ -68,109 +68,115 @@ def measure(options: Options) -> Result:
     machine = this_machine()
     compile_packages(PACKAGES)
     compile_folder(BENCH)
-    with gathered() as crew:
-        findings = find(crew, options)
+    with bench_processes() as processes:
+        results = find(processes, options)
     return Result(
         name="wire",
         machine=machine,
-        ratios=dict(ratios(findings)),
-        values=values(findings),
-        skipped=findings.skipped,
+        ratios=dict(ratios(results)),
+        values=values(results),
+        skipped=results.skipped,
         method=METHOD,
     )
 
 
-def find(crew: Crew, options: Options) -> Findings:
+def find(processes: BenchProcesses, options: Options) -> WireResults:
     """Let peers die, make the account, then let each row's sides ask by turns."""
     quick = options.quick
-    killed = _falls(crew, QUICK_KILLS if quick else FULL_KILLS, signal.SIGKILL, "PeerLost")
-    stopped = _falls(crew, QUICK_STOPS if quick else FULL_STOPS, signal.SIGSTOP, "PeerFrozen")
-    account = soak(crew, QUICK_SOAK_S if quick else FULL_SOAK_S).account
-    program = Program(crew, quick=quick)
-    program.caller.ask("threads", WARM_S)
-    census = {
-        "agent": take_census(program.echo.pid),
-        "caller": take_census(program.caller.pid),
-        "50_old_users": _census_of_old_users(crew),
+    killed = _measure_failures(processes, QUICK_KILLS if quick else FULL_KILLS, signal.SIGKILL, "PeerLost")
+    stopped = _measure_failures(processes, QUICK_STOPS if quick else FULL_STOPS, signal.SIGSTOP, "PeerFrozen")
+    account = run_soak(processes, QUICK_SOAK_S if quick else FULL_SOAK_S).account
+    program = ComparisonPlan(processes, quick=quick)
+    program.caller.run("threads", WARM_S)
+    thread_counts = {
+        "agent": count_threads(program.echo.pid),
+        "caller": count_threads(program.caller.pid),
+        "50_old_users": _count_legacy_threads(processes),
     }
-    bouts: dict[str, list[Bout]] = defaultdict(list)
-    taken = _rounds(program, options, bouts)
+    paired_rounds: dict[str, list[PairedRound]] = defaultdict(list)
+    taken = _rounds(program, options, paired_rounds)
     if taken < options.rounds:
         why = f"{taken} of {options.rounds}: this machine is too busy for more in {QUICK_S:g} s"
         program.skipped["wire.rounds"] = why
-    return Findings(program.rows, bouts, killed, stopped, census, account, program.skipped)
+    return WireResults(program.rows, paired_rounds, killed, stopped, thread_counts, account, program.skipped)
 
 
-def _falls(crew: Crew, count: int, number: signal.Signals, expected: str) -> list[Fall]:
-    found = [fall_once(crew, number, expected) for _ in range(count)]
-    tell(f"{count} peers got {number.name}: the last call ended after {max(f.last_ms for f in found):.1f} ms")
+def _measure_failures(
+    processes: BenchProcesses, count: int, number: signal.Signals, expected: str
+) -> list[FailureLatency]:
+    found = [measure_failure(processes, number, expected) for _ in range(count)]
+    log_progress(
+        f"{count} peers got {number.name}: the last call ended after {max(f.last_ms for f in found):.1f} ms"
+    )
     return found
 
 
-def _rounds(program: Program, options: Options, bouts: dict[str, list[Bout]]) -> int:
+def _rounds(program: ComparisonPlan, options: Options, paired_rounds: dict[str, list[PairedRound]]) -> int:
     slice_s = QUICK_SLICE_S if options.quick else FULL_SLICE_S
     taken = 0
-    for number, row in interleave(options.rounds, program.rows, options.until_s):
-        for _ in range(row.bouts):
-            bouts[row.label].append(fight(row.left, row.right, slice_s, row.turns))
-        last = bouts[row.label][-1]
-        tell(f"round {number + 1} of {options.rounds}, {row.label}: {last.left_rate / last.right_rate:.2f}")
+    for number, row in interleave(options.rounds, program.rows, options.deadline_s):
+        for _ in range(row.rounds):
+            paired_rounds[row.label].append(compare(row.left, row.right, slice_s, row.turns))
+        last = paired_rounds[row.label][-1]
+        log_progress(
+            f"round {number + 1} of {options.rounds}, {row.label}: {last.left_rate / last.right_rate:.2f}"
+        )
         taken = number + 1
     return taken
 
 
-def _census_of_old_users(crew: Crew) -> Census:
-    process = crew.launch("old_users", [sys.executable, "-m", "wire_cases.legacy_contexts"])
+def _count_legacy_threads(processes: BenchProcesses) -> ThreadCounts:
+    process = processes.launch("old_users", [sys.executable, "-m", "wire_cases.legacy_contexts"])
     process.wait_until_ready()
-    census = take_census(process.pid)
+    thread_counts = count_threads(process.pid)
     process.end()
-    return census
+    return thread_counts
 
 
-def ratios(findings: Findings) -> Iterator[tuple[str, Ratio]]:
+def ratios(results: WireResults) -> Iterator[tuple[str, Ratio]]:
     """Yield each row's ratio: of rates the higher is better, of costs the lower."""
-    for row in findings.rows:
-        bouts = findings.bouts[row.label]
+    for row in results.rows:
+        paired_rounds = results.paired_rounds[row.label]
         if row.counts == "rate":
-            left, right = [b.left_rate for b in bouts], [b.right_rate for b in bouts]
+            left, right = [b.left_rate for b in paired_rounds], [b.right_rate for b in paired_rounds]
             yield row.label, ratio_of(left, right, goal=row.goal, unit="requests/s", better="higher")
         else:
-            left, right = [b.left_us for b in bouts], [b.right_us for b in bouts]
+            left, right = [b.left_us for b in paired_rounds], [b.right_us for b in paired_rounds]
             yield row.label, ratio_of(left, right, goal=row.goal, unit="us/request")
 
 
-def values(findings: Findings) -> dict[str, Value]:
+def values(results: WireResults) -> dict[str, Value]:
     """Return how soon calls end when a peer falls, the account, who has how many contexts."""
-    killed = [fall.last_ms for fall in findings.killed]
-    stopped = [fall.last_ms for fall in findings.stopped]
-    account = findings.account
+    killed = [failure.last_ms for failure in results.killed]
+    stopped = [failure.last_ms for failure in results.stopped]
+    account = results.account
     found = {
         "wire.killed.last_of_100_ms": value_of(killed, "ms", goal=GOAL_KILLED_MS),
         "wire.killed.last_of_100_ms.p99": p99_of(killed, "ms", goal=GOAL_KILLED_MS),
         "wire.stopped.last_of_100_ms": p99_of(stopped, "ms", goal=GOAL_STOPPED_MS),
         "wire.requests": count_of(account.sent, "requests"),
-        "wire.silent_losses": count_of(account.lost + account.unlogged, "requests", goal=0),
-        "wire.executed_twice": count_of(account.twice, "requests", goal=0),
+        "wire.silent_losses": count_of(account.lost + account.answered_not_logged, "requests", goal=0),
+        "wire.executed_twice": count_of(account.executed_twice, "requests", goal=0),
         "wire.executed_late": count_of(account.late, "requests", goal=0),
-        "wire.executed_though_denied": count_of(account.denied, "requests", goal=0),
+        "wire.executed_though_denied": count_of(account.executed_despite_error, "requests", goal=0),
         "wire.wrong_answers": count_of(account.wrong, "requests", goal=0),
     }
-    found |= rates(findings)
-    for name, census in findings.census.items():
-        found[f"wire.{name}.contexts"] = count_of(census.contexts, "contexts", goal=1)
-        found[f"wire.{name}.io_threads"] = count_of(census.io, "threads", goal=1)
-        found[f"wire.{name}.threads"] = count_of(census.all, "threads")
+    found |= rates(results)
+    for name, thread_counts in results.thread_counts.items():
+        found[f"wire.{name}.contexts"] = count_of(thread_counts.contexts, "contexts", goal=1)
+        found[f"wire.{name}.io_threads"] = count_of(thread_counts.io_threads, "threads", goal=1)
+        found[f"wire.{name}.threads"] = count_of(thread_counts.total, "threads")
     return found
 
 
-def rates(findings: Findings) -> dict[str, Value]:
+def rates(results: WireResults) -> dict[str, Value]:
     """Return requests per second of each side, over all rounds in which it was asked."""
     found: dict[str, list[float]] = defaultdict(list)
-    for row in findings.rows:
+    for row in results.rows:
         if row.counts == "rate":
             left, _, right = row.label.removeprefix("wire.").partition("/")
-            found[left] += [bout.left_rate for bout in findings.bouts[row.label]]
-            found[right] += [bout.right_rate for bout in findings.bouts[row.label]]
+            found[left] += [paired_round.left_rate for paired_round in results.paired_rounds[row.label]]
+            found[right] += [paired_round.right_rate for paired_round in results.paired_rounds[row.label]]
     return {
         f"wire.rate.{name}": value_of(each, "requests/s", better="higher") for name, each in found.items()
     }

@@ -8,15 +8,15 @@ from pathlib import Path
 from argosy.agent import Agent, request
 
 
-class Witness(Agent):
-    """Says back what it is told. WITNESS: the folder of the lines, a file an agent."""
+class LifecycleLogger(Agent):
+    """Says back what it is told. LIFECYCLE_LOG_DIR: the folder of the lines, a file an agent."""
 
     async def start(self) -> None:
         """Note this life."""
-        with open(Path(os.environ["WITNESS"]) / os.environ["ARGOSY_AGENT"], "a") as lives:
+        with open(Path(os.environ["LIFECYCLE_LOG_DIR"]) / os.environ["ARGOSY_AGENT"], "a") as lives:
             lives.write(f"{os.getpid()}\n")
 
     @request
-    async def say(self, text: str) -> str:
+    async def echo(self, text: str) -> str:
         """Return the text."""
         return text

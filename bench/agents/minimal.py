@@ -5,10 +5,10 @@ from __future__ import annotations
 from argosy.agent import Agent, request
 
 
-class Plain(Agent):
+class MinimalAgent(Agent):
     """Says back what it is told."""
 
     @request
-    async def say(self, text: str) -> str:
+    async def echo(self, text: str) -> str:
         """Return the text."""
         return text

@@ -48,7 +48,7 @@ class Reading(pydantic.BaseModel):
     level: int
 
 
-class Typical(Agent):
+class TypicalAgent(Agent):
     """Reads its settings, then grades values."""
 
     async def start(self) -> None:

@@ -39,10 +39,10 @@ _PYTEST = (
     *("--continue-on-collection-errors", f"--timeout={_TEST_S}"),
 )
 _SUITE_S = 900
-_AGAIN = 2
+_RERUNS = 2
 
 
-class Differing(msgspec.Struct, frozen=True):
+class DifferingTest(msgspec.Struct, frozen=True):
     """A test whose outcome was not the same. before, after: of each run."""
 
     test: str
@@ -55,7 +55,7 @@ class Differing(msgspec.Struct, frozen=True):
         return len(set(self.before)) == 1 and len(set(self.after)) == 1
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
+class PackageTrial(msgspec.Struct, frozen=True, kw_only=True):
     """What came of one package.
 
     sites: by code, migrated and refused. reasons: why sites were refused, and how many. before, after: how
@@ -70,7 +70,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     reasons: dict[str, int]
     before: dict[str, int]
     after: dict[str, int]
-    differing: tuple[Differing, ...]
+    differing: tuple[DifferingTest, ...]
     calls: dict[str, int]
     processes: int
     again: int
@@ -86,7 +86,7 @@ class TrialError(Exception):
     """A package could not be tried. The text says at which step, and the end of what the step said."""
 
 
-class Room:
+class TrialDirectory:
     """A folder with one package's environment, its tree as published, and its tree rewritten."""
 
     def __init__(self, package: Package, folder: Path) -> None:
@@ -98,10 +98,10 @@ class Room:
         self.fleet = folder / "fleet.yaml"
         self.calls = folder / "calls"
 
-    def furnish(self) -> None:
+    def install(self) -> None:
         """Install the package with what it needs, and lay its files beside each other twice."""
         package = self.package
-        _do([sys.executable, "-m", "venv", str(self.folder / "venv")], self.folder)
+        _run_command([sys.executable, "-m", "venv", str(self.folder / "venv")], self.folder)
         wanted = f"{package.name}=={package.version}"
         self.pip("install", *_TOOLS)
         self.pip("install", "--no-build-isolation", wanted, *package.extras, str(REPOSITORY))
@@ -117,7 +117,7 @@ class Room:
             self.fleet.write_text(package.fleet)
 
     def pip(self, *words: str) -> None:
-        _do([self.python, "-m", "pip", *words, "-q", "--disable-pip-version-check"], self.folder)
+        _run_command([self.python, "-m", "pip", *words, "-q", "--disable-pip-version-check"], self.folder)
 
     def refit(self, *words: str) -> dict[str, object]:
         """Run `argosy refit` on the tree that is to be rewritten, and return `refit/1`."""
@@ -168,13 +168,13 @@ class Room:
         }
 
 
-def try_package(package: Package, folder: Path) -> Trial:
+def run_trial(package: Package, folder: Path) -> PackageTrial:
     """Run the tests, refit, run them again, and undo.
 
     Raises TrialError: a step before the judgement failed.
     """
-    room = Room(package, folder)
-    room.furnish()
+    room = TrialDirectory(package, folder)
+    room.install()
     before = room.test(room.before)
     found = room.refit("--apply")
     again = room.refit()
@@ -185,7 +185,7 @@ def try_package(package: Package, folder: Path) -> Trial:
     undone = _undo(room)
     sites: dict[str, dict[str, int]] = msgspec.convert(found["sites"], dict[str, dict[str, int]])
     refused = msgspec.convert(found["refused"], list[dict[str, str | int]])
-    return Trial(
+    return PackageTrial(
         name=package.name,
         version=package.version,
         sites=sites,
@@ -200,7 +200,7 @@ def try_package(package: Package, folder: Path) -> Trial:
     )
 
 
-def _undo(room: Room) -> bool:
+def _undo(room: TrialDirectory) -> bool:
     if not list((room.after / ".argosy" / "runs").glob("*")):
         return True  # nothing was changed
     room.refit("--undo")
@@ -212,20 +212,22 @@ def _contents(tree: Path) -> dict[str, bytes]:
     return {str(path.relative_to(tree)): path.read_bytes() for path in tree.rglob("*.py") if path.is_file()}
 
 
-def _differing(room: Room, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Differing]:
+def _differing(
+    room: TrialDirectory, before: Mapping[str, str], after: Mapping[str, str]
+) -> Iterator[DifferingTest]:
     """Yield the tests that came out in another way, run alone twice more on both sides."""
     for test in sorted(before.keys() | after.keys()):
         first, second = before.get(test, "missing"), after.get(test, "missing")
         if first == second:
             continue
         ones, others = [first], [second]
-        for _ in range(_AGAIN):
+        for _ in range(_RERUNS):
             ones.append(room.test(room.before, [test]).get(test, "missing"))
             others.append(room.test(room.after, [test]).get(test, "missing"))
-        yield Differing(test, tuple(ones), tuple(others))
+        yield DifferingTest(test, tuple(ones), tuple(others))
 
 
-def _called(room: Room) -> tuple[dict[str, int], int]:
+def _called(room: TrialDirectory) -> tuple[dict[str, int], int]:
     """Return how often each rewritten place was called, and in how many processes."""
     places = {place: 0 for path in sorted(room.after.rglob("*.py")) for place in _places(room.after, path)}
     processes: set[str] = set()
@@ -272,7 +274,7 @@ def _alone(command: Sequence[str]) -> list[str]:
     return [*alone, "sh", "-c", 'ip link set lo up; exec "$@"', "sh", *command]
 
 
-def _do(command: Sequence[str], folder: Path) -> None:
+def _run_command(command: Sequence[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise TrialError(f"{' '.join(command)}: {done.stdout[-1500:]}{done.stderr[-1500:]}")

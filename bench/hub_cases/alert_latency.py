@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from argosy.fault import Fault, RefusedError
-from hub_cases.hub_fleet import Running, running, until
+from hub_cases.hub_fleet import HubFleet, running_hub_fleet, wait_until
 from testbed.result import Value, value_of
 
 DEPENDENTS: Final = 20
@@ -24,7 +24,7 @@ METHOD: Final = [
     "  local receiver has the alert, with default times; it has to be the only one, and to name them all",
 ]
 
-_SPEAKER: Final = """
+_NOTIFY_PROGRAM: Final = """
 import os, signal, socket
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
     out.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
@@ -32,9 +32,9 @@ signal.pause()
 """
 
 
-class _Receiver(HTTPServer):
+class _WebhookReceiver(HTTPServer):
     def __init__(self) -> None:
-        self.taken: list[tuple[float, dict[str, Any]]] = []
+        self.received: list[tuple[float, dict[str, Any]]] = []
         super().__init__(("127.0.0.1", 0), _Handler)
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -45,46 +45,48 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.send_response(204)
         self.end_headers()
-        assert isinstance(self.server, _Receiver)
-        self.server.taken.append((at_s, body))
+        assert isinstance(self.server, _WebhookReceiver)
+        self.server.received.append((at_s, body))
 
     def log_message(self, *_: object) -> None:
         pass
 
 
-def measure_alarm(rounds: int) -> dict[str, Value]:
+def measure_alert_latency(rounds: int) -> dict[str, Value]:
     """Return how long it took, in seconds, a value a round. Raises RefusedError: it was not one alert."""
-    receiver = _Receiver()
-    with tempfile.TemporaryDirectory(prefix="argosy-b-", dir="/tmp") as room:
-        path = _fleet(Path(room), receiver.server_port)
+    receiver = _WebhookReceiver()
+    with tempfile.TemporaryDirectory(prefix="argosy-b-", dir="/tmp") as temporary:
+        path = _fleet(Path(temporary), receiver.server_port)
         took: list[float] = []
         for _ in range(rounds):
             # A hub that has seen the root die twice holds it for flapping, and says less.
-            with running(path) as fleet:
+            with running_hub_fleet(path) as fleet:
                 took.append(_round(fleet, receiver))
     receiver.shutdown()
     receiver.server_close()
     return {"hub.alert/root_cause": value_of(took, "s", goal=GOAL_S)}
 
 
-def _round(fleet: Running, receiver: _Receiver) -> float:
-    receiver.taken.clear()
-    root = next(each for each in fleet.ask("/api/fleet")["agents"] if each["agent"] == "Root")
+def _round(fleet: HubFleet, receiver: _WebhookReceiver) -> float:
+    receiver.received.clear()
+    root = next(each for each in fleet.get_json("/api/fleet")["agents"] if each["agent"] == "Root")
     began_s = time.monotonic()
     os.kill(root["pid"], signal.SIGKILL)
-    until(lambda: bool(receiver.taken))
+    wait_until(lambda: bool(receiver.received))
     fleet.argosy("up", "-d")
-    until(lambda: len(receiver.taken) > 1)  # raised, and cleared
-    said = [(body["kind"], body["subject"]) for _, body in receiver.taken]
-    (at_s, first), *_ = receiver.taken
-    if said != [("raised", "Root"), ("cleared", "Root")] or len(first["dependents"]) != DEPENDENTS:
-        raise RefusedError(Fault("hub.alert", "bench", f"expected one alert with its dependents, got {said}"))
-    until(lambda: all(each["state"] == "ready" for each in fleet.ask("/api/fleet")["agents"]))
+    wait_until(lambda: len(receiver.received) > 1)  # raised, and cleared
+    notifications = [(body["kind"], body["subject"]) for _, body in receiver.received]
+    (at_s, first), *_ = receiver.received
+    if notifications != [("raised", "Root"), ("cleared", "Root")] or len(first["dependents"]) != DEPENDENTS:
+        raise RefusedError(
+            Fault("hub.alert", "bench", f"expected one alert with its dependents, got {notifications}")
+        )
+    wait_until(lambda: all(each["state"] == "ready" for each in fleet.get_json("/api/fleet")["agents"]))
     return at_s - began_s
 
 
 def _fleet(folder: Path, port: int) -> Path:
-    (folder / "speaker.py").write_text(_SPEAKER)
+    (folder / "speaker.py").write_text(_NOTIFY_PROGRAM)
     agents: dict[str, dict[str, Any]] = {"Root": {"run": "speaker.py"}}
     for number in range(DEPENDENTS):
         needs = [{"agent": "Root", "on_death": "degrade"}]

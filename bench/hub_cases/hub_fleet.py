@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from argosy.fault import Fault, RefusedError
 
-_PATIENCE_S: Final = 30.0
+_TIMEOUT_S: Final = 30.0
 
 
-class Running:
+class HubFleet:
     """A fleet that runs with its hub. url: of the hub; link: to its page, with the token."""
 
     def __init__(self, path: Path, environ: dict[str, str]) -> None:
@@ -41,9 +41,9 @@ class Running:
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
-    def ask(self, path: str) -> Any:
+    def get_json(self, path: str) -> Any:
         """Return what the hub answers."""
-        with urllib.request.urlopen(self.url + path, timeout=_PATIENCE_S) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=_TIMEOUT_S) as answer:
             return json.loads(answer.read())
 
     def hub_pid(self) -> int:
@@ -53,7 +53,7 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(path: Path) -> Iterator[Running]:
+def running_hub_fleet(path: Path) -> Iterator[HubFleet]:
     """Bring a fleet up, wait for its hub to know all of it, and take it down at the end."""
     with tempfile.TemporaryDirectory(prefix="argosy-b-", dir="/tmp") as room:
         environ = {
@@ -63,25 +63,25 @@ def running(path: Path) -> Iterator[Running]:
             "ENV_TYPE": "testing",
             "ARGOSY_HUB": "on",
         }
-        fleet = Running(path, environ)
+        fleet = HubFleet(path, environ)
         try:
             up = fleet.argosy("up", "-d")
-            until(lambda: bool(fleet.argosy("status")["hub"]))
+            wait_until(lambda: bool(fleet.argosy("status")["hub"]))
             fleet.url = fleet.argosy("status")["hub"]
             fleet.link = fleet.argosy("hub", "--open")["url"]
-            until(lambda: len(fleet.ask("/api/fleet")["agents"]) == up["declared"])
+            wait_until(lambda: len(fleet.get_json("/api/fleet")["agents"]) == up["declared"])
             yield fleet
         finally:
             with contextlib.suppress(RefusedError):
                 fleet.argosy("down")
 
 
-def until(what: Callable[[], bool], pause_s: float = 0.02) -> None:
+def wait_until(what: Callable[[], bool], pause_s: float = 0.02) -> None:
     """Wait for something, and not for ever."""
-    end_s = time.monotonic() + _PATIENCE_S
+    end_s = time.monotonic() + _TIMEOUT_S
     while not what():
         if time.monotonic() > end_s:
-            raise RefusedError(Fault("bench", "bench", f"it did not happen within {_PATIENCE_S:.0f} s"))
+            raise RefusedError(Fault("bench", "bench", f"it did not happen within {_TIMEOUT_S:.0f} s"))
         time.sleep(pause_s)
 
 

@@ -15,24 +15,24 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
-from hub_cases.hub_fleet import Running, running
+from hub_cases.hub_fleet import HubFleet, running_hub_fleet
 from testbed.result import Value, value_of
-from testbed.runner import tell
+from testbed.runner import log_progress
 
 LABELS: Final = tuple(
     f"hub.{case}/{what}"
     for case in ("flood", "series")
     for what in ("resident", "metrics", "metrics_time", "healthz_p99")
 )
-NEW: Final = 20_000
+NEW_NAMES_PER_S: Final = 20_000
 AGENTS: Final = 20
-STEADY: Final = 5000
-ASKS: Final = 5
+STEADY_NAMES: Final = 5000
+REQUESTS: Final = 5
 SECONDS: Final = 30.0
 
 METHOD: Final = [
-    f"hub.flood: one agent whose health has {NEW} new names a second, for {SECONDS:.0f} s; hub.series:",
-    f"  {AGENTS} agents of {STEADY} names each, kept by `most_figures`; then /metrics is asked {ASKS} times:",
+    f"hub.flood: one agent whose health has {NEW_NAMES_PER_S} new names a second, for {SECONDS:.0f} s; hub.series:",
+    f"  {AGENTS} agents of {STEADY_NAMES} names each, kept by `most_figures`; then /metrics is asked {REQUESTS} times:",
     "  resident is of the hub's process after that, healthz_p99 of /healthz asked without pause meanwhile",
 ]
 _AGENT: Final = """
@@ -47,24 +47,28 @@ class Flood(Agent):
 """
 
 
-def measure_flood(seconds: float = SECONDS) -> dict[str, Value]:
+def measure_cardinality(seconds: float = SECONDS) -> dict[str, Value]:
     """Return what both cases cost."""
     with tempfile.TemporaryDirectory(prefix="argosy-b-", dir="/tmp") as room:
-        values = _case(_fleet(Path(room, "flood"), 1, NEW, {}, step=1), "flood", seconds)
-        steady = _fleet(Path(room, "series"), AGENTS, STEADY, {"most_figures": 2 * STEADY}, step=0)
+        values = _case(_fleet(Path(room, "flood"), 1, NEW_NAMES_PER_S, {}, step=1), "flood", seconds)
+        steady = _fleet(
+            Path(room, "series"), AGENTS, STEADY_NAMES, {"most_figures": 2 * STEADY_NAMES}, step=0
+        )
         return values | _case(steady, "series", seconds / 3)
 
 
 def _case(path: Path, name: str, seconds: float) -> dict[str, Value]:
-    tell(f"hub.{name}")
-    with running(path) as fleet:
+    log_progress(f"hub.{name}")
+    with running_hub_fleet(path) as fleet:
         time.sleep(seconds)
-        sizes, took, waits = _asked(fleet)
+        sizes, took, waits = _measure_requests(fleet)
         status = Path(f"/proc/{fleet.hub_pid()}/status").read_text()
     resident = int(status.partition("VmRSS:")[2].split()[0]) / 1024
     ordered = sorted(waits)
     p99 = 1000 * ordered[int(0.99 * (len(ordered) - 1))]
-    tell(f"{resident:.0f} MiB, {sizes[-1]:.1f} MB in {statistics.median(took):.2f} s, {len(waits)} asks")
+    log_progress(
+        f"{resident:.0f} MiB, {sizes[-1]:.1f} MB in {statistics.median(took):.2f} s, {len(waits)} asks"
+    )
     return {
         f"hub.{name}/resident": value_of([resident], "MiB"),
         f"hub.{name}/metrics": value_of(sizes, "MB"),
@@ -73,24 +77,24 @@ def _case(path: Path, name: str, seconds: float) -> dict[str, Value]:
     }
 
 
-def _asked(fleet: Running) -> tuple[list[float], list[float], list[float]]:
+def _measure_requests(fleet: HubFleet) -> tuple[list[float], list[float], list[float]]:
     """Return the sizes (MB) and times of some answers of `/metrics`, and those of `/healthz` meanwhile."""
     waits: list[float] = []
     end = threading.Event()
 
     def look() -> None:
         while not end.is_set():
-            waits.append(_timed(f"{fleet.url}/healthz")[1])
+            waits.append(_timed_get(f"{fleet.url}/healthz")[1])
 
     looking = threading.Thread(target=look)
     looking.start()
-    found = [_timed(f"{fleet.url}/metrics") for _ in range(ASKS)]
+    found = [_timed_get(f"{fleet.url}/metrics") for _ in range(REQUESTS)]
     end.set()
     looking.join()
     return [size / 1e6 for size, _ in found], [took for _, took in found], waits
 
 
-def _timed(url: str) -> tuple[int, float]:
+def _timed_get(url: str) -> tuple[int, float]:
     began_s = time.monotonic()
     with urllib.request.urlopen(url, timeout=60) as answer:
         size = len(answer.read())
@@ -107,5 +111,5 @@ def _fleet(folder: Path, agents: int, names: int, hub: dict[str, Any], *, step: 
 
 
 if __name__ == "__main__":
-    for label, value in measure_flood(float(sys.argv[1]) if sys.argv[1:] else SECONDS).items():
+    for label, value in measure_cardinality(float(sys.argv[1]) if sys.argv[1:] else SECONDS).items():
         print(f"{label}: {value.value} {value.unit}")

@@ -11,28 +11,28 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
-from hub_cases.hub_fleet import Running, processor_s, until
+from hub_cases.hub_fleet import HubFleet, processor_s, wait_until
 from testbed.result import Value, value_of
-from testbed.runner import tell
+from testbed.runner import log_progress
 
 LABELS: Final = ("hub.page/first_paint", "hub.page/transferred", "hub.page/renderer")
 LOADS: Final = 7
 VIEWERS: Final = 20
-STRETCH_S: Final = 10.0
+MEASURE_S: Final = 10.0
 POLL_S: Final = 3.0  # as the page asks for the alerts
 
 METHOD: Final = [
     "hub.page: the example fleet of 84 agents runs, and its hub; headless Chromium, nothing in its cache",
     f"first_paint, transferred: of {LOADS} loads, until the first contentful paint; all that was received",
     f"viewer: the hub's processor time with {VIEWERS} viewers (the stream, alerts each {POLL_S:.0f} s), less",
-    f"  that with none, over {STRETCH_S:.0f} s each, shared among them; renderer: of what draws one page",
+    f"  that with none, over {MEASURE_S:.0f} s each, shared among them; renderer: of what draws one page",
 ]
 
 
-def measure_page(fleet: Running, rounds: int) -> tuple[dict[str, Value], dict[str, str]]:
+def measure_page(fleet: HubFleet, rounds: int) -> tuple[dict[str, Value], dict[str, str]]:
     """Return the values, and what could not be measured, with the reason."""
-    tell("what a viewer costs the hub")
-    values = {"hub.page/viewer": value_of(_viewer(fleet, rounds), "% of a core", goal=2.0)}
+    log_progress("what a viewer costs the hub")
+    values = {"hub.page/viewer": value_of(_measure_viewer_cost(fleet, rounds), "% of a core", goal=2.0)}
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     try:
         playwright = importlib.import_module("playwright.sync_api")
@@ -40,7 +40,7 @@ def measure_page(fleet: Running, rounds: int) -> tuple[dict[str, Value], dict[st
         return values, dict.fromkeys(LABELS, "Playwright is not installed (pip install playwright)")
     if chromium is None:
         return values, dict.fromkeys(LABELS, "no Chromium is installed (Debian: chromium)")
-    tell("what the page costs its reader")
+    log_progress("what the page costs its reader")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         loads = [_load(browser, fleet.link) for _ in range(LOADS)]
@@ -77,10 +77,10 @@ def _renderer(browser: Any, link: str) -> float:
     page.wait_for_timeout(2000)  # until it has settled: what follows is the cost of leaving it open
     mine = _renderers() - before  # the page's, and one that Chromium keeps ready
     began_s = sum(map(processor_s, mine))
-    page.wait_for_timeout(1000 * STRETCH_S)
+    page.wait_for_timeout(1000 * MEASURE_S)
     took_s = sum(map(processor_s, mine)) - began_s
     context.close()
-    return 100 * took_s / STRETCH_S
+    return 100 * took_s / MEASURE_S
 
 
 def _renderers() -> set[int]:
@@ -96,35 +96,38 @@ def _renderers() -> set[int]:
     return found
 
 
-def _viewer(fleet: Running, rounds: int) -> list[float]:
+def _measure_viewer_cost(fleet: HubFleet, rounds: int) -> list[float]:
     """Return what each of many viewers costs the hub, in percent of a core, a value a round."""
     pid = fleet.hub_pid()
-    _stretch(pid)  # until the start of the fleet is over for the hub too
+    _measure_processor_s(pid)  # until the start of the fleet is over for the hub too
     found = []
     for _ in range(rounds):
-        alone = _stretch(pid)
+        alone = _measure_processor_s(pid)
         end = threading.Event()
-        viewers = [threading.Thread(target=_look, args=(fleet.url, end), daemon=True) for _ in range(VIEWERS)]
+        viewers = [
+            threading.Thread(target=_act_as_viewer, args=(fleet.url, end), daemon=True)
+            for _ in range(VIEWERS)
+        ]
         for viewer in viewers:
             viewer.start()
-        until(lambda: fleet.ask("/api/machines")["viewers"] == VIEWERS)
-        together = _stretch(pid)
+        wait_until(lambda: fleet.get_json("/api/machines")["viewers"] == VIEWERS)
+        together = _measure_processor_s(pid)
         end.set()
         for viewer in viewers:
             viewer.join()
-        until(lambda: fleet.ask("/api/machines")["viewers"] == 0)
-        found.append(100 * max(0.0, together - alone) / STRETCH_S / VIEWERS)
-    tell(f"{statistics.median(found):.2f} % of a core a viewer")
+        wait_until(lambda: fleet.get_json("/api/machines")["viewers"] == 0)
+        found.append(100 * max(0.0, together - alone) / MEASURE_S / VIEWERS)
+    log_progress(f"{statistics.median(found):.2f} % of a core a viewer")
     return found
 
 
-def _stretch(pid: int) -> float:
+def _measure_processor_s(pid: int) -> float:
     began = processor_s(pid)
-    time.sleep(STRETCH_S)
+    time.sleep(MEASURE_S)
     return processor_s(pid) - began
 
 
-def _look(url: str, end: threading.Event) -> None:
+def _act_as_viewer(url: str, end: threading.Event) -> None:
     """Look as an open page does."""
     with urllib.request.urlopen(url + "/events", timeout=60):  # what comes fits its buffers
         while not end.wait(POLL_S):

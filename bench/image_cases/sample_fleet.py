@@ -13,7 +13,7 @@ GROUPS = {
 }
 
 
-def write_wares(folder: Path) -> Path:
+def write_sample_fleet(folder: Path) -> Path:
     """Write the fleet; return its file."""
     lines = ["fleet: wares", "agents:"]
     for number, (group, modules) in enumerate(GROUPS.items()):

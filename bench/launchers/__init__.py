@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from testbed.fleet_environment import Stage
+from testbed.fleet_environment import FleetEnvironment
 
-__all__ = ["Way"]
+__all__ = ["Launcher"]
 
 
-class Way(Protocol):
+class Launcher(Protocol):
     """A way to start a fleet and to stop it.
 
     name: as it stands in the labels.
@@ -17,19 +17,19 @@ class Way(Protocol):
 
     name: str
 
-    def prepare(self, stage: Stage) -> None:
+    def prepare(self, fleet_env: FleetEnvironment) -> None:
         """Do what is there before the start and is no part of it.
 
         Raises MissingError: the way is not installed.
         """
 
-    def start(self, stage: Stage) -> None:
+    def start(self, fleet_env: FleetEnvironment) -> None:
         """Start the fleet; return when the way says that it is up, at once where it has no such word.
 
         Raises RefusedError: it did not come up.
         """
 
-    def stop(self, stage: Stage) -> None:
+    def stop(self, fleet_env: FleetEnvironment) -> None:
         """Stop the fleet and whatever started it; return when all of it has ended.
 
         Raises RefusedError: it did not end in order.

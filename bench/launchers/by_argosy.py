@@ -12,12 +12,12 @@ import msgspec
 from argosy.engine.control.control_client import connect
 from argosy.engine.state.event_log import read_event_log
 from argosy.fault import Fault, MissingError, RefusedError
-from testbed.fleet_environment import Stage
+from testbed.fleet_environment import FleetEnvironment
 
 _WITHIN_S = 120.0
 _WARM_WITHIN_S = 20.0
 _WEIGHED_WITHIN_S = 60.0
-_LOOK_S = 0.5
+_POLL_S = 0.5
 
 
 class Up(msgspec.Struct, frozen=True, tag_field="argosy", tag="up/1"):
@@ -33,13 +33,13 @@ class Down(msgspec.Struct, frozen=True, tag_field="argosy", tag="down/1"):
     killed: list[str]
 
 
-class Failed(msgspec.Struct, frozen=True, tag_field="argosy", tag="error/1"):
+class ErrorReport(msgspec.Struct, frozen=True, tag_field="argosy", tag="error/1"):
     """Why a command was not carried out."""
 
     errors: list[Fault]
 
 
-class ByArgosy:
+class ArgosyLauncher:
     """The command, as a person gives it; `name` tells what fleet it is given.
 
     is_warm: the supervisor and its zygote are there when it is given, with one agent of the fleet that
@@ -50,26 +50,26 @@ class ByArgosy:
         self.name = name
         self._is_warm = is_warm
 
-    def prepare(self, stage: Stage) -> None:
+    def prepare(self, fleet_env: FleetEnvironment) -> None:
         """Look that it is there; have the supervisor and the zygote warm."""
         if not _command().exists():
             hint = "`pip install 'argosy[bench]'` for this interpreter"
             raise MissingError(Fault("bench", "no-argosy", f"there is no `{_command()}`", hint))
         if self._is_warm:
-            _argosy(stage, "up", "-d", "--no-hub", "--only", stage.graph.levels()[0][0])
-            _wait_for_zygote(stage)
+            _run_argosy(fleet_env, "up", "-d", "--no-hub", "--only", fleet_env.graph.levels()[0][0])
+            _wait_for_zygote(fleet_env)
 
-    def start(self, stage: Stage) -> None:
+    def start(self, fleet_env: FleetEnvironment) -> None:
         """Run `argosy up`; every agent must be in its account as ready."""
-        account = _argosy(stage, "up", "-d", "--no-hub")
-        if isinstance(account, Up) and len(account.ready) != len(stage.processes):
+        account = _run_argosy(fleet_env, "up", "-d", "--no-hub")
+        if isinstance(account, Up) and len(account.ready) != len(fleet_env.processes):
             name, reason = next(iter(account.not_ready.items()))
-            message = f"argosy: {len(account.ready)} of {len(stage.processes)} ready, `{name}`: {reason}"
+            message = f"argosy: {len(account.ready)} of {len(fleet_env.processes)} ready, `{name}`: {reason}"
             raise RefusedError(Fault("bench", "not-ready", message))
 
-    def stop(self, stage: Stage) -> None:
+    def stop(self, fleet_env: FleetEnvironment) -> None:
         """Run `argosy down`; every agent must end by itself."""
-        answer = _argosy(stage, "down")
+        answer = _run_argosy(fleet_env, "down")
         if isinstance(answer, Down) and answer.killed:
             raise RefusedError(Fault("bench", "killed", f"argosy had to kill {', '.join(answer.killed)}"))
 
@@ -78,37 +78,37 @@ def _command() -> Path:
     return Path(sys.executable).with_name("argosy")
 
 
-def _wait_for_zygote(stage: Stage) -> None:
+def _wait_for_zygote(fleet_env: FleetEnvironment) -> None:
     """Return when the diary tells that a zygote is warm."""
     deadline = time.monotonic() + _WARM_WITHIN_S
-    while not any(entry.kind == "zygote-ready" for entry in read_event_log(stage.folder.event_log)):
+    while not any(entry.kind == "zygote-ready" for entry in read_event_log(fleet_env.folder.event_log)):
         if time.monotonic() > deadline:
             raise RefusedError(Fault("bench", "no-zygote", f"no zygote was warm within {_WARM_WITHIN_S:g} s"))
         time.sleep(0.02)
 
 
-def wait_until_weighed(stage: Stage) -> None:
+def wait_until_memory_sampled(fleet_env: FleetEnvironment) -> None:
     """Return when the supervisor has read the memory of each agent once, as it does after a start.
 
     Raises RefusedError: it is not there, or has not done so within 60 s.
     """
     deadline = time.monotonic() + _WEIGHED_WITHIN_S
     while True:
-        client = connect(stage.folder, "bench")
+        client = connect(fleet_env.folder, "bench")
         if client is None or time.monotonic() > deadline:
             raise RefusedError(Fault("bench", "not-weighed", "the supervisor does not weigh its agents"))
         with client:
             report = client.fetch_status()
         if all(each.pss_bytes for each in report.agents.values()):
             return
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
 
 
-def _argosy(stage: Stage, verb: str, *options: str) -> Up | Down:
+def _run_argosy(fleet_env: FleetEnvironment, verb: str, *options: str) -> Up | Down:
     """Run one command and return its answer; raises RefusedError with what it says is wrong."""
     ended = subprocess.run(
-        [_command(), verb, str(stage.fleet_path), *options, "--json"],
-        env=stage.environ,
+        [_command(), verb, str(fleet_env.fleet_path), *options, "--json"],
+        env=fleet_env.environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         start_new_session=True,
@@ -116,11 +116,11 @@ def _argosy(stage: Stage, verb: str, *options: str) -> Up | Down:
         check=False,
     )
     try:
-        answer = msgspec.json.decode(ended.stdout, type=Up | Down | Failed)
+        answer = msgspec.json.decode(ended.stdout, type=Up | Down | ErrorReport)
     except msgspec.DecodeError as error:
-        said = ended.stderr.decode(errors="replace").strip()
-        message = f"`argosy {verb}` ended with {ended.returncode} and no answer: {said}"
+        stderr_text = ended.stderr.decode(errors="replace").strip()
+        message = f"`argosy {verb}` ended with {ended.returncode} and no answer: {stderr_text}"
         raise RefusedError(Fault("bench", "no-answer", message)) from error
-    if isinstance(answer, Failed):
+    if isinstance(answer, ErrorReport):
         raise RefusedError(*answer.errors)
     return answer

@@ -17,11 +17,11 @@ import msgspec
 
 from argosy.fault import Fault, MissingError
 from launchers.npm import pm2_runtime
-from testbed.fleet_environment import Stage
-from testbed.process_usage import end_all
+from testbed.fleet_environment import FleetEnvironment
+from testbed.process_usage import kill_all
 
 
-class Daemon(NamedTuple):
+class DaemonSpec(NamedTuple):
     """A peer.
 
     find: its command line but for the configuration file, raises MissingError where it is not installed.
@@ -31,43 +31,43 @@ class Daemon(NamedTuple):
 
     name: str
     find: Callable[[], list[str]]
-    write: Callable[[Stage], str]
+    write: Callable[[FleetEnvironment], str]
     suffix: str = ".ini"
     variables: dict[str, str] = {}
 
 
-class ByDaemon:
+class DaemonLauncher:
     """A daemon in the foreground."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: DaemonSpec) -> None:
         self.name = daemon.name
         self._daemon = daemon
 
-    def prepare(self, stage: Stage) -> None:
+    def prepare(self, fleet_env: FleetEnvironment) -> None:
         """Write the configuration that holds every agent."""
         self._command = self._daemon.find()
-        self._configuration = stage.home / f"{self.name}{self._daemon.suffix}"
-        self._configuration.write_text(self._daemon.write(stage))
+        self._configuration = fleet_env.home / f"{self.name}{self._daemon.suffix}"
+        self._configuration.write_text(self._daemon.write(fleet_env))
 
-    def start(self, stage: Stage) -> None:
+    def start(self, fleet_env: FleetEnvironment) -> None:
         """Start the daemon."""
-        variables = {name: text.format(home=stage.home) for name, text in self._daemon.variables.items()}
-        with open(stage.home / f"{self.name}.log", "ab") as log:
+        variables = {name: text.format(home=fleet_env.home) for name, text in self._daemon.variables.items()}
+        with open(fleet_env.home / f"{self.name}.log", "ab") as log:
             self._process = subprocess.Popen(
                 [*self._command, str(self._configuration)],
-                env=stage.environ | variables,
-                cwd=stage.home,
+                env=fleet_env.environ | variables,
+                cwd=fleet_env.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
 
-    def stop(self, stage: Stage) -> None:
+    def stop(self, fleet_env: FleetEnvironment) -> None:
         """Kill the daemon, then what it ran: its own end takes up to a second an agent, and is no start."""
         self._process.kill()
         self._process.wait()
-        end_all()
+        kill_all()
 
 
 def _module(name: str, *options: str) -> Callable[[], list[str]]:
@@ -83,9 +83,11 @@ def _module(name: str, *options: str) -> Callable[[], list[str]]:
     return find
 
 
-def _for_supervisord(stage: Stage) -> str:
-    sections = [f"[supervisord]\nlogfile={stage.home}/sv.log\npidfile={stage.home}/sv.pid\nminfds=4096\n"]
-    for each in stage.commands:
+def _supervisord_config(fleet_env: FleetEnvironment) -> str:
+    sections = [
+        f"[supervisord]\nlogfile={fleet_env.home}/sv.log\npidfile={fleet_env.home}/sv.pid\nminfds=4096\n"
+    ]
+    for each in fleet_env.commands:
         pairs = ",".join(f'{key}="{_without_percent(value)}"' for key, value in each.env.items())
         sections.append(
             f"[program:{each.name}]\ncommand={_without_percent(shlex.join(each.argv))}\n"
@@ -99,13 +101,13 @@ def _without_percent(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _for_circus(stage: Stage) -> str:
-    home = stage.home
+def _circus_config(fleet_env: FleetEnvironment) -> str:
+    home = fleet_env.home
     sections = [
         f"[circus]\nendpoint=ipc://{home}/c.ep\npubsub_endpoint=ipc://{home}/c.ps\n"
         "warmup_delay=0\nstatsd=False\n"
     ]
-    for each in stage.commands:
+    for each in fleet_env.commands:
         pairs = "\n".join(f"{key}={value}" for key, value in each.env.items())
         sections.append(
             f"[watcher:{each.name}]\ncmd={shlex.join(each.argv)}\nworking_dir={each.cwd}\n"
@@ -114,7 +116,7 @@ def _for_circus(stage: Stage) -> str:
     return "\n".join(sections)
 
 
-def _for_pm2(stage: Stage) -> str:
+def _pm2_config(fleet_env: FleetEnvironment) -> str:
     apps = [
         {
             "name": each.name,
@@ -126,21 +128,21 @@ def _for_pm2(stage: Stage) -> str:
             "out_file": each.log,
             "error_file": each.log,
         }
-        for each in stage.commands
+        for each in fleet_env.commands
     ]
     return msgspec.json.encode({"apps": apps}).decode()
 
 
-def _for_honcho(stage: Stage) -> str:
+def _honcho_procfile(fleet_env: FleetEnvironment) -> str:
     lines = []
-    for each in stage.commands:
+    for each in fleet_env.commands:
         pairs = [f"{key}={value}" for key, value in each.env.items()]
         words = shlex.join(["env", "-C", each.cwd, *pairs, *each.argv])
         lines.append(f"{each.name}: exec {words} >{shlex.quote(each.log)} 2>&1\n")
     return "".join(lines)
 
 
-SUPERVISORD = Daemon("supervisord", _module("supervisor.supervisord", "-n", "-c"), _for_supervisord)
-CIRCUS = Daemon("circus", _module("circus.circusd"), _for_circus)
-HONCHO = Daemon("honcho", _module("honcho", "start", "-f"), _for_honcho, ".procfile")
-PM2 = Daemon("pm2", pm2_runtime, _for_pm2, ".json", {"PM2_HOME": "{home}/pm2"})
+SUPERVISORD = DaemonSpec("supervisord", _module("supervisor.supervisord", "-n", "-c"), _supervisord_config)
+CIRCUS = DaemonSpec("circus", _module("circus.circusd"), _circus_config)
+HONCHO = DaemonSpec("honcho", _module("honcho", "start", "-f"), _honcho_procfile, ".procfile")
+PM2 = DaemonSpec("pm2", pm2_runtime, _pm2_config, ".json", {"PM2_HOME": "{home}/pm2"})

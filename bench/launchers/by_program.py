@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 
 from argosy.fault import Fault, MissingError, RefusedError
-from testbed.fleet_environment import Stage
+from testbed.fleet_environment import FleetEnvironment
 
-AT_A_TIME = 10
+MAX_CONCURRENT = 10
 POLL_S = 0.1
 _STOP_WITHIN_S = 30.0
 # Prints what is loaded once these modules are, but for what lies in this folder: the agents' own code.
-_LIST = """
+_LIST_MODULES_PROGRAM = """
 import asyncio, importlib, os, sys
 import argosy.agent.runner, argosy.wire
 for name in sys.argv[1:]:
@@ -29,87 +29,92 @@ for name, module in list(sys.modules.items()):
 """
 
 
-Orders = Callable[[Stage], dict[str, Any]]
+LaunchSpecBuilder = Callable[[FleetEnvironment], dict[str, Any]]
 
 
-class ByProgram:
-    """A program beside this file, run as `PROGRAM.py ORDERS.json`.
+class ProgramLauncher:
+    """A program beside this file, run as `PROGRAM.py LAUNCH_SPEC.json`.
 
     name: in the labels. orders: what the program is told; raises MissingError where it cannot run.
     """
 
-    def __init__(self, name: str, program: str, orders: Orders) -> None:
+    def __init__(self, name: str, program: str, launch_spec: LaunchSpecBuilder) -> None:
         self.name = name
         self._path = Path(__file__).with_name(f"{program}.py")
-        self._orders_of = orders
+        self._build_launch_spec = launch_spec
 
-    def prepare(self, stage: Stage) -> None:
+    def prepare(self, fleet_env: FleetEnvironment) -> None:
         """Write its orders."""
-        self._orders = stage.home / "orders.json"
-        self._orders.write_bytes(msgspec.json.encode(self._orders_of(stage)))
+        self._launch_spec = fleet_env.home / "launch-spec.json"
+        self._launch_spec.write_bytes(msgspec.json.encode(self._build_launch_spec(fleet_env)))
 
-    def start(self, stage: Stage) -> None:
+    def start(self, fleet_env: FleetEnvironment) -> None:
         """Return when the program has said that all are up."""
         self._program = subprocess.Popen(
-            [sys.executable, str(self._path), str(self._orders)],
-            env=stage.environ,
+            [sys.executable, str(self._path), str(self._launch_spec)],
+            env=fleet_env.environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
         assert self._program.stdout, "it is a pipe"
-        said = self._program.stdout.readline()
-        if said != b"up\n":
-            message = f"{self.name}: {said.decode().strip() or 'it ended'}"
+        first_line = self._program.stdout.readline()
+        if first_line != b"up\n":
+            message = f"{self.name}: {first_line.decode().strip() or 'it ended'}"
             raise RefusedError(Fault("bench", "not-ready", message))
 
-    def stop(self, stage: Stage) -> None:
+    def stop(self, fleet_env: FleetEnvironment) -> None:
         """Close the program's standard input, which tells it to stop all, and wait for it."""
         self._program.communicate(timeout=_STOP_WITHIN_S)
 
 
-def by_level_barrier(name: str = "level_barrier") -> ByProgram:
+def level_barrier_launcher(name: str = "level_barrier") -> ProgramLauncher:
     """Return the level barrier: a level of the graph after the other, ten agents at a time, health polled.
 
     What a fleet had before: its start script without its faults (no fixed pauses, no agent forgotten,
     every answer checked).
     """
-    return ByProgram(name, "level_barrier", _in_levels)
+    return ProgramLauncher(name, "level_barrier", _level_barrier_spec)
 
 
-def by_forkserver() -> ByProgram:
+def forkserver_launcher() -> ProgramLauncher:
     """Return multiprocessing's forkserver, with what a zygote would load, and a ready queue like argosy's."""
-    return ByProgram("forkserver", "forkserver", _with_needs)
+    return ProgramLauncher("forkserver", "forkserver", _forkserver_spec)
 
 
-def by_ray() -> ByProgram:
+def ray_launcher() -> ProgramLauncher:
     """Return Ray on this machine alone: each agent runs in an actor, which is a process; all at once."""
-    return ByProgram("ray", "ray_actors", _for_ray)
+    return ProgramLauncher("ray", "ray_actors", _ray_spec)
 
 
-def _in_levels(stage: Stage) -> dict[str, Any]:
-    levels = [[stage.command_of(name) for name in level] for level in stage.graph.levels()]
-    return {"at_a_time": AT_A_TIME, "poll_s": POLL_S, "levels": levels}
+def _level_barrier_spec(fleet_env: FleetEnvironment) -> dict[str, Any]:
+    levels = [[fleet_env.command_of(name) for name in level] for level in fleet_env.graph.levels()]
+    return {"max_concurrent": MAX_CONCURRENT, "poll_s": POLL_S, "levels": levels}
 
 
-def _with_needs(stage: Stage) -> dict[str, Any]:
-    needs = {name: process.need_names() for name, process in stage.processes.items()}
-    return {"preload": _preload(stage), "needs": needs, "agents": stage.commands, "home": str(stage.home)}
+def _forkserver_spec(fleet_env: FleetEnvironment) -> dict[str, Any]:
+    needs = {name: process.need_names() for name, process in fleet_env.processes.items()}
+    return {
+        "preload": _preload(fleet_env),
+        "needs": needs,
+        "agents": fleet_env.commands,
+        "home": str(fleet_env.home),
+    }
 
 
-def _for_ray(stage: Stage) -> dict[str, Any]:
+def _ray_spec(fleet_env: FleetEnvironment) -> dict[str, Any]:
     if importlib.util.find_spec("ray") is None:
         raise MissingError(Fault("bench", "no-peer", "ray is not installed", "pip install ray"))
-    return {"agents": stage.commands, "home": str(stage.home)}
+    return {"agents": fleet_env.commands, "home": str(fleet_env.home)}
 
 
-def _preload(stage: Stage) -> list[str]:
+def _preload(fleet_env: FleetEnvironment) -> list[str]:
     """Return all installed modules that one agent of each class loads: more than what it names itself."""
-    classes = {word.partition(":")[0] for each in stage.commands for word in each.argv[3:4]}
+    classes = {word.partition(":")[0] for each in fleet_env.commands for word in each.argv[3:4]}
     listed = subprocess.run(
-        [sys.executable, "-c", _LIST, *classes],
-        cwd=stage.fleet_path.parent,
-        env=stage.environ,
+        [sys.executable, "-c", _LIST_MODULES_PROGRAM, *classes],
+        cwd=fleet_env.fleet_path.parent,
+        env=fleet_env.environ,
         capture_output=True,
         text=True,
         check=True,

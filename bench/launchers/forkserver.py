@@ -1,6 +1,6 @@
 """A ready queue over multiprocessing's forkserver: an agent is forked in the instant its needs are ready.
 
-    forkserver.py ORDERS.json
+    forkserver.py LAUNCH_SPEC.json
 
 Readiness is pushed, by the sd_notify protocol, as it is to argosy. Prints `up` when all are ready, else
 what went wrong; ends, with its agents, at the end of its standard input.
@@ -19,69 +19,71 @@ from typing import Any
 
 START_WITHIN_S = 60.0
 
-Order = dict[str, Any]
+AgentSpec = dict[str, Any]
 
 
-def become(order: Order) -> None:
+def run_agent(spec: AgentSpec) -> None:
     """In the forked child: be the agent."""
     os.setsid()
-    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.environ.update(order["env"])
-    os.chdir(order["cwd"])
-    _, _, module, *words = order["argv"]  # python -m MODULE WORDS...
+    os.environ.update(spec["env"])
+    os.chdir(spec["cwd"])
+    _, _, module, *words = spec["argv"]  # python -m MODULE WORDS...
     sys.argv[1:] = words
-    sys.path.insert(0, order["cwd"])
+    sys.path.insert(0, spec["cwd"])
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-class Queue:
+class ReadyQueue:
     """Starts what has all its needs; `alive` holds what was started."""
 
-    def __init__(self, orders: dict[str, Any]) -> None:
+    def __init__(self, launch_spec: dict[str, Any]) -> None:
         self.alive: dict[str, BaseProcess] = {}
-        self._home: str = orders["home"]
-        self._orders: dict[str, Order] = {order["name"]: order for order in orders["agents"]}
-        self._open = {name: set(needs) for name, needs in orders["needs"].items()}
+        self._home: str = launch_spec["home"]
+        self._launch_spec: dict[str, AgentSpec] = {spec["name"]: spec for spec in launch_spec["agents"]}
+        self._unmet_needs = {name: set(needs) for name, needs in launch_spec["needs"].items()}
         self._selector = selectors.DefaultSelector()
         self._context = multiprocessing.get_context("forkserver")
-        multiprocessing.set_forkserver_preload(["__main__", *orders["preload"]])
+        multiprocessing.set_forkserver_preload(["__main__", *launch_spec["preload"]])
 
     def run(self) -> None:
         """Start all; raises RuntimeError when an agent does not become ready."""
         deadline = time.monotonic() + START_WITHIN_S
-        self._start([name for name, needs in self._open.items() if not needs])
+        self._start([name for name, needs in self._unmet_needs.items() if not needs])
         while self._selector.get_map():
             ready = self._selector.select(1.0)
             if time.monotonic() > deadline:
                 waiting = sorted(key.data for key in self._selector.get_map().values())
                 raise RuntimeError(f"{', '.join(waiting)} not ready after {START_WITHIN_S:g} s")
             for key, _ in ready:
-                self._hear(key)
+                self._on_notify(key)
 
     def _start(self, names: list[str]) -> None:
         for name in names:
             path = f"{self._home}/{name}.sock"
-            told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            told.bind(path)
-            self._selector.register(told, selectors.EVENT_READ, name)
-            order = self._orders[name]
-            order["env"]["NOTIFY_SOCKET"] = path
-            self.alive[name] = self._context.Process(target=become, args=(order,))
+            notify_socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            notify_socket.bind(path)
+            self._selector.register(notify_socket, selectors.EVENT_READ, name)
+            spec = self._launch_spec[name]
+            spec["env"]["NOTIFY_SOCKET"] = path
+            self.alive[name] = self._context.Process(target=run_agent, args=(spec,))
             self.alive[name].start()
 
-    def _hear(self, key: selectors.SelectorKey) -> None:
-        told = key.fileobj
-        assert isinstance(told, socket.socket), "nothing else is registered"
-        if b"READY=1" not in told.recv(8192).split(b"\n"):
+    def _on_notify(self, key: selectors.SelectorKey) -> None:
+        notify_socket = key.fileobj
+        assert isinstance(notify_socket, socket.socket), "nothing else is registered"
+        if b"READY=1" not in notify_socket.recv(8192).split(b"\n"):
             return
-        self._selector.unregister(told)
-        told.close()
-        del self._open[key.data]
-        for needs in self._open.values():
+        self._selector.unregister(notify_socket)
+        notify_socket.close()
+        del self._unmet_needs[key.data]
+        for needs in self._unmet_needs.values():
             needs.discard(key.data)
-        self._start([name for name, needs in self._open.items() if not needs and name not in self.alive])
+        self._start(
+            [name for name, needs in self._unmet_needs.items() if not needs and name not in self.alive]
+        )
 
 
 def stop_all(agents: dict[str, BaseProcess]) -> None:
@@ -99,7 +101,7 @@ def stop_all(agents: dict[str, BaseProcess]) -> None:
 def main() -> None:
     """Start, tell, wait, stop."""
     with open(sys.argv[1], encoding="utf-8") as file:
-        queue = Queue(json.load(file))
+        queue = ReadyQueue(json.load(file))
     try:
         queue.run()
         print("up", flush=True)

@@ -1,6 +1,6 @@
 """A start script: levels, a pool of threads, health polled until it is ok; then it waits to be stopped.
 
-    level_barrier.py ORDERS.json
+    level_barrier.py LAUNCH_SPEC.json
 
 Prints `up` when the last level answers, else what went wrong; ends, with its agents, at the end of its
 standard input.
@@ -18,40 +18,42 @@ import zmq
 
 START_WITHIN_S = 60.0
 
-Order = dict[str, Any]
+AgentSpec = dict[str, Any]
 Agents = dict[str, "subprocess.Popen[bytes]"]
 
 
-def start_levels(levels: list[list[Order]], at_a_time: int, poll_s: float, agents: Agents) -> None:
+def start_levels(levels: list[list[AgentSpec]], max_concurrent: int, poll_s: float, agents: Agents) -> None:
     """Start level by level; raises RuntimeError when an agent does not come up."""
     with zmq.Context() as context:
         for level in levels:
-            with ThreadPoolExecutor(at_a_time) as pool:
-                for _ in pool.map(lambda order: start_one(context, order, poll_s, agents), level):
+            with ThreadPoolExecutor(max_concurrent) as pool:
+                for _ in pool.map(lambda spec: start_one(context, spec, poll_s, agents), level):
                     pass
 
 
-def start_one(context: "zmq.Context[zmq.Socket[bytes]]", order: Order, poll_s: float, agents: Agents) -> None:
+def start_one(
+    context: "zmq.Context[zmq.Socket[bytes]]", spec: AgentSpec, poll_s: float, agents: Agents
+) -> None:
     """Start one agent and poll it until it says ok."""
-    with open(order["log"], "ab") as log:
+    with open(spec["log"], "ab") as log:
         agent = subprocess.Popen(
-            order["argv"],
-            cwd=order["cwd"],
-            env={**os.environ, **order["env"]},
+            spec["argv"],
+            cwd=spec["cwd"],
+            env={**os.environ, **spec["env"]},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
         )
-    agents[order["name"]] = agent
+    agents[spec["name"]] = agent
     deadline = time.monotonic() + START_WITHIN_S
     while time.monotonic() < deadline:
         began = time.monotonic()
-        if is_healthy(context, order["port"], poll_s):
+        if is_healthy(context, spec["port"], poll_s):
             return
         if agent.poll() is not None:
-            raise RuntimeError(f"{order['name']} ended with {agent.returncode}")
+            raise RuntimeError(f"{spec['name']} ended with {agent.returncode}")
         time.sleep(max(0.0, began + poll_s - time.monotonic()))
-    raise RuntimeError(f"{order['name']} was not healthy after {START_WITHIN_S:g} s")
+    raise RuntimeError(f"{spec['name']} was not healthy after {START_WITHIN_S:g} s")
 
 
 def is_healthy(context: "zmq.Context[zmq.Socket[bytes]]", port: int, within_s: float) -> bool:
@@ -79,10 +81,10 @@ def stop_all(agents: Agents) -> None:
 def main() -> None:
     """Start, tell, wait, stop."""
     with open(sys.argv[1], encoding="utf-8") as file:
-        orders = json.load(file)
+        launch_spec = json.load(file)
     agents: Agents = {}
     try:
-        start_levels(orders["levels"], orders["at_a_time"], orders["poll_s"], agents)
+        start_levels(launch_spec["levels"], launch_spec["max_concurrent"], launch_spec["poll_s"], agents)
         print("up", flush=True)
         sys.stdin.read()
     except RuntimeError as error:

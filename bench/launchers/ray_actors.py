@@ -1,6 +1,6 @@
 """Ray on one machine: an actor for each agent, all at once.
 
-    ray_actors.py ORDERS.json
+    ray_actors.py LAUNCH_SPEC.json
 
 Prints `up` when every actor has been asked for; ends, with all of Ray, at the end of its standard input.
 """
@@ -14,29 +14,32 @@ from typing import Any
 import ray
 
 
-class Host:
+class AgentActor:
     """The actor: a process that becomes an agent."""
 
-    def run(self, order: dict[str, Any]) -> None:
+    def run(self, spec: dict[str, Any]) -> None:
         """Be the agent; never returns."""
-        os.environ.update(order["env"])
-        os.chdir(order["cwd"])
-        _, _, module, *words = order["argv"]  # python -m MODULE WORDS...
+        os.environ.update(spec["env"])
+        os.chdir(spec["cwd"])
+        _, _, module, *words = spec["argv"]  # python -m MODULE WORDS...
         sys.argv[1:] = words
-        sys.path.insert(0, order["cwd"])
+        sys.path.insert(0, spec["cwd"])
         runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def main() -> None:
     """Start, tell, wait, stop."""
     with open(sys.argv[1], encoding="utf-8") as file:
-        orders = json.load(file)
-    agents = orders["agents"]
+        launch_spec = json.load(file)
+    agents = launch_spec["agents"]
     ray.init(
-        num_cpus=len(agents), include_dashboard=False, log_to_driver=False, _temp_dir=f"{orders['home']}/ray"
+        num_cpus=len(agents),
+        include_dashboard=False,
+        log_to_driver=False,
+        _temp_dir=f"{launch_spec['home']}/ray",
     )
-    actors = [ray.remote(Host).options(num_cpus=1).remote() for _ in agents]
-    running = [actor.run.remote(order) for actor, order in zip(actors, agents, strict=True)]
+    actors = [ray.remote(AgentActor).options(num_cpus=1).remote() for _ in agents]
+    running = [actor.run.remote(spec) for actor, spec in zip(actors, agents, strict=True)]
     print("up", flush=True)
     sys.stdin.read()
     for actor in actors:

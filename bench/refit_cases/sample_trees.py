@@ -123,27 +123,27 @@ def reference() -> Path | None:
     return next((folder / CORPUS for folder in ROOT.parents if (folder / CORPUS).is_file()), None)
 
 
-def lay_out(given: Path | None, target: Path) -> str:
+def unpack_tree(given: Path | None, target: Path) -> str:
     """Make the tree to measure at `target`, and return what it is.
 
     Raises InputError: what was given is no folder and no archive.
     """
     source = given or reference()
     if source is None:
-        make(target)
+        generate_tree(target)
         return f"{AGENTS} agents made by the bench"
     if source.is_dir():
         shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns(".git", ".argosy"))
     elif tarfile.is_tarfile(source):
         with tarfile.open(source) as archive:
             archive.extractall(target, filter="data")
-        _lift(target)
+        _flatten(target)
     else:
         raise InputError(Fault(str(source), "no-tree", f"`{source}` is neither a folder nor an archive"))
     return source.name
 
 
-def _lift(target: Path) -> None:
+def _flatten(target: Path) -> None:
     """Take the content of an archive's only folder up."""
     inside = list(target.iterdir())
     if len(inside) == 1 and inside[0].is_dir():
@@ -152,34 +152,34 @@ def _lift(target: Path) -> None:
         inside[0].rmdir()
 
 
-def make(target: Path) -> None:
+def generate_tree(target: Path) -> None:
     """Write a monorepo as they grow: a file an agent, each with contexts of its own, some damaged."""
-    dice = random.Random(7)
+    random_source = random.Random(7)
     (target / "agents").mkdir(parents=True)
     fleet = [_FLEET]
     for number in range(AGENTS):
         name = f"Agent{number:03}"
-        text = _agent(name, number, dice)
+        text = _agent(name, number, random_source)
         fleet.append(
             f"  {name}: {{run: agents/agent_{number:03}.py, machine: here, port: {5600 + number}}}\n"
         )
         if number % BROKEN_EVERY == BROKEN_EVERY - 1:
-            text = _damaged(text, number, dice)
+            text = _break_source(text, number, random_source)
         (target / f"agents/agent_{number:03}.py").write_text(text)
     (target / "fleet.yaml").write_text("".join(fleet))
     (target / "requirements.txt").write_text("pyzmq\nflask\n")
 
 
-def _agent(name: str, number: int, dice: random.Random) -> str:
-    words = dice.sample(_WORDS, 9)
+def _agent(name: str, number: int, random_source: random.Random) -> str:
+    words = random_source.sample(_WORDS, 9)
     methods = "".join(
         _METHOD.format(
             word=word,
-            item=dice.choice(("table", "values", "given")),
-            start=dice.randrange(5),
-            least=dice.randrange(9),
-            factor=dice.randrange(2, 7),
-            most=dice.randrange(50, 900),
+            item=random_source.choice(("table", "values", "given")),
+            start=random_source.randrange(5),
+            least=random_source.randrange(9),
+            factor=random_source.randrange(2, 7),
+            most=random_source.randrange(50, 900),
         )
         for word in words
     )
@@ -187,13 +187,13 @@ def _agent(name: str, number: int, dice: random.Random) -> str:
         name=name,
         port=5600 + number,
         host=17,
-        wait=dice.randrange(500, 5000),
-        pause=dice.randrange(1, 9),
+        wait=random_source.randrange(500, 5000),
+        pause=random_source.randrange(1, 9),
         methods=methods,
     )
 
 
-def _damaged(text: str, number: int, dice: random.Random) -> str:
+def _break_source(text: str, number: int, random_source: random.Random) -> str:
     """Do what text rewrites do to a file: a bracket too many, a statement at column 0, two on one line."""
     kind = (number // BROKEN_EVERY) % 3
     if kind == 0:

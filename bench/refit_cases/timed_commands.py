@@ -19,7 +19,7 @@ from argosy.fault import Fault, MissingError
 _ARGOSY = "import sys; from argosy.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
-class Done(msgspec.Struct, frozen=True):
+class CompletedCommand(msgspec.Struct, frozen=True):
     """One command. rss_bytes: the largest resident size of any process of it. said: its stdout."""
 
     seconds: float
@@ -28,7 +28,7 @@ class Done(msgspec.Struct, frozen=True):
     said: str
 
 
-def run(words: Sequence[str], env: Mapping[str, str] | None = None) -> Done:
+def run(words: Sequence[str], env: Mapping[str, str] | None = None) -> CompletedCommand:
     """Run a command to its end."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         began_s = time.perf_counter()
@@ -52,15 +52,15 @@ def run(words: Sequence[str], env: Mapping[str, str] | None = None) -> Done:
                 f"`{' '.join(words[:6])}` ended with {process.returncode}: {complained[-300:]}",
             )
         )
-    return Done(seconds, usage.ru_maxrss * 1024, process.returncode, said)
+    return CompletedCommand(seconds, usage.ru_maxrss * 1024, process.returncode, said)
 
 
-def argosy(*words: str, cache: Path) -> Done:
+def argosy(*words: str, cache: Path) -> CompletedCommand:
     """Run argosy with the interpreter of the bench. cache: where it may remember things."""
     return run([sys.executable, "-c", _ARGOSY, *words], {"XDG_CACHE_HOME": str(cache)})
 
 
-def told(done: Done) -> dict[str, Any]:
+def parsed_json(done: CompletedCommand) -> dict[str, Any]:
     """Return the JSON object that a command has printed."""
     found: dict[str, Any] = json.loads(done.said)
     return found

@@ -35,7 +35,7 @@ def compiles(path: Path) -> bool:
 
 def undefined_names(path: Path) -> Counter[str]:
     """Return how often pyflakes calls each name of a file undefined."""
-    seen = _Seen()
+    seen = _CollectingReporter()
     check(path.read_bytes().decode("utf-8", "replace"), str(path), seen)
     return seen.names
 
@@ -45,7 +45,7 @@ def new_undefined(before: dict[str, Counter[str]], tree: Path, paths: Iterable[s
     return sum((undefined_names(tree / path) - before[path]).total() for path in paths)
 
 
-class _Seen(Reporter):  # type: ignore[misc]
+class _CollectingReporter(Reporter):  # type: ignore[misc]
     def __init__(self) -> None:
         self.names: Counter[str] = Counter()
 

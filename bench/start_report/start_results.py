@@ -7,21 +7,21 @@ from enum import Enum
 
 import msgspec
 
-from testbed.start_measurement import Start
+from testbed.start_measurement import StartMeasurement
 
 
-class Found(msgspec.Struct, frozen=True):
+class StartSample(msgspec.Struct, frozen=True):
     """One start by one way.
 
     pss_after_gc_mib: the memory of all its processes once each agent has collected its garbage, None where
     that was not asked for.
     """
 
-    start: Start
+    start: StartMeasurement
     pss_after_gc_mib: float | None = None
 
 
-class Findings(msgspec.Struct, frozen=True):
+class StartResults(msgspec.Struct, frozen=True):
     """What was found.
 
     starts: by way, one a round. absent: way to the reason why it was not taken. rests: shares of a core that
@@ -29,15 +29,15 @@ class Findings(msgspec.Struct, frozen=True):
     on. chain: agents on the longest chain of needs. agents: in the fleet.
     """
 
-    starts: dict[str, list[Found]]
-    absent: dict[str, str]
-    rests: list[float]
-    alone_s: list[float]
+    starts: dict[str, list[StartSample]]
+    unavailable: dict[str, str]
+    idle_shares: list[float]
+    single_starts_s: list[float]
     chain: int
     agents: int
 
 
-def _after_gc_mib(found: Found) -> float:
+def _after_gc_mib(found: StartSample) -> float:
     assert found.pss_after_gc_mib is not None, "a way of this row was told to collect"
     return found.pss_after_gc_mib
 
@@ -60,14 +60,14 @@ class Quantity(Enum):
         """Seconds or MiB."""
         return self.value[1]
 
-    def of(self, found: list[Found]) -> list[float]:
+    def of(self, found: list[StartSample]) -> list[float]:
         """Return its series."""
         return [_READ[self](each) for each in found]
 
 
-_READ: dict[Quantity, Callable[[Found], float]] = {
+_READ: dict[Quantity, Callable[[StartSample], float]] = {
     Quantity.WALL: lambda found: found.start.wall_s,
-    Quantity.PROCESSOR: lambda found: found.start.weight.processor_s,
+    Quantity.PROCESSOR: lambda found: found.start.usage.processor_s,
     Quantity.MEMORY: lambda found: found.start.pss_mib,
     Quantity.MEMORY_AFTER_GC: _after_gc_mib,
 }

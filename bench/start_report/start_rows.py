@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from start_report.start_results import Findings, Found, Quantity
+from start_report.start_results import Quantity, StartResults, StartSample
 from testbed.host_info import Machine
 from testbed.result import Ratio, Value, ratio_of, value_of
-from testbed.start_measurement import Start
+from testbed.start_measurement import StartMeasurement
 
 GOAL_SPAWNED_FLOOR = 1.25
 GOAL_CELLS_THREADS = 20
@@ -84,9 +84,9 @@ METHOD = [
 ]
 
 
-def ratios(findings: Findings, machine: Machine) -> dict[str, Ratio]:
+def ratios(results: StartResults, machine: Machine) -> dict[str, Ratio]:
     """Return the rows whose both sides were taken."""
-    starts, found = findings.starts, {}
+    starts, found = results.starts, {}
     for row in ROWS:
         if row.left in starts and row.right in starts:
             rounds = list(zip(starts[row.left], starts[row.right], strict=False))
@@ -101,13 +101,13 @@ def ratios(findings: Findings, machine: Machine) -> dict[str, Ratio]:
         found[f"start.spawned/{FLOOR}"] = ratio_of(walls, floors, goal=GOAL_SPAWNED_FLOOR, unit="s")
     if "processes_warm" in starts and "level_barrier" in starts:
         pairs = list(zip(starts["processes_warm"], starts["level_barrier"], strict=False))
-        own = [one.start.weight.supervisor_s for one, _ in pairs]
+        own = [one.start.usage.supervisor_s for one, _ in pairs]
         barrier = Quantity.PROCESSOR.of([other for _, other in pairs])
-        goal = GOAL_OWN_MS * findings.agents / 1000 / BARRIER_S
+        goal = GOAL_OWN_MS * results.agents / 1000 / BARRIER_S
         found["start.own_cpu/level_barrier_cpu"] = ratio_of(own, barrier, goal=goal, unit="s")
     if "cells" in starts and "level_barrier" in starts:
         pairs = list(zip(starts["cells"], starts["level_barrier"], strict=False))
-        weights = [one.start.weight for one, _ in pairs]
+        weights = [one.start.usage for one, _ in pairs]
         alone = [(each.pss_bytes - each.supervisor_pss_bytes) / 2**20 for each in weights]
         barrier = Quantity.MEMORY.of([other for _, other in pairs])
         label = "start.cells_without_supervisor_pss/level_barrier_pss"
@@ -115,25 +115,25 @@ def ratios(findings: Findings, machine: Machine) -> dict[str, Ratio]:
     return found
 
 
-def skipped(findings: Findings) -> dict[str, str]:
+def skipped(results: StartResults) -> dict[str, str]:
     """Return the rows that were left out, with the reason of the side that was not there."""
     found = {}
     for row in ROWS:
-        reasons = [findings.absent[side] for side in (row.left, row.right) if side in findings.absent]
+        reasons = [results.unavailable[side] for side in (row.left, row.right) if side in results.unavailable]
         if reasons:
             found[row.label] = reasons[0]
-    if "rest" in findings.absent:
-        found["start.rest"] = findings.absent["rest"]
+    if "rest" in results.unavailable:
+        found["start.rest"] = results.unavailable["rest"]
     return found
 
 
-def _floors(found: list[Found], machine: Machine) -> list[float]:
-    return [each.start.weight.processor_s / machine.cores for each in found]
+def _floors(found: list[StartSample], machine: Machine) -> list[float]:
+    return [each.start.usage.processor_s / machine.cores for each in found]
 
 
-def values(findings: Findings, machine: Machine) -> dict[str, Value]:
+def values(results: StartResults, machine: Machine) -> dict[str, Value]:
     """Return what each way takes, the floors, and what argosy itself costs."""
-    starts = findings.starts
+    starts = results.starts
     found: dict[str, Value] = {}
     for name, each in starts.items():
         found |= _values_of(name, [one.start for one in each])
@@ -142,30 +142,30 @@ def values(findings: Findings, machine: Machine) -> dict[str, Value]:
         if collected:
             found[f"start.{name}.pss_after_gc"] = value_of(collected, "MiB")
     if "cells" in starts:
-        weights = [each.start.weight for each in starts["cells"]]
+        weights = [each.start.usage for each in starts["cells"]]
         threads, contexts = [each.threads for each in weights], [each.contexts for each in weights]
         found["start.cells.threads"] = value_of(threads, "threads", goal=GOAL_CELLS_THREADS)
         found["start.cells.contexts"] = value_of(contexts, "contexts", goal=GOAL_CELLS_CONTEXTS)
     if "processes_warm" in starts:
-        own = [each.start.weight.supervisor_s for each in starts["processes_warm"]]
-        per_start = [1000 * seconds / findings.agents for seconds in own]
+        own = [each.start.usage.supervisor_s for each in starts["processes_warm"]]
+        per_start = [1000 * seconds / results.agents for seconds in own]
         found["start.own_ms_per_start"] = value_of(per_start, "ms", goal=GOAL_OWN_MS)
-    if findings.rests:
-        found["start.rest"] = value_of(findings.rests, "cores", goal=GOAL_REST)
-    if findings.alone_s:
-        chains = [findings.chain * one for one in findings.alone_s]
+    if results.idle_shares:
+        found["start.rest"] = value_of(results.idle_shares, "cores", goal=GOAL_REST)
+    if results.single_starts_s:
+        chains = [results.chain * one for one in results.single_starts_s]
         found["start.critical_path_floor"] = value_of(chains, "s")
     return found
 
 
-def _values_of(name: str, starts: list[Start]) -> dict[str, Value]:
+def _values_of(name: str, starts: list[StartMeasurement]) -> dict[str, Value]:
     return {
         f"start.{name}.wall": value_of([each.wall_s for each in starts], "s"),
         f"start.{name}.disturbance": value_of([each.disturbance for each in starts], "of the machine"),
-        f"start.{name}.processor": value_of([each.weight.processor_s for each in starts], "s"),
+        f"start.{name}.processor": value_of([each.usage.processor_s for each in starts], "s"),
         f"start.{name}.pss_per_agent": value_of([each.pss_mib_per_agent for each in starts], "MiB"),
-        f"start.{name}.processes": value_of([each.weight.processes for each in starts], "processes"),
-        f"start.{name}.threads": value_of([each.weight.threads for each in starts], "threads"),
-        f"start.{name}.contexts": value_of([each.weight.contexts for each in starts], "contexts"),
-        f"start.{name}.descriptors": value_of([each.weight.descriptors for each in starts], "descriptors"),
+        f"start.{name}.processes": value_of([each.usage.processes for each in starts], "processes"),
+        f"start.{name}.threads": value_of([each.usage.threads for each in starts], "threads"),
+        f"start.{name}.contexts": value_of([each.usage.contexts for each in starts], "contexts"),
+        f"start.{name}.descriptors": value_of([each.usage.descriptors for each in starts], "descriptors"),
     }

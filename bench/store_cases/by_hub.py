@@ -9,7 +9,7 @@ from pathlib import Path
 from argosy.hub.store.record_store import RecordStore
 from argosy.hub.store.records import MetricSample
 from argosy.hub.store.store_reader import StoreReader
-from store_cases.sample_stream import FIGURES
+from store_cases.sample_stream import METRICS
 
 
 class ByHub:
@@ -23,11 +23,11 @@ class ByHub:
 
     def write(self, time_ms: int, values: list[tuple[str, array[float]]]) -> None:
         self.store.append(
-            (), [MetricSample(agent, FIGURES, time_ms, each.tobytes()) for agent, each in values]
+            (), [MetricSample(agent, METRICS, time_ms, each.tobytes()) for agent, each in values]
         )
         self.store.compact()
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         while self.store.compact():
             pass
         self.store._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")

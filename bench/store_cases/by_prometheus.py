@@ -10,7 +10,7 @@ from array import array
 from pathlib import Path
 
 from store_cases.database_server import Server
-from store_cases.sample_stream import FIGURES
+from store_cases.sample_stream import METRICS
 
 PROGRAM = "prometheus"
 TOOL = "promtool"
@@ -34,10 +34,10 @@ class ByPrometheus:
         self._text.writelines(
             f'{figure}{{agent="{agent}"}} {value!r} {time_ms / 1000}\n'
             for agent, numbers in values
-            for figure, value in zip(FIGURES, numbers, strict=True)
+            for figure, value in zip(METRICS, numbers, strict=True)
         )
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         self._text.write("# EOF\n")
         self._text.close()
         subprocess.run(
@@ -67,7 +67,7 @@ class ByPrometheus:
     def series(self, agent: str, figure: str, from_ms: int, to_ms: int) -> int:
         asked = f'{figure}{{agent="{agent}"}}[{(to_ms - from_ms) // 1000 + 1}s]'
         query = urllib.parse.urlencode({"query": asked, "time": to_ms / 1000})
-        found = json.loads(self._started().ask("GET", f"/api/v1/query?{query}"))["data"]["result"]
+        found = json.loads(self._started().request("GET", f"/api/v1/query?{query}"))["data"]["result"]
         return len(array("d", [float(value) for _, value in found[0]["values"]])) if found else 0
 
     def size_bytes(self) -> int:

@@ -6,7 +6,7 @@ import sqlite3
 from array import array
 from pathlib import Path
 
-from store_cases.sample_stream import FIGURES
+from store_cases.sample_stream import METRICS
 
 
 class ByRows:
@@ -27,13 +27,13 @@ class ByRows:
         rows = [
             (self._series.setdefault((agent, figure), len(self._series)), time_ms, value)
             for agent, numbers in values
-            for figure, value in zip(FIGURES, numbers, strict=True)
+            for figure, value in zip(METRICS, numbers, strict=True)
         ]
         self._base.execute("BEGIN")
         self._base.executemany("INSERT INTO sample VALUES (?, ?, ?)", rows)
         self._base.execute("COMMIT")
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def series(self, agent: str, figure: str, from_ms: int, to_ms: int) -> int:

@@ -9,7 +9,7 @@ from array import array
 from pathlib import Path
 
 from store_cases.database_server import Server
-from store_cases.sample_stream import FIGURES
+from store_cases.sample_stream import METRICS
 
 PROGRAM = "victoria-metrics"
 
@@ -38,19 +38,19 @@ class ByVictoria:
         lines = [
             f'{figure}{{agent="{agent}"}} {value!r} {time_ms}'
             for agent, numbers in values
-            for figure, value in zip(FIGURES, numbers, strict=True)
+            for figure, value in zip(METRICS, numbers, strict=True)
         ]
-        self._server.ask("POST", "/api/v1/import/prometheus", "\n".join(lines))
+        self._server.request("POST", "/api/v1/import/prometheus", "\n".join(lines))
 
-    def settle(self) -> None:
-        self._server.ask("GET", "/internal/force_flush")
-        self._server.ask("GET", "/internal/force_merge")
+    def flush(self) -> None:
+        self._server.request("GET", "/internal/force_flush")
+        self._server.request("GET", "/internal/force_merge")
 
     def series(self, agent: str, figure: str, from_ms: int, to_ms: int) -> int:
         query = urllib.parse.urlencode(
             {"match[]": f'{figure}{{agent="{agent}"}}', "start": from_ms / 1000, "end": to_ms / 1000}
         )
-        text = self._server.ask("GET", f"/api/v1/export?{query}")
+        text = self._server.request("GET", f"/api/v1/export?{query}")
         return len(array("d", json.loads(text)["values"])) if text else 0
 
     def size_bytes(self) -> int:

@@ -18,43 +18,43 @@ class Server:
     Raises TimeoutError: it is not ready within half a minute.
     """
 
-    def __init__(self, words: Callable[[int], Sequence[str]], healthy: str) -> None:
+    def __init__(self, command_for_port: Callable[[int], Sequence[str]], health_path: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = words(port)
+        command = command_for_port(port)
         self._name = command[0]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self._link = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         try:
-            self._await_ready(healthy)
+            self._await_ready(health_path)
         except BaseException:
             self.close()
             raise
 
-    def ask(self, method: str, path: str, body: str | None = None) -> bytes:
+    def request(self, method: str, path: str, body: str | None = None) -> bytes:
         """Return the answer. Raises OSError: it is none, or says that it failed."""
-        self._link.request(method, path, body)
-        answer = self._link.getresponse()
-        told = answer.read()
+        self._connection.request(method, path, body)
+        answer = self._connection.getresponse()
+        content = answer.read()
         if answer.status >= 300:
             raise OSError(f"{self._name} answered {answer.status}")
-        return told
+        return content
 
     def close(self) -> None:
         """End it, and wait for its end."""
-        self._link.close()
+        self._connection.close()
         self._process.terminate()
         self._process.wait(20)
 
-    def _await_ready(self, healthy: str) -> None:
+    def _await_ready(self, health_path: str) -> None:
         until = time.monotonic() + _READY_S
         while True:
             try:
-                self.ask("GET", healthy)
+                self.request("GET", health_path)
                 return
             except OSError as error:
-                self._link.close()
+                self._connection.close()
                 if time.monotonic() > until:
                     raise TimeoutError(f"{self._name} was not ready after {_READY_S:.0f} s") from error
                 time.sleep(0.05)

@@ -36,14 +36,14 @@ def cores() -> list[int]:
     return sorted(os.sched_getaffinity(0))
 
 
-def spent_s(pid: int) -> float:
+def processor_s(pid: int) -> float:
     """Return the processor time of a process, all threads, by the scheduler's own count."""
     tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 
 @contextlib.contextmanager
-def agents(
+def running_agents(
     folder: Path, hub: Callable[..., contextlib.AbstractContextManager[Any]]
 ) -> Iterator[dict[str, int]]:
     """Run an agent of each kind, and the hub of the one that has it; yield the pids once figures come in."""
@@ -88,9 +88,9 @@ def _has_reported(path: Path) -> bool:
 
 def idle_cost(pids: dict[str, int]) -> dict[str, float]:
     """Return the share of a core that each takes while nobody asks it."""
-    before = {kind: spent_s(pid) for kind, pid in pids.items()}
+    before = {kind: processor_s(pid) for kind, pid in pids.items()}
     time.sleep(IDLE_S)
-    return {kind: (spent_s(pid) - before[kind]) / IDLE_S for kind, pid in pids.items()}
+    return {kind: (processor_s(pid) - before[kind]) / IDLE_S for kind, pid in pids.items()}
 
 
 def request_times(folder: Path, rounds: int) -> dict[str, list[float]]:

@@ -10,30 +10,30 @@ from typing import Final
 
 AGENTS: Final = 84
 COUNTERS, GAUGES, LATENCIES = 5, 4, 3
-FIGURES: Final = tuple(
+METRICS: Final = tuple(
     [f"counter{n}" for n in range(COUNTERS)]
     + [f"gauge{n}" for n in range(GAUGES)]
     + [f"latency{n}" for n in range(LATENCIES)]
 )
-SERIES: Final = AGENTS * len(FIGURES)
+SERIES: Final = AGENTS * len(METRICS)
 FIRST_MS: Final = (int(time.time()) - 7 * 86400) * 1000
 _RATES: Final = (0.0, 0.2, 3.0, 20.0, 100.0)  # of the counters, a second
 
 
-class Agent:
+class SyntheticAgent:
     """One agent's figures, a second at a time: counters, gauges with a decimal place, latencies of full
     entropy.
     """
 
     def __init__(self, number: int) -> None:
         self.name = f"Agent{number:02}"
-        self._chance = random.Random(number)
-        self._counts = [float(self._chance.randrange(10**6)) for _ in range(COUNTERS)]
-        self._gauges = [round(self._chance.uniform(10, 100), 1) for _ in range(GAUGES)]
+        self._random = random.Random(number)
+        self._counts = [float(self._random.randrange(10**6)) for _ in range(COUNTERS)]
+        self._gauges = [round(self._random.uniform(10, 100), 1) for _ in range(GAUGES)]
 
-    def second(self) -> array[float]:
+    def next_second(self) -> array[float]:
         """Return the next values, in the order of `FIGURES`."""
-        chance = self._chance
+        chance = self._random
         for number, rate in enumerate(_RATES):
             self._counts[number] += max(0, round(chance.gauss(rate, rate**0.5)))
         for number in range(GAUGES):
@@ -43,8 +43,8 @@ class Agent:
         return array("d", [*self._counts, *self._gauges, *latencies])
 
 
-def seconds(count: int, how_many: int = AGENTS) -> Iterator[tuple[int, list[tuple[str, array[float]]]]]:
+def iter_seconds(count: int, how_many: int = AGENTS) -> Iterator[tuple[int, list[tuple[str, array[float]]]]]:
     """Yield (time in ms, agent and values of each): the same ones each time."""
-    agents = [Agent(number) for number in range(how_many)]
-    for second in range(count):
-        yield FIRST_MS + 1000 * second, [(agent.name, agent.second()) for agent in agents]
+    agents = [SyntheticAgent(number) for number in range(how_many)]
+    for next_second in range(count):
+        yield FIRST_MS + 1000 * next_second, [(agent.name, agent.next_second()) for agent in agents]

@@ -21,7 +21,7 @@ from argosy.fault import Fault, MissingError
 from argosy.fleet import Graph, build_graph, load_fleet, local_machines, place
 
 ENVIRONMENT = "testing"
-_NOT_OURS = (
+_REMOVED_VARIABLES = (
     "ARGOSY_",
     "XDG_STATE_HOME",
     "XDG_RUNTIME_DIR",
@@ -31,7 +31,7 @@ _NOT_OURS = (
 )
 
 
-class Command(msgspec.Struct, frozen=True):
+class AgentCommand(msgspec.Struct, frozen=True):
     """How one agent is started, by whoever it may be.
 
     env: on top of the way's own variables. log: where its output goes.
@@ -45,7 +45,7 @@ class Command(msgspec.Struct, frozen=True):
     log: str
 
 
-class Stage(msgspec.Struct, frozen=True):
+class FleetEnvironment(msgspec.Struct, frozen=True):
     """One fleet, ready to be started by any way.
 
     home: a folder for what the way writes, gone afterwards. environ: that of the way's own processes.
@@ -65,14 +65,14 @@ class Stage(msgspec.Struct, frozen=True):
         return {name: process.port for name, process in self.processes.items() if process.port is not None}
 
     @property
-    def commands(self) -> list[Command]:
+    def commands(self) -> list[AgentCommand]:
         """The commands of all agents, in the order of the fleet file."""
         return [self.command_of(name) for name in self.processes]
 
-    def command_of(self, name: str) -> Command:
+    def command_of(self, name: str) -> AgentCommand:
         """Return how an agent is started."""
         process, log = self.processes[name], str(self.home / f"{name}.log")
-        return Command(name, process.argv, process.cwd, self.environment_of(name), process.port, log)
+        return AgentCommand(name, process.argv, process.cwd, self.environment_of(name), process.port, log)
 
     def environment_of(self, name: str) -> dict[str, str]:
         """Return what an agent has on top of the way's own variables; nobody listens for its readiness."""
@@ -82,14 +82,14 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def set_stage(fleet_path: Path) -> Iterator[Stage]:
+def prepare_fleet(fleet_path: Path) -> Iterator[FleetEnvironment]:
     """Yield a stage with the fleet's address book written, and remove it afterwards.
 
     Raises InputError: the fleet file is wrong.
     """
     # Short: socket paths have 107 bytes.
     home = Path(tempfile.mkdtemp(prefix="ab-", dir="/tmp"))
-    runtime = Path(tempfile.mkdtemp(prefix="ab-", dir=_runtimes()))
+    runtime = Path(tempfile.mkdtemp(prefix="ab-", dir=_runtime_parent()))
     try:
         environ = _environ(home, runtime)
         fleet = load_fleet(fleet_path)
@@ -99,35 +99,35 @@ def set_stage(fleet_path: Path) -> Iterator[Stage]:
         folder.create()
         write_fleet_address_book(folder, fleet, placement, [name for name in machines if name])
         plan = plan_fleet(fleet, placement, machines, folder)
-        yield Stage(fleet_path, home, folder, environ, plan.processes, build_graph(fleet))
+        yield FleetEnvironment(fleet_path, home, folder, environ, plan.processes, build_graph(fleet))
     finally:
         shutil.rmtree(home)
         shutil.rmtree(runtime)
 
 
-def wait_for_ports(stage: Stage, within_s: float) -> None:
+def wait_for_ports(fleet_env: FleetEnvironment, within_s: float) -> None:
     """Return when every port of the fleet is free.
 
     Raises MissingError: one is held for longer than `within_s`; names the holder.
     """
     deadline = time.monotonic() + within_s
-    wanted = [pair for process in stage.processes.values() for pair in process.ports]
+    wanted = [pair for process in fleet_env.processes.values() for pair in process.ports]
     while held := [port for host, port in wanted if not is_port_free(host, port)]:
         if time.monotonic() > deadline:
             first = PortOwners().owner_of_port(held[0])
             message = f"{len(held)} of {len(wanted)} ports of the fleet are taken, the first: {first}"
-            hint = f"`argosy down {stage.fleet_path}` if it is this fleet that runs"
+            hint = f"`argosy down {fleet_env.fleet_path}` if it is this fleet that runs"
             raise MissingError(Fault("bench", "ports-taken", message, hint))
         time.sleep(0.25)
 
 
-def _runtimes() -> str:
+def _runtime_parent() -> str:
     """Return a folder in memory, as the one that a login gets is (`/run/user/UID`); else one on the disk."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else "/tmp"
 
 
 def _environ(home: Path, runtime: Path) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_OURS)}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(_REMOVED_VARIABLES)}
     return kept | {
         "XDG_STATE_HOME": str(home / "s"),
         "XDG_RUNTIME_DIR": str(runtime),

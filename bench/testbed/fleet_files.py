@@ -17,11 +17,11 @@ from testbed.bytecode_warmup import compile_folder
 
 CELLS = "cells.yaml"
 _AGENTS = Path(__file__).resolve().parents[1] / "agents"
-TYPICAL = "typical:Typical"
-PLAIN = "minimal:Plain"
+TYPICAL_AGENT = "typical:TypicalAgent"
+MINIMAL_AGENT = "minimal:MinimalAgent"
 
 
-class Fleets(msgspec.Struct, frozen=True):
+class FleetFiles(msgspec.Struct, frozen=True):
     """Fleet files with the same agents.
 
     processes: each in its own process. cells: the same in a few processes, None where nobody has said in
@@ -35,7 +35,9 @@ class Fleets(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def fleets_like(like: Path, run: str = TYPICAL, most: int | None = None) -> Iterator[Fleets]:
+def temporary_fleets_like(
+    like: Path, run: str = TYPICAL_AGENT, max_agents: int | None = None
+) -> Iterator[FleetFiles]:
     """Yield fleets of one agent, with names, ports, machines, needs and cells of the fleet `like`.
 
     run: the agent, a class of bench/agents. most: how many agents at most, those that start first. They are
@@ -46,22 +48,22 @@ def fleets_like(like: Path, run: str = TYPICAL, most: int | None = None) -> Iter
         shutil.copy(_AGENTS / f"{run.partition(':')[0]}.py", folder)
         compile_folder(folder)
         fleet, cells = load_fleet(like), like.with_name(CELLS)
-        yield Fleets(
-            processes=_write(folder / "fleet.yaml", fleet, run, most),
-            cells=_write(folder / CELLS, load_fleet(cells), run, most) if cells.exists() else None,
-            spawned=_write(folder / "spawned.yaml", fleet, run, most, preload="none"),
-            is_typical=run == TYPICAL,
+        yield FleetFiles(
+            processes=_write(folder / "fleet.yaml", fleet, run, max_agents),
+            cells=_write(folder / CELLS, load_fleet(cells), run, max_agents) if cells.exists() else None,
+            spawned=_write(folder / "spawned.yaml", fleet, run, max_agents, preload="none"),
+            is_typical=run == TYPICAL_AGENT,
         )
 
 
-def fleets_of(path: Path) -> Fleets:
+def fleet_files_of(path: Path) -> FleetFiles:
     """Return the fleets of a file, with the agents they have."""
     cells = path.with_name(CELLS)
-    return Fleets(processes=path, cells=cells if cells.exists() else None)
+    return FleetFiles(processes=path, cells=cells if cells.exists() else None)
 
 
-def _write(path: Path, fleet: Fleet, run: str, most: int | None, **more: str) -> Path:
-    kept = {name: fleet.agents[name] for name in build_graph(fleet).start_order()[:most]}
+def _write(path: Path, fleet: Fleet, run: str, max_agents: int | None, **more: str) -> Path:
+    kept = {name: fleet.agents[name] for name in build_graph(fleet).start_order()[:max_agents]}
     agents = {}
     for name, agent in kept.items():
         facts: dict[str, Any] = {

@@ -15,18 +15,18 @@ import zmq
 from argosy.fault import Fault, RefusedError
 
 REQUEST = b'{"action":"health"}'
-_PATIENCE_MS = 500
+_TIMEOUT_MS = 500
 _PAUSE_S = 0.02
 
 
-class Answer(msgspec.Struct, frozen=True):
+class HealthAnswer(msgspec.Struct, frozen=True):
     """What counts of a health answer."""
 
     status: str
     name: str
 
 
-def wait_until_all_answer(
+def wait_until_all_healthy(
     ports: Mapping[str, int],
     within_s: float,
     has_ended: Callable[[], bool] = lambda: False,
@@ -43,40 +43,42 @@ def wait_until_all_answer(
             last = "nothing"
             while last != "ok":
                 if has_ended() or time.monotonic() > deadline:
-                    raise RefusedError(_silence(name, port, last, within_s))
+                    raise RefusedError(_no_answer_fault(name, port, last, within_s))
                 answer = _health(context, port, pause_s)
                 last = answer.status if answer and answer.name == name else f"{answer or 'nothing'}"
                 if last != "ok":
                     time.sleep(pause_s)
 
 
-def ask_each(ports: Mapping[str, int], request: bytes) -> None:
+def request_each(ports: Mapping[str, int], request: bytes) -> None:
     """Send a request to each agent, and wait for its answer.
 
     Raises RefusedError: one does not answer.
     """
     with zmq.Context() as context:
         for name, port in ports.items():
-            if _ask(context, port, request, _PAUSE_S) is None:
-                raise RefusedError(_silence(name, port, "nothing", _PATIENCE_MS / 1000))
+            if _request(context, port, request, _PAUSE_S) is None:
+                raise RefusedError(_no_answer_fault(name, port, "nothing", _TIMEOUT_MS / 1000))
 
 
-def _silence(name: str, port: int, last: str, within_s: float) -> Fault:
+def _no_answer_fault(name: str, port: int, last: str, within_s: float) -> Fault:
     message = f"`{name}` (port {port}) ended, or was not `ok` within {within_s:g} s; its last answer: {last}"
     return Fault("bench", "no-answer", message)
 
 
-def _health(context: zmq.Context[zmq.Socket[bytes]], port: int, pause_s: float) -> Answer | None:
-    answer = _ask(context, port, REQUEST, pause_s)
-    return None if answer is None else msgspec.json.decode(answer, type=Answer)
+def _health(context: zmq.Context[zmq.Socket[bytes]], port: int, pause_s: float) -> HealthAnswer | None:
+    answer = _request(context, port, REQUEST, pause_s)
+    return None if answer is None else msgspec.json.decode(answer, type=HealthAnswer)
 
 
-def _ask(context: zmq.Context[zmq.Socket[bytes]], port: int, request: bytes, pause_s: float) -> bytes | None:
+def _request(
+    context: zmq.Context[zmq.Socket[bytes]], port: int, request: bytes, pause_s: float
+) -> bytes | None:
     with context.socket(zmq.REQ) as socket:
         socket.linger = 0
         socket.reconnect_ivl = round(pause_s * 1000)
         socket.connect(f"tcp://127.0.0.1:{port}")
         socket.send(request)
-        if not socket.poll(_PATIENCE_MS):
+        if not socket.poll(_TIMEOUT_MS):
             return None
         return socket.recv()

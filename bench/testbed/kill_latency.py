@@ -14,17 +14,17 @@ from argosy.engine.process.os_process import read_environ
 from argosy.engine.protocol.messages import AgentStateChanged, Subscribe
 from argosy.engine.protocol.state_machine import State
 from argosy.fault import Fault, RefusedError
-from testbed.fleet_environment import Stage
-from testbed.health_polling import wait_until_all_answer
+from testbed.fleet_environment import FleetEnvironment
+from testbed.health_polling import wait_until_all_healthy
 from testbed.process_usage import descendants
 
 _WITHIN_S = 15.0
 _PAUSE_S = 0.001
 # What was asked of the supervisor, and the last agent's start, are to be over: an agent dies when it likes.
-_REST_S = 0.05
+_SETTLE_S = 0.05
 
 
-class Wound(msgspec.Struct, frozen=True):
+class KillLatency(msgspec.Struct, frozen=True):
     """Milliseconds from the SIGKILL to the word that it is gone, and to the word that it is ready again.
 
     Where several agents share the process: that the first is gone, and that the last is ready again.
@@ -36,31 +36,33 @@ class Wound(msgspec.Struct, frozen=True):
     ready_again_ms: float
 
 
-def kill_one(stage: Stage, agent: str) -> Wound:
+def measure_kill(fleet_env: FleetEnvironment, agent: str) -> KillLatency:
     """Kill an agent's process as another client of its supervisor, and return when what was told.
 
     Raises RefusedError: the supervisor is not there, or told nothing for 15 s.
     """
-    client = connect(stage.folder, "bench")
+    client = connect(fleet_env.folder, "bench")
     if client is None:
         raise RefusedError(Fault("bench", "no-supervisor", "the supervisor of the fleet is not there"))
     with client:
-        pid, mates = _process_of(client, agent)
+        pid, members = _process_of(client, agent)
         client.send(Subscribe())
         client.fetch_status()  # once it is answered, the one before it is carried out
-        time.sleep(_REST_S)
+        time.sleep(_SETTLE_S)
         began = time.monotonic()
         exited = _kill(pid)
         gone: set[str] = set()
         noticed = 0.0
         while gone or not noticed:
-            told = _told(client, agent)
-            if told.agent in mates and told.state is State.READY:
+            told = _next_change(client, agent)
+            if told.agent in members and told.state is State.READY:
                 gone.discard(told.agent)
-            elif told.agent in mates:
-                gone |= mates if not noticed else {told.agent}
+            elif told.agent in members:
+                gone |= members if not noticed else {told.agent}
                 noticed = noticed or time.monotonic()
-        return Wound((exited - began) * 1000, (noticed - began) * 1000, (time.monotonic() - began) * 1000)
+        return KillLatency(
+            (exited - began) * 1000, (noticed - began) * 1000, (time.monotonic() - began) * 1000
+        )
 
 
 def _kill(pid: int) -> float:
@@ -85,7 +87,7 @@ def _process_of(client: ControlClient, agent: str) -> tuple[int, set[str]]:
     return pid, {name for name, each in agents.items() if each.pid == pid}
 
 
-def _told(client: ControlClient, agent: str) -> AgentStateChanged:
+def _next_change(client: ControlClient, agent: str) -> AgentStateChanged:
     """Return the next change that the client hears of."""
     while True:
         try:
@@ -96,7 +98,7 @@ def _told(client: ControlClient, agent: str) -> AgentStateChanged:
             return answer
 
 
-def kill_and_ask(stage: Stage, agent: str) -> float:
+def measure_recovery_ms(fleet_env: FleetEnvironment, agent: str) -> float:
     """Kill an agent of any way; return the milliseconds until its next process has answered `ok`.
 
     Raises RefusedError: it has no process, or none that answers for 15 s.
@@ -104,8 +106,8 @@ def kill_and_ask(stage: Stage, agent: str) -> float:
     pid = next((pid for pid in descendants() if read_environ(pid).get("ARGOSY_AGENT") == agent), None)
     if pid is None:
         raise RefusedError(Fault(agent, "not-running", f"`{agent}` has no process"))
-    time.sleep(_REST_S)
+    time.sleep(_SETTLE_S)
     began = time.monotonic()
     _kill(pid)
-    wait_until_all_answer({agent: stage.ports[agent]}, _WITHIN_S, pause_s=_PAUSE_S)
+    wait_until_all_healthy({agent: fleet_env.ports[agent]}, _WITHIN_S, pause_s=_PAUSE_S)
     return (time.monotonic() - began) * 1000

@@ -24,11 +24,11 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _END_WITHIN_S = 20.0
 _REAPER = "ZMQbg/Reaper"
 _SUPERVISOR = "argosy: supervisor"
-_OWN = ("argosy: supervisor", "argosy: zygote", "argosy: preforked")
+_ARGOSY_TITLES = ("argosy: supervisor", "argosy: zygote", "argosy: preforked")
 _FORKER = "argosy.engine.fork.forker import main"
 
 
-class Weight(msgspec.Struct, frozen=True):
+class ResourceUsage(msgspec.Struct, frozen=True):
     """What all processes of a way take together; processor_s also counts those that have ended.
 
     contexts: of ZeroMQ, by the names that libzmq gives its threads: one reaper each. supervisor_s,
@@ -56,14 +56,14 @@ def busy_s() -> float:
     return (user + nice + system + hard + soft) / _TICKS
 
 
-class Scale:
+class ResourceMeter:
     """Weighs the descendants of this process; what they took before the scale was made does not count."""
 
     def __init__(self) -> None:
         self._reaped_before_s = _reaped_s()
         self._before_s = {pid: seconds for (pid, _), seconds in processor_s_now().items()}
 
-    def weigh(self) -> Weight:
+    def measure(self) -> ResourceUsage:
         """Return what the processes take now and have taken."""
         processor_s = _reaped_s() - self._reaped_before_s
         taken = processor_s_now()
@@ -85,7 +85,7 @@ class Scale:
             except (FileNotFoundError, ProcessLookupError, OSError):
                 continue  # it has just ended
         own = (supervisor_s, supervisor_bytes)
-        return Weight(len(taken), processor_s, *own, pss_bytes, threads, contexts, descriptors)
+        return ResourceUsage(len(taken), processor_s, *own, pss_bytes, threads, contexts, descriptors)
 
 
 def pss_bytes_of_all() -> int:
@@ -105,15 +105,15 @@ def processor_s_now() -> dict[tuple[int, str], float]:
     return found
 
 
-def own_processor_s() -> float:
+def argosy_processor_s() -> float:
     """Return what argosy's own processes among them have taken: supervisor, forker, zygotes."""
-    own = (seconds for (_, title), seconds in processor_s_now().items() if is_own(title))
+    own = (seconds for (_, title), seconds in processor_s_now().items() if is_argosy_process(title))
     return sum(own)
 
 
-def is_own(title: str) -> bool:
+def is_argosy_process(title: str) -> bool:
     """Return whether a command line is one of argosy's own; the bare forker keeps that of its interpreter."""
-    return title.startswith(_OWN) or _FORKER in title
+    return title.startswith(_ARGOSY_TITLES) or _FORKER in title
 
 
 def descendants() -> Iterator[int]:
@@ -129,7 +129,7 @@ def descendants() -> Iterator[int]:
         yield from found
 
 
-def end_all() -> list[int]:
+def kill_all() -> list[int]:
     """Kill what is left of this process's descendants, by pid, and return whom that took.
 
     Raises RefusedError: some are still there after 20 s.
@@ -147,13 +147,13 @@ def end_all() -> list[int]:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        _reap()
+        reap_children()
         time.sleep(0.01)
-    _reap()
+    reap_children()
     return sorted(killed)
 
 
-def _reap() -> None:
+def reap_children() -> None:
     while True:
         try:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:

@@ -69,14 +69,14 @@ def ratio_of(
     if not each:
         raise ValueError("a ratio needs at least one round")
     return Ratio(
-        median=_rounded(statistics.median(each)),
-        min=_rounded(min(each)),
-        max=_rounded(max(each)),
+        median=_round_significant(statistics.median(each)),
+        min=_round_significant(min(each)),
+        max=_round_significant(max(each)),
         n=len(each),
         goal=goal,
         better=better,
-        left=_rounded(statistics.median(left)),
-        right=_rounded(statistics.median(right)),
+        left=_round_significant(statistics.median(left)),
+        right=_round_significant(statistics.median(right)),
         unit=unit,
     )
 
@@ -90,8 +90,16 @@ def value_of(
     """
     if not series:
         raise ValueError("a value needs at least one measurement")
-    middle = _rounded(statistics.median(series))
-    return Value(middle, goal, better, unit, _rounded(min(series)), _rounded(max(series)), len(series))
+    middle = _round_significant(statistics.median(series))
+    return Value(
+        middle,
+        goal,
+        better,
+        unit,
+        _round_significant(min(series)),
+        _round_significant(max(series)),
+        len(series),
+    )
 
 
 def p99_of(
@@ -104,9 +112,16 @@ def p99_of(
     if not series:
         raise ValueError("a value needs at least one measurement")
     rank = math.ceil(0.99 * len(series))
-    high = _rounded(sorted(series)[rank - 1])
+    high = _round_significant(sorted(series)[rank - 1])
     return Value(
-        high, goal, better, unit, _rounded(min(series)), _rounded(max(series)), len(series), of="p99"
+        high,
+        goal,
+        better,
+        unit,
+        _round_significant(min(series)),
+        _round_significant(max(series)),
+        len(series),
+        of="p99",
     )
 
 
@@ -115,6 +130,6 @@ def count_of(count: int, unit: str, *, goal: float | None = None) -> Value:
     return Value(count, goal, "lower", unit, count, count, 1, of="count")
 
 
-def _rounded(number: float) -> float:
+def _round_significant(number: float) -> float:
     """Return four significant digits: more would claim a precision that no bench has."""
     return float(f"{number:.4g}")

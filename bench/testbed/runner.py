@@ -14,7 +14,7 @@ from typing import NoReturn, TypeVar
 import msgspec
 
 from argosy.fault import ArgosyError
-from testbed.process_usage import adopt_orphans, end_all
+from testbed.process_usage import adopt_orphans, kill_all
 from testbed.result import Result
 from testbed.result_table import render
 
@@ -39,7 +39,7 @@ class Options(msgspec.Struct, frozen=True):
     rounds: int
     as_json: bool
     fleet: Path
-    until_s: float
+    deadline_s: float
     seconds: float | None = None
     tree: Path | None = None
 
@@ -61,20 +61,20 @@ def run_bench(
     adopt_orphans()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        _show(measure(options), options)
+        _print_result(measure(options), options)
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
     except ArgosyError as error:
-        _complain(error, options)
+        _print_errors(error, options)
         return error.exit_code
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        end_all()
+        kill_all()
 
 
 def interleave(
-    rounds: int, ways: Sequence[T], until_s: float = math.inf, clock: Callable[[], float] = time.monotonic
+    rounds: int, items: Sequence[T], deadline_s: float = math.inf, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[tuple[int, T]]:
     """Yield (round, way): each way once a round, each second round backwards, so that drift cancels out.
 
@@ -84,14 +84,14 @@ def interleave(
     longest_s = 0.0
     for number in range(rounds):
         began_s = clock()
-        if number and began_s + longest_s > until_s:
+        if number and began_s + longest_s > deadline_s:
             return
-        for way in ways if number % 2 == 0 else reversed(ways):
-            yield number, way
+        for item in items if number % 2 == 0 else reversed(items):
+            yield number, item
         longest_s = max(longest_s, clock() - began_s)
 
 
-def tell(text: str) -> None:
+def log_progress(text: str) -> None:
     """Tell on stderr how far the bench is."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
@@ -112,21 +112,21 @@ def _parse(name: str, about: str, is_timed: bool, has_tree: bool) -> Options:
     if args.rounds is not None and args.rounds < 1:
         parser.error(f"argument --rounds: {args.rounds} is no number of rounds, expected 1 or more")
     rounds = args.rounds or (QUICK_ROUNDS if args.quick else FULL_ROUNDS)
-    until_s = time.monotonic() + QUICK_S if args.quick else math.inf
+    deadline_s = time.monotonic() + QUICK_S if args.quick else math.inf
     seconds = args.seconds if is_timed else None
     tree = args.tree.resolve() if has_tree and args.tree is not None else None
-    return Options(args.quick, rounds, args.json, args.fleet.resolve(), until_s, seconds, tree)
+    return Options(args.quick, rounds, args.json, args.fleet.resolve(), deadline_s, seconds, tree)
 
 
 def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _show(result: Result, options: Options) -> None:
+def _print_result(result: Result, options: Options) -> None:
     print(msgspec.json.encode(result).decode() if options.as_json else render(result))
 
 
-def _complain(error: ArgosyError, options: Options) -> None:
+def _print_errors(error: ArgosyError, options: Options) -> None:
     if options.as_json:
         print(msgspec.json.encode({"argosy": "error/1", "errors": list(error.faults)}).decode())
     for fault in error.faults:

@@ -11,15 +11,15 @@ from pathlib import Path
 import msgspec
 
 from argosy.fault import Fault, RefusedError
-from launchers import Way
-from testbed.fleet_environment import Stage, set_stage, wait_for_ports
-from testbed.health_polling import wait_until_all_answer
-from testbed.process_usage import Scale, Weight, busy_s, descendants, end_all, processor_s_now
+from launchers import Launcher
+from testbed.fleet_environment import FleetEnvironment, prepare_fleet, wait_for_ports
+from testbed.health_polling import wait_until_all_healthy
+from testbed.process_usage import ResourceMeter, ResourceUsage, busy_s, descendants, kill_all, processor_s_now
 
 _ANSWER_WITHIN_S = 90.0
 
 
-class Start(msgspec.Struct, frozen=True):
+class StartMeasurement(msgspec.Struct, frozen=True):
     """How one start went.
 
     wall_s: from the command until every agent has answered `ok`. disturbance: the share of the
@@ -29,12 +29,12 @@ class Start(msgspec.Struct, frozen=True):
     wall_s: float
     disturbance: float
     agents: int
-    weight: Weight
+    usage: ResourceUsage
 
     @property
     def pss_mib(self) -> float:
         """The proportional memory of all processes of the way."""
-        return self.weight.pss_bytes / 2**20
+        return self.usage.pss_bytes / 2**20
 
     @property
     def pss_mib_per_agent(self) -> float:
@@ -42,63 +42,68 @@ class Start(msgspec.Struct, frozen=True):
         return self.pss_mib / self.agents
 
 
-def start_once(
-    way: Way, fleet_path: Path, ports_within_s: float, while_up: Callable[[Stage], None] | None = None
-) -> Start:
+def measure_start(
+    launcher: Launcher,
+    fleet_path: Path,
+    ports_within_s: float,
+    on_ready: Callable[[FleetEnvironment], None] | None = None,
+) -> StartMeasurement:
     """Start the fleet, weigh it, stop it; nothing of it is left.
 
     while_up: called with the fleet running, after the measurement.
     Raises RefusedError: it did not come up, or left a process. Raises MissingError: a port is taken.
     """
-    with set_stage(fleet_path) as stage:
-        wait_for_ports(stage, ports_within_s)
+    with prepare_fleet(fleet_path) as fleet_env:
+        wait_for_ports(fleet_env, ports_within_s)
         try:
-            way.prepare(stage)
-            scale, busy_before_s = Scale(), busy_s()
+            launcher.prepare(fleet_env)
+            scale, busy_before_s = ResourceMeter(), busy_s()
             began = time.monotonic()
-            way.start(stage)
-            wait_until_all_answer(stage.ports, _ANSWER_WITHIN_S)
+            launcher.start(fleet_env)
+            wait_until_all_healthy(fleet_env.ports, _ANSWER_WITHIN_S)
             wall_s = time.monotonic() - began
-            weight, all_s = scale.weigh(), busy_s() - busy_before_s
-            disturbance = max(0.0, all_s - weight.processor_s) / wall_s / (os.cpu_count() or 1)
-            start = Start(wall_s, disturbance, len(stage.processes), weight)
-            if while_up:
-                while_up(stage)
-            way.stop(stage)
+            usage, all_s = scale.measure(), busy_s() - busy_before_s
+            disturbance = max(0.0, all_s - usage.processor_s) / wall_s / (os.cpu_count() or 1)
+            start = StartMeasurement(wall_s, disturbance, len(fleet_env.processes), usage)
+            if on_ready:
+                on_ready(fleet_env)
+            launcher.stop(fleet_env)
         except BaseException:
-            end_all()
+            kill_all()
             raise
         left = list(descendants())
         if left:
             titles = ", ".join(title for _, title in processor_s_now())
-            end_all()
+            kill_all()
             raise RefusedError(
-                Fault("bench", "left-over", f"`{way.name}` left {len(left)} processes running: {titles}")
+                Fault("bench", "left-over", f"`{launcher.name}` left {len(left)} processes running: {titles}")
             )
     return start
 
 
-def seconds_alone(fleet_path: Path, ports_within_s: float) -> list[float]:
+def measure_single_starts(fleet_path: Path, ports_within_s: float) -> list[float]:
     """Return how long each agent without a need takes, nothing else being started, until it answers."""
-    with set_stage(fleet_path) as stage:
-        wait_for_ports(stage, ports_within_s)
-        return [_alone(stage, name) for name in stage.graph.levels()[0]]
+    with prepare_fleet(fleet_path) as fleet_env:
+        wait_for_ports(fleet_env, ports_within_s)
+        return [_measure_single_start(fleet_env, name) for name in fleet_env.graph.levels()[0]]
 
 
-def _alone(stage: Stage, name: str) -> float:
-    process = stage.processes[name]
+def _measure_single_start(fleet_env: FleetEnvironment, name: str) -> float:
+    process = fleet_env.processes[name]
     began = time.monotonic()
     agent = subprocess.Popen(
         process.argv,
         cwd=process.cwd,
-        env=stage.environ | stage.environment_of(name),
+        env=fleet_env.environ | fleet_env.environment_of(name),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
-        wait_until_all_answer({name: stage.ports[name]}, _ANSWER_WITHIN_S, lambda: agent.poll() is not None)
+        wait_until_all_healthy(
+            {name: fleet_env.ports[name]}, _ANSWER_WITHIN_S, lambda: agent.poll() is not None
+        )
         return time.monotonic() - began
     finally:
         agent.kill()

@@ -32,7 +32,7 @@ def main() -> None:
             while not is_over.is_set():
                 began = time.monotonic()
                 try:
-                    outcome = "answered" if peer.say(text="a") == "a" else "lost"
+                    outcome = "answered" if peer.echo(text="a") == "a" else "lost"
                 except WireError:
                     outcome = "failed_named"
                     is_over.wait(0.01)

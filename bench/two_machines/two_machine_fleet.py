@@ -17,37 +17,37 @@ _AGENT = Path(__file__).resolve().parents[1] / "agents/lifecycle_logger.py"
 _SEED = 84
 
 
-class Crossing(NamedTuple):
+class CrossMachineNeed(NamedTuple):
     """One added need: an agent, and the one of the other machine that it needs."""
 
     agent: str
     need: str
 
 
-class LinkedFleet(NamedTuple):
+class TwoMachineFleet(NamedTuple):
     """A fleet file of two machines. ENV_TYPE `development` puts them apart, `together` on the first."""
 
     path: Path
     machines: tuple[str, str]
-    crossings: list[Crossing]
-    witness: Path
+    crossings: list[CrossMachineNeed]
+    log_dir: Path
     machine_of: dict[str, str]
 
 
-def write_linked(folder: Path, like: Path, each_way: int) -> LinkedFleet:
+def write_two_machine_fleet(folder: Path, template: Path, per_direction: int) -> TwoMachineFleet:
     """Write a fleet like another one, with so many needs in each direction that no agent of it had.
 
     An agent needs one that could start before it, so there is no cycle; which ones is drawn once for all.
     """
     shutil.copy(_AGENT, folder)
     compile_folder(folder)
-    witness = folder / "lives"
-    witness.mkdir()
-    fleet = load_fleet(like)
+    log_dir = folder / "lifecycle-logs"
+    log_dir.mkdir()
+    fleet = load_fleet(template)
     first, second = tuple(fleet.machines)[:2]
     order = build_graph(fleet).start_order()
     machine_of = {name: str(agent.machine) for name, agent in fleet.agents.items()}
-    crossings = _draw(order, machine_of, (first, second), each_way)
+    crossings = _draw_crossings(order, machine_of, (first, second), per_direction)
     agents: dict[str, Any] = {}
     for name, agent in fleet.agents.items():
         needs = [need.agent for need in agent.needs] + [each.need for each in crossings if each.agent == name]
@@ -59,28 +59,31 @@ def write_linked(folder: Path, like: Path, each_way: int) -> LinkedFleet:
         "machines": {first: {}, second: {}},
         "environments": {"development": hosts, "together": dict.fromkeys(hosts, ADDRESSES[0])},
         "defaults": {
-            "run": "lifecycle_logger:Witness",
-            "env": {"WITNESS": str(witness)},
-            "idempotent": ["say"],
+            "run": "lifecycle_logger:LifecycleLogger",
+            "env": {"LIFECYCLE_LOG_DIR": str(log_dir)},
+            "idempotent": ["echo"],
         },
         "agents": {name: {k: v for k, v in facts.items() if v} for name, facts in agents.items()},
     }
     path = folder / "fleet.yaml"
     path.write_text(yaml.safe_dump(whole, sort_keys=False, default_flow_style=None, width=110))
-    return LinkedFleet(path, (first, second), crossings, witness, machine_of)
+    return TwoMachineFleet(path, (first, second), crossings, log_dir, machine_of)
 
 
-def _draw(
-    order: list[str] | tuple[str, ...], machine_of: dict[str, str], machines: tuple[str, str], each_way: int
-) -> list[Crossing]:
+def _draw_crossings(
+    order: list[str] | tuple[str, ...],
+    machine_of: dict[str, str],
+    machines: tuple[str, str],
+    per_direction: int,
+) -> list[CrossMachineNeed]:
     chance = random.Random(_SEED)
-    found: list[Crossing] = []
+    found: list[CrossMachineNeed] = []
     for own, other in (machines, machines[::-1]):
         late = [name for name in order if machine_of[name] == own]
         late = [
             name for name in late if any(machine_of[each] == other for each in order[: order.index(name)])
         ]
-        for name in chance.sample(late, min(each_way, len(late))):
+        for name in chance.sample(late, min(per_direction, len(late))):
             before = [each for each in order[: order.index(name)] if machine_of[each] == other]
-            found.append(Crossing(name, chance.choice(before)))
+            found.append(CrossMachineNeed(name, chance.choice(before)))
     return found

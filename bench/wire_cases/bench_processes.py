@@ -21,12 +21,12 @@ import msgspec
 
 from argosy.fault import Fault, RefusedError
 from argosy.wire.address_book import AddressBook, AgentAddress, write_address_book
-from wire_cases.worker import Done, Order
+from wire_cases.worker import WorkOrder, WorkResult
 
 BENCH: Final = Path(__file__).resolve().parents[1]
 _READY: Final = b"ready\n"
 _END_WITHIN_S: Final = 10.0
-_read_done = msgspec.json.Decoder(Done).decode
+_read_done = msgspec.json.Decoder(WorkResult).decode
 
 
 class Server:
@@ -46,7 +46,7 @@ class Server:
 
     def failure(self) -> RefusedError:
         """Return the error for a process that has ended and should not have."""
-        return RefusedError(_ended(self.name, self.process, self._errors))
+        return RefusedError(_exit_fault(self.name, self.process, self._errors))
 
     def processor_s(self) -> float:
         """Return the processor seconds that the process has taken so far, to the nanosecond."""
@@ -60,7 +60,7 @@ class Server:
             self.process.stdout.close()
 
 
-class Caller:
+class LoadClient:
     """A process that asks when it is told to."""
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], errors: Path) -> None:
@@ -69,15 +69,15 @@ class Caller:
         self.pid = process.pid
         self._errors = errors
 
-    def ask(self, way: str, seconds: float) -> Done:
+    def run(self, load: str, seconds: float) -> WorkResult:
         """Let it ask in one way for so long; raises RefusedError with its last words when it fails."""
         orders, answers = self._pipes()
         try:
-            orders.write(msgspec.json.encode(Order(way, seconds)) + b"\n")
+            orders.write(msgspec.json.encode(WorkOrder(load, seconds)) + b"\n")
             orders.flush()
             return _read_done(answers.readline())
         except (BrokenPipeError, msgspec.DecodeError):
-            raise RefusedError(_ended(f"{self.name}, {way}", self.process, self._errors)) from None
+            raise RefusedError(_exit_fault(f"{self.name}, {load}", self.process, self._errors)) from None
 
     def end(self) -> None:
         """Let it end by itself, as a program does whose work is done."""
@@ -91,7 +91,7 @@ class Caller:
         return self.process.stdin, self.process.stdout
 
 
-class Crew:
+class BenchProcesses:
     """Starts the processes of one bench, in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
@@ -100,7 +100,7 @@ class Crew:
         self._agents: dict[str, AgentAddress] = {}
         self._cores = sorted(os.sched_getaffinity(0))
         self._servers: list[Server] = []
-        self._callers: list[Caller] = []
+        self._callers: list[LoadClient] = []
 
     def agent(self, name: str, target: str, **env: str) -> Server:
         """Start an agent of the class `module:Class`, on the servers' core."""
@@ -110,11 +110,11 @@ class Crew:
 
     def launch_agent(self, name: str, target: str, **env: str) -> Server:
         """As `agent`, and do not wait until it is ready."""
-        self.enter(name)
+        self.register_agent(name)
         command = [sys.executable, "-m", "argosy.agent", target]
         return self.launch(name, command, {"ARGOSY_AGENT": name, **env})
 
-    def enter(self, name: str) -> None:
+    def register_agent(self, name: str) -> None:
         """Put an agent into the address book; it is reached by its ipc socket alone."""
         if name not in self._agents:
             self._agents[name] = AgentAddress("here")
@@ -129,14 +129,14 @@ class Crew:
         return server
 
     def launch(
-        self, name: str, command: list[str], env: Mapping[str, str] | None = None, *, asks: bool = False
+        self, name: str, command: list[str], env: Mapping[str, str] | None = None, *, is_client: bool = False
     ) -> Server:
         """Start a process that says when it is ready, and do not wait for that.
 
         asks: it goes to the callers' core, else to the servers'.
         """
         errors = self.folder / f"{name}.err"
-        with self._on(self._cores[-1 if asks else 0]), errors.open("ab") as sink:
+        with self._on(self._cores[-1 if is_client else 0]), errors.open("ab") as sink:
             process = subprocess.Popen(
                 command, cwd=BENCH, env=self._environ(env), stdout=subprocess.PIPE, stderr=sink
             )
@@ -144,7 +144,7 @@ class Crew:
         self._servers.append(server)
         return server
 
-    def caller(self, module: str, **env: str) -> Caller:
+    def caller(self, module: str, **env: str) -> LoadClient:
         """Start a process that asks in the ways of a module, on the callers' core."""
         errors = self.folder / f"{module}.call.err"
         with self._on(self._cores[-1]), errors.open("ab") as sink:
@@ -156,7 +156,7 @@ class Crew:
                 stdout=subprocess.PIPE,
                 stderr=sink,
             )
-        caller = Caller(module, process, errors)
+        caller = LoadClient(module, process, errors)
         self._callers.append(caller)
         return caller
 
@@ -167,7 +167,7 @@ class Crew:
         for server in self._servers:
             server.end()
 
-    def abandon(self) -> None:
+    def kill_all(self) -> None:
         """Kill all that was started: something has gone wrong, and a caller may wait for ever."""
         for caller in self._callers:
             caller.process.kill()
@@ -191,22 +191,22 @@ class Crew:
 
 
 @contextlib.contextmanager
-def gathered() -> Iterator[Crew]:
+def bench_processes() -> Iterator[BenchProcesses]:
     """Yield a crew, and leave no process and no file of it."""
     folder = Path(tempfile.mkdtemp(prefix="aw-", dir="/tmp"))  # short: socket paths have 107 bytes
-    crew = Crew(folder)
+    processes = BenchProcesses(folder)
     try:
-        yield crew
-        crew.close()
+        yield processes
+        processes.close()
     except BaseException:
-        crew.abandon()
+        processes.kill_all()
         raise
     finally:
         shutil.rmtree(folder)
 
 
-def _ended(name: str, process: subprocess.Popen[bytes], errors: Path) -> Fault:
+def _exit_fault(name: str, process: subprocess.Popen[bytes], errors: Path) -> Fault:
     process.wait(_END_WITHIN_S)
-    words = errors.read_text(errors="replace").strip().splitlines()
-    said = f", its last words: {words[-1]}" if words else ""
-    return Fault("bench", "ended", f"`{name}` ended with {process.returncode}{said}")
+    stderr_lines = errors.read_text(errors="replace").strip().splitlines()
+    last_line = f", its last words: {stderr_lines[-1]}" if stderr_lines else ""
+    return Fault("bench", "ended", f"`{name}` ended with {process.returncode}{last_line}")

@@ -1,4 +1,4 @@
-"""argosy with everything on: ids, deadlines, types, figures, a trace; as its users write it."""
+"""argosy with everything on: ids, deadlines, types, metrics, a trace; as its users write it."""
 
 from __future__ import annotations
 
@@ -13,72 +13,74 @@ from argosy.wire import Peer, connect
 from argosy.wire.address_book import AddressResolver
 from argosy.wire.client.sync_peer import named_channel
 from argosy.wire.transport.reactor import LoopReactor
-from wire_cases.echo_agent import Utterance
+from wire_cases.echo_agent import EchoRequest
 from wire_cases.load_loops import (
-    BODY,
     IN_FLIGHT,
-    TEXT,
+    PAYLOAD,
+    PAYLOAD_TEXT,
+    LoadFunction,
     Tally,
-    Way,
-    ask_for,
-    ask_in_tasks,
-    ask_in_threads,
-    check,
+    check_answer,
     new_runner,
+    request_for,
+    request_in_tasks,
+    request_in_threads,
 )
 
 AGENT: Final = "BENCH_AGENT"  # the variable with the name of the agent to ask
-_UTTERANCE: Final = Utterance(7, TEXT)
-_AS_DICT: Final = {"number": 7, "text": TEXT}
+_MESSAGE: Final = EchoRequest(7, PAYLOAD_TEXT)
+_AS_DICT: Final = {"number": 7, "text": PAYLOAD_TEXT}
 
 
-def ways(where: str) -> dict[str, Way]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return the ways of one blocking caller, of threads, and of tasks on one loop."""
     agent = os.environ.get(AGENT, "Echo")
     runner = new_runner()
     peer = connect(agent)
 
     def ask() -> None:
-        check(peer.say(utterance=_UTTERANCE), _AS_DICT)
+        check_answer(peer.echo(message=_MESSAGE), _AS_DICT)
 
     def make() -> Callable[[], None]:
         trace()
         return ask
 
-    def in_tasks(count: int, ask_of: Callable[[Peer], Awaitable[None]], figures: bool | None = None) -> Way:
+    def in_tasks(
+        count: int, ask_of: Callable[[Peer], Awaitable[None]], metrics: bool | None = None
+    ) -> LoadFunction:
         async def work(seconds: float) -> Tally:
             trace()
             each = _peer_on_loop(agent)
-            if figures is not None:
-                await each.call("keep_figures", kept=figures)
-            return await ask_in_tasks(count, seconds, lambda: ask_of(each))
+            if metrics is not None:
+                await each.call("keep_metrics", kept=metrics)
+            return await request_in_tasks(count, seconds, lambda: ask_of(each))
 
         return lambda seconds: runner.run(work(seconds))
 
     trace()
     return {
-        "one_sync": lambda seconds: ask_for(seconds, ask),
-        "threads": lambda seconds: ask_in_threads(IN_FLIGHT, seconds, make),
-        "one_async": in_tasks(1, _say),
-        "typed": in_tasks(IN_FLIGHT, _say),
-        "typed_with_figures": in_tasks(IN_FLIGHT, _say, figures=True),
-        "typed_without_figures": in_tasks(IN_FLIGHT, _say, figures=False),
-        "tasks": in_tasks(IN_FLIGHT, _say_in_task),
+        "one_sync": lambda seconds: request_for(seconds, ask),
+        "threads": lambda seconds: request_in_threads(IN_FLIGHT, seconds, make),
+        "one_async": in_tasks(1, _echo),
+        "typed": in_tasks(IN_FLIGHT, _echo),
+        "typed_with_metrics": in_tasks(IN_FLIGHT, _echo, metrics=True),
+        "typed_without_metrics": in_tasks(IN_FLIGHT, _echo, metrics=False),
+        "tasks": in_tasks(IN_FLIGHT, _echo_in_task),
         "frames": in_tasks(IN_FLIGHT, _frame),
         "frames_128": in_tasks(4 * IN_FLIGHT, _frame),
     }
 
 
-async def _say(peer: Peer) -> None:
-    check(await peer.call("say", returns=Utterance, utterance=_UTTERANCE), _UTTERANCE)
+async def _echo(peer: Peer) -> None:
+    check_answer(await peer.call("echo", returns=EchoRequest, message=_MESSAGE), _MESSAGE)
 
 
-async def _say_in_task(peer: Peer) -> None:
-    check(await peer.call("say_in_task", returns=Utterance, utterance=_UTTERANCE), _UTTERANCE)
+async def _echo_in_task(peer: Peer) -> None:
+    check_answer(await peer.call("echo_in_task", returns=EchoRequest, message=_MESSAGE), _MESSAGE)
 
 
 async def _frame(peer: Peer) -> None:
-    check(await peer.call("frame", returns=bytes, data=BODY), BODY)
+    check_answer(await peer.call("frame", returns=bytes, data=PAYLOAD), PAYLOAD)
 
 
 @functools.cache

@@ -5,16 +5,16 @@ from __future__ import annotations
 from argosy.agent import trace
 from argosy.wire import connect
 from wire_cases.array_payload import BYTES, matrix
-from wire_cases.load_loops import Way, ask_for, check
+from wire_cases.load_loops import LoadFunction, check_answer, request_for
 
 
-def ways(where: str) -> dict[str, Way]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `arrays`: one caller."""
     peer = connect("Echo")
     sent = matrix()
 
     def ask() -> None:
-        check(peer.array(array=sent).nbytes, BYTES)
+        check_answer(peer.array(array=sent).nbytes, BYTES)
 
     trace()
-    return {"arrays": lambda seconds: ask_for(seconds, ask)}
+    return {"arrays": lambda seconds: request_for(seconds, ask)}

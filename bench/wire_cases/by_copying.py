@@ -9,7 +9,7 @@ import numpy
 import zmq
 
 from wire_cases.array_payload import BYTES, matrix
-from wire_cases.load_loops import Way, ask_for, check, say_ready
+from wire_cases.load_loops import LoadFunction, check_answer, print_ready, request_for
 
 _encode = msgspec.msgpack.encode
 
@@ -27,12 +27,12 @@ def serve(where: str) -> None:
     """Unpack and pack again, as a handler that works on the array has to."""
     with zmq.Context() as context, context.socket(zmq.REP) as socket:
         socket.bind(f"ipc://{where}/copying")
-        say_ready()
+        print_ready()
         while True:
             socket.send(_pack(_unpack(socket.recv())))
 
 
-def ways(where: str) -> dict[str, Way]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `arrays`: one caller."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     socket = context.socket(zmq.REQ)
@@ -41,9 +41,9 @@ def ways(where: str) -> dict[str, Way]:
 
     def ask() -> None:
         socket.send(_pack(sent))
-        check(_unpack(socket.recv()).nbytes, BYTES)
+        check_answer(_unpack(socket.recv()).nbytes, BYTES)
 
-    return {"arrays": lambda seconds: ask_for(seconds, ask)}
+    return {"arrays": lambda seconds: request_for(seconds, ask)}
 
 
 def _pack(array: Any) -> bytes:

@@ -8,23 +8,32 @@ import fastapi
 import httpx
 import uvicorn
 
-from wire_cases.load_loops import IN_FLIGHT, TEXT, Tally, Way, ask_in_tasks, check, new_runner, say_ready
+from wire_cases.load_loops import (
+    IN_FLIGHT,
+    PAYLOAD_TEXT,
+    LoadFunction,
+    Tally,
+    check_answer,
+    new_runner,
+    print_ready,
+    request_in_tasks,
+)
 
-_REQUEST = {"number": 7, "text": TEXT}
+_REQUEST = {"number": 7, "text": PAYLOAD_TEXT}
 
 
 def serve(where: str) -> None:
     """Answer on a unix socket."""
-    app = fastapi.FastAPI(on_startup=[say_ready])
+    app = fastapi.FastAPI(on_startup=[print_ready])
 
     @app.post("/say")
-    async def say(utterance: dict[str, object]) -> dict[str, object]:
-        return utterance
+    async def say(message: dict[str, object]) -> dict[str, object]:
+        return message
 
     uvicorn.run(app, uds=f"{where}/fastapi", log_level="warning", access_log=False)
 
 
-def ways(where: str) -> dict[str, Way]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `tasks`: 32 of them."""
     runner = new_runner()
 
@@ -32,9 +41,9 @@ def ways(where: str) -> dict[str, Way]:
         client = _client(where)
 
         async def ask() -> None:
-            check((await client.post("/say", json=_REQUEST)).json(), _REQUEST)
+            check_answer((await client.post("/say", json=_REQUEST)).json(), _REQUEST)
 
-        return await ask_in_tasks(IN_FLIGHT, seconds, ask)
+        return await request_in_tasks(IN_FLIGHT, seconds, ask)
 
     return {"tasks": lambda seconds: runner.run(work(seconds))}
 

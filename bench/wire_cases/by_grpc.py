@@ -11,7 +11,15 @@ import grpc
 import grpc.aio
 
 from wire_cases.array_payload import BYTES, matrix, matrix_of
-from wire_cases.load_loops import BODY, IN_FLIGHT, Tally, Way, ask_in_tasks, check, say_ready
+from wire_cases.load_loops import (
+    IN_FLIGHT,
+    PAYLOAD,
+    LoadFunction,
+    Tally,
+    check_answer,
+    print_ready,
+    request_in_tasks,
+)
 
 _MATRIX = matrix()
 _METHOD = "/bench.Echo/Say"
@@ -29,7 +37,7 @@ async def _serve(where: str) -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", {"Say": say}),))
     server.add_insecure_port(f"unix:{where}/grpc")
     await server.start()
-    say_ready()
+    print_ready()
     await server.wait_for_termination()
 
 
@@ -37,14 +45,14 @@ async def _say(data: bytes, _: object) -> bytes:
     return data
 
 
-def ways(where: str) -> dict[str, Way]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `tasks`: 32 of them on one channel; `arrays`: one caller."""
     runner = asyncio.Runner()
 
-    def in_tasks(count: int, ask: Callable[[Any], Awaitable[None]]) -> Way:
+    def in_tasks(count: int, ask: Callable[[Any], Awaitable[None]]) -> LoadFunction:
         async def work(seconds: float) -> Tally:
             say = _method(where)
-            return await ask_in_tasks(count, seconds, lambda: ask(say))
+            return await request_in_tasks(count, seconds, lambda: ask(say))
 
         return lambda seconds: runner.run(work(seconds))
 
@@ -57,8 +65,8 @@ def _method(where: str) -> Any:
 
 
 async def _ask(say: Any) -> None:
-    check(await say(BODY), BODY)
+    check_answer(await say(PAYLOAD), PAYLOAD)
 
 
 async def _ask_array(say: Any) -> None:
-    check(matrix_of(await say(_MATRIX.tobytes())).nbytes, BYTES)
+    check_answer(matrix_of(await say(_MATRIX.tobytes())).nbytes, BYTES)

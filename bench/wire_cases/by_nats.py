@@ -9,8 +9,17 @@ from typing import Any
 
 import nats
 
-from wire_cases.child_server import start_beside, wait_until_it_takes
-from wire_cases.load_loops import BODY, IN_FLIGHT, Tally, Way, ask_in_tasks, check, new_runner, say_ready
+from wire_cases.child_server import start_child_server, wait_until_accepting
+from wire_cases.load_loops import (
+    IN_FLIGHT,
+    PAYLOAD,
+    LoadFunction,
+    Tally,
+    check_answer,
+    new_runner,
+    print_ready,
+    request_in_tasks,
+)
 
 PROGRAM = "nats-server"
 _HOST = "127.0.0.1"
@@ -20,8 +29,8 @@ _SUBJECT = "say"
 def serve(where: str) -> None:
     """Answer on a loop, beside a server on a free port."""
     port = _free_port()
-    start_beside([PROGRAM, "--addr", _HOST, "--port", str(port), "--log", f"{where}/nats.log"])
-    wait_until_it_takes(socket.AF_INET, (_HOST, port))
+    start_child_server([PROGRAM, "--addr", _HOST, "--port", str(port), "--log", f"{where}/nats.log"])
+    wait_until_accepting(socket.AF_INET, (_HOST, port))
     _place(where).write_text(str(port))
     with new_runner() as runner:
         runner.run(_serve(port))
@@ -35,11 +44,11 @@ async def _serve(port: int) -> None:
 
     await client.subscribe(_SUBJECT, cb=say)
     await client.flush()
-    say_ready()
+    print_ready()
     await asyncio.Event().wait()
 
 
-def ways(where: str) -> dict[str, Way]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `tasks`: 32 of them on one connection."""
     runner = new_runner()
     connected: list[Any] = []
@@ -50,9 +59,9 @@ def ways(where: str) -> dict[str, Way]:
         client = connected[0]
 
         async def ask() -> None:
-            check((await client.request(_SUBJECT, BODY, timeout=10)).data, BODY)
+            check_answer((await client.request(_SUBJECT, PAYLOAD, timeout=10)).data, PAYLOAD)
 
-        return await ask_in_tasks(IN_FLIGHT, seconds, ask)
+        return await request_in_tasks(IN_FLIGHT, seconds, ask)
 
     return {"tasks": lambda seconds: runner.run(work(seconds))}
 

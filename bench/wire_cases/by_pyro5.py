@@ -9,7 +9,15 @@ import Pyro5.api
 import Pyro5.server
 
 from wire_cases.array_payload import BYTES, matrix, matrix_of
-from wire_cases.load_loops import IN_FLIGHT, TEXT, Way, ask_for, ask_in_threads, check, say_ready
+from wire_cases.load_loops import (
+    IN_FLIGHT,
+    PAYLOAD_TEXT,
+    LoadFunction,
+    check_answer,
+    print_ready,
+    request_for,
+    request_in_threads,
+)
 
 _NAME = "echo"
 
@@ -27,11 +35,11 @@ def serve(where: str) -> None:
     """Answer, a thread per connection."""
     daemon = Pyro5.server.Daemon(unixsocket=f"{where}/pyro")
     daemon.register(Echo, _NAME)
-    say_ready()
+    print_ready()
     daemon.requestLoop()
 
 
-def ways(where: str) -> dict[str, Way]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `threads`: 32 of them, a proxy each; `arrays`: one caller."""
 
     def proxy() -> Any:
@@ -41,15 +49,15 @@ def ways(where: str) -> dict[str, Way]:
 
     def make() -> Callable[[], None]:
         own = proxy()
-        return lambda: check(tuple(own.say(7, TEXT)), (7, TEXT))
+        return lambda: check_answer(tuple(own.say(7, PAYLOAD_TEXT)), (7, PAYLOAD_TEXT))
 
     sent, alone = matrix(), proxy()
 
     def ask() -> None:
-        check(matrix_of(alone.array(sent.tobytes())).nbytes, BYTES)
+        check_answer(matrix_of(alone.array(sent.tobytes())).nbytes, BYTES)
 
     def arrays(seconds: float) -> Any:
         alone._pyroClaimOwnership()
-        return ask_for(seconds, ask)
+        return request_for(seconds, ask)
 
-    return {"threads": lambda seconds: ask_in_threads(IN_FLIGHT, seconds, make), "arrays": arrays}
+    return {"threads": lambda seconds: request_in_threads(IN_FLIGHT, seconds, make), "arrays": arrays}

@@ -7,7 +7,15 @@ import time
 
 import zmq
 
-from wire_cases.load_loops import BODY, IN_FLIGHT, Tally, Way, ask_for, check, say_ready
+from wire_cases.load_loops import (
+    IN_FLIGHT,
+    PAYLOAD,
+    LoadFunction,
+    Tally,
+    check_answer,
+    print_ready,
+    request_for,
+)
 
 
 def serve(where: str) -> None:
@@ -23,12 +31,12 @@ def serve(where: str) -> None:
 def _reply(context: zmq.Context[zmq.Socket[bytes]], where: str) -> None:
     replier = context.socket(zmq.REP)
     replier.bind(f"ipc://{where}/rep")
-    say_ready()
+    print_ready()
     while True:
         replier.send(replier.recv())
 
 
-def ways(where: str) -> dict[str, Way]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `req`: one at a time; `dealer`: 32 in flight."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     request, dealer = context.socket(zmq.REQ), context.socket(zmq.DEALER)
@@ -36,25 +44,25 @@ def ways(where: str) -> dict[str, Way]:
     dealer.connect(f"ipc://{where}/router")
 
     def ask() -> None:
-        request.send(BODY)
-        check(request.recv(), BODY)
+        request.send(PAYLOAD)
+        check_answer(request.recv(), PAYLOAD)
 
     return {
-        "req": lambda seconds: ask_for(seconds, ask),
+        "req": lambda seconds: request_for(seconds, ask),
         "dealer": lambda seconds: _keep_in_flight(dealer, seconds),
     }
 
 
 def _keep_in_flight(dealer: zmq.Socket[bytes], seconds: float) -> Tally:
     for _ in range(IN_FLIGHT):
-        dealer.send(BODY)
-    check(dealer.recv(), BODY)
-    dealer.send(BODY)
+        dealer.send(PAYLOAD)
+    check_answer(dealer.recv(), PAYLOAD)
+    dealer.send(PAYLOAD)
     calls = 0
     began = now = time.perf_counter()
     while now - began < seconds:
-        check(dealer.recv(), BODY)
-        dealer.send(BODY)
+        check_answer(dealer.recv(), PAYLOAD)
+        dealer.send(PAYLOAD)
         calls += 1
         now = time.perf_counter()
     for _ in range(IN_FLIGHT):

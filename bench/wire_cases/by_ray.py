@@ -7,7 +7,7 @@ from typing import Any
 
 import ray
 
-from wire_cases.load_loops import IN_FLIGHT, TEXT, Tally, Way, check, say_ready
+from wire_cases.load_loops import IN_FLIGHT, PAYLOAD_TEXT, LoadFunction, Tally, check_answer, print_ready
 
 
 class Echo:
@@ -19,12 +19,12 @@ class Echo:
 
 def serve(where: str) -> None:
     """Wait: the actor is a process of the caller's own cluster."""
-    say_ready()
+    print_ready()
     while True:
         time.sleep(3600)
 
 
-def ways(where: str) -> dict[str, Way]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `in_flight`: 32 calls of one driver."""
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=f"{where}/ray")
     actor: Any = ray.remote(Echo).remote()
@@ -32,14 +32,14 @@ def ways(where: str) -> dict[str, Way]:
 
 
 def _keep_in_flight(actor: Any, seconds: float) -> Tally:
-    asked = [actor.say.remote(7, TEXT) for _ in range(IN_FLIGHT)]
-    check(ray.get(asked[0]), (7, TEXT))
+    asked = [actor.say.remote(7, PAYLOAD_TEXT) for _ in range(IN_FLIGHT)]
+    check_answer(ray.get(asked[0]), (7, PAYLOAD_TEXT))
     calls = 0
     began = now = time.perf_counter()
     while now - began < seconds:
         done, asked = ray.wait(asked)
-        check(ray.get(done[0]), (7, TEXT))
-        asked.append(actor.say.remote(7, TEXT))
+        check_answer(ray.get(done[0]), (7, PAYLOAD_TEXT))
+        asked.append(actor.say.remote(7, PAYLOAD_TEXT))
         calls += 1
         now = time.perf_counter()
     ray.get(asked)

@@ -9,8 +9,17 @@ from collections.abc import Awaitable
 import redis
 import redis.asyncio
 
-from wire_cases.child_server import start_beside, wait_until_it_takes
-from wire_cases.load_loops import BODY, IN_FLIGHT, Tally, Way, ask_in_tasks, check, new_runner, say_ready
+from wire_cases.child_server import start_child_server, wait_until_accepting
+from wire_cases.load_loops import (
+    IN_FLIGHT,
+    PAYLOAD,
+    LoadFunction,
+    Tally,
+    check_answer,
+    new_runner,
+    print_ready,
+    request_in_tasks,
+)
 
 PROGRAM = "redis-server"
 _ASKED = "asked"
@@ -19,19 +28,19 @@ _ASKED = "asked"
 def serve(where: str) -> None:
     """Answer in a blocking loop, beside a server that keeps nothing on disk."""
     path = f"{where}/redis"
-    start_beside(
+    start_child_server(
         [PROGRAM, "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", where]
     )
-    wait_until_it_takes(socket.AF_UNIX, path)
+    wait_until_accepting(socket.AF_UNIX, path)
     client = redis.Redis(unix_socket_path=path, socket_timeout=None)  # asked in one bout of many
-    say_ready()
+    print_ready()
     while True:
         asked = client.blpop([_ASKED])
         answers, body = asked[1].split(b" ", 1)
         client.rpush(answers, body)
 
 
-def ways(where: str) -> dict[str, Way]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `tasks`: 32 of them, each with a connection, since waiting takes one."""
     runner = new_runner()
 
@@ -43,7 +52,7 @@ def ways(where: str) -> dict[str, Way]:
             await caller.ask()
             idle.append(caller)
 
-        return await ask_in_tasks(IN_FLIGHT, seconds, ask)
+        return await request_in_tasks(IN_FLIGHT, seconds, ask)
 
     return {"tasks": lambda seconds: runner.run(work(seconds))}
 
@@ -56,12 +65,12 @@ class _Caller:
             unix_socket_path=f"{where}/redis", single_connection_client=True, socket_timeout=None
         )
         self._answers = f"answers.{number}"
-        self._request = f"{self._answers} ".encode() + BODY
+        self._request = f"{self._answers} ".encode() + PAYLOAD
 
     async def ask(self) -> None:
         pushed: Awaitable[int] = self._client.rpush(_ASKED, self._request)
         await pushed
-        check((await self._client.blpop([self._answers]))[1], BODY)
+        check_answer((await self._client.blpop([self._answers]))[1], PAYLOAD)
 
 
 @functools.cache

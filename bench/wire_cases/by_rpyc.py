@@ -11,7 +11,15 @@ import rpyc
 from rpyc.utils.factory import unix_connect
 from rpyc.utils.server import ThreadedServer
 
-from wire_cases.load_loops import IN_FLIGHT, TEXT, Tally, Way, ask_in_threads, check, say_ready
+from wire_cases.load_loops import (
+    IN_FLIGHT,
+    PAYLOAD_TEXT,
+    LoadFunction,
+    Tally,
+    check_answer,
+    print_ready,
+    request_in_threads,
+)
 
 
 class Echo(rpyc.Service):  # type: ignore[misc,name-defined]
@@ -22,11 +30,11 @@ class Echo(rpyc.Service):  # type: ignore[misc,name-defined]
 def serve(where: str) -> None:
     """Answer, a thread per connection."""
     server = ThreadedServer(Echo, socket_path=f"{where}/rpyc")
-    say_ready()  # it listens since it was made
+    print_ready()  # it listens since it was made
     server.start()
 
 
-def ways(where: str) -> dict[str, Way]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `threads`: 32 callers; `in_flight`: 32 requests of one, who takes replies in their order."""
     connection: Any = unix_connect(f"{where}/rpyc")
     say = rpyc.async_(connection.root.say)
@@ -36,21 +44,21 @@ def ways(where: str) -> dict[str, Way]:
         own = unix_connect(f"{where}/rpyc")
         say_alone = own.root.say  # fetched once: a dot is a round trip
         kept.append(own)
-        return lambda: check(say_alone(7, TEXT), (7, TEXT))
+        return lambda: check_answer(say_alone(7, PAYLOAD_TEXT), (7, PAYLOAD_TEXT))
 
     return {
-        "threads": lambda seconds: ask_in_threads(IN_FLIGHT, seconds, make),
+        "threads": lambda seconds: request_in_threads(IN_FLIGHT, seconds, make),
         "in_flight": lambda seconds: _keep_in_flight(say, seconds),
     }
 
 
 def _keep_in_flight(say: Any, seconds: float) -> Tally:
-    asked = deque(say(7, TEXT) for _ in range(IN_FLIGHT))
+    asked = deque(say(7, PAYLOAD_TEXT) for _ in range(IN_FLIGHT))
     calls = 0
     began = now = time.perf_counter()
     while now - began < seconds:
-        check(asked.popleft().value, (7, TEXT))
-        asked.append(say(7, TEXT))
+        check_answer(asked.popleft().value, (7, PAYLOAD_TEXT))
+        asked.append(say(7, PAYLOAD_TEXT))
         calls += 1
         now = time.perf_counter()
     for each in asked:

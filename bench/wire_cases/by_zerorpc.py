@@ -8,7 +8,7 @@ from typing import Any
 import gevent
 import zerorpc
 
-from wire_cases.load_loops import IN_FLIGHT, TEXT, Tally, Way, check, say_ready
+from wire_cases.load_loops import IN_FLIGHT, PAYLOAD_TEXT, LoadFunction, Tally, check_answer, print_ready
 
 
 class Echo:
@@ -20,11 +20,11 @@ def serve(where: str) -> None:
     """Answer, a greenlet per request."""
     server = zerorpc.Server(Echo(), heartbeat=None)
     server.bind(f"ipc://{where}/zerorpc")
-    say_ready()
+    print_ready()
     server.run()
 
 
-def ways(where: str) -> dict[str, Way]:
+def load_functions(where: str) -> dict[str, LoadFunction]:
     """Return `greenlets`: 32 of them."""
     client = zerorpc.Client(heartbeat=None)
     client.connect(f"ipc://{where}/zerorpc")
@@ -32,13 +32,13 @@ def ways(where: str) -> dict[str, Way]:
 
 
 def _ask(client: Any, seconds: float) -> Tally:
-    client.say(TEXT)
+    client.say(PAYLOAD_TEXT)
     began = time.perf_counter()
 
     def work() -> int:
         calls = 0
         while time.perf_counter() - began < seconds:
-            check(client.say(TEXT), TEXT)
+            check_answer(client.say(PAYLOAD_TEXT), PAYLOAD_TEXT)
             calls += 1
         return calls
 

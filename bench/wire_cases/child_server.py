@@ -16,7 +16,7 @@ _WITHIN_S: Final = 20.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def start_beside(command: Sequence[str]) -> None:
+def start_child_server(command: Sequence[str]) -> None:
     """Start a program that the kernel kills when this process has ended, by SIGKILL as well."""
     parent = os.getpid()
 
@@ -28,7 +28,7 @@ def start_beside(command: Sequence[str]) -> None:
     subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=bind_to_parent)
 
 
-def wait_until_it_takes(family: socket.AddressFamily, address: str | tuple[str, int]) -> None:
+def wait_until_accepting(family: socket.AddressFamily, address: str | tuple[str, int]) -> None:
     """Return when something accepts a connection there; raises TimeoutError after 20 s."""
     until_s = time.monotonic() + _WITHIN_S
     while time.monotonic() < until_s:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 
-class Rival(msgspec.Struct, frozen=True):
+class Competitor(msgspec.Struct, frozen=True):
     """A library.
 
     module: its way; needs: what has to be importable; program: the server it needs besides.
@@ -19,12 +19,12 @@ class Rival(msgspec.Struct, frozen=True):
     name: str
     module: str
     needs: tuple[str, ...]
-    way: str
+    load: str
     goal: float
     carries_arrays: bool = False
     program: str = ""
 
-    def why_not(self) -> str:
+    def unavailable_reason(self) -> str:
         """Return why it cannot be asked here, empty when it can."""
         missing = [name for name in self.needs if not importlib.util.find_spec(name)]
         if missing:
@@ -34,14 +34,14 @@ class Rival(msgspec.Struct, frozen=True):
         return ""
 
 
-RIVALS: Final = (
-    Rival("pyro5", "by_pyro5", ("Pyro5", "numpy"), "threads", 2.5, carries_arrays=True),
-    Rival("rpyc", "by_rpyc", ("rpyc",), "threads", 4.0),
-    Rival("rpyc_pipelined", "by_rpyc", ("rpyc",), "in_flight", 1.0),
-    Rival("grpc", "by_grpc", ("grpc", "numpy"), "tasks", 7.0, carries_arrays=True),
-    Rival("nats", "by_nats", ("nats",), "tasks", 1.3, program="nats-server"),
-    Rival("redis", "by_redis", ("redis",), "tasks", 7.0, program="redis-server"),
-    Rival("zerorpc", "by_zerorpc", ("zerorpc",), "greenlets", 7.0),
-    Rival("ray", "by_ray", ("ray",), "in_flight", 7.0),
-    Rival("fastapi_httpx", "by_fastapi", ("fastapi", "uvicorn", "httpx"), "tasks", 7.0),
+COMPETITORS: Final = (
+    Competitor("pyro5", "by_pyro5", ("Pyro5", "numpy"), "threads", 2.5, carries_arrays=True),
+    Competitor("rpyc", "by_rpyc", ("rpyc",), "threads", 4.0),
+    Competitor("rpyc_pipelined", "by_rpyc", ("rpyc",), "in_flight", 1.0),
+    Competitor("grpc", "by_grpc", ("grpc", "numpy"), "tasks", 7.0, carries_arrays=True),
+    Competitor("nats", "by_nats", ("nats",), "tasks", 1.3, program="nats-server"),
+    Competitor("redis", "by_redis", ("redis",), "tasks", 7.0, program="redis-server"),
+    Competitor("zerorpc", "by_zerorpc", ("zerorpc",), "greenlets", 7.0),
+    Competitor("ray", "by_ray", ("ray",), "in_flight", 7.0),
+    Competitor("fastapi_httpx", "by_fastapi", ("fastapi", "uvicorn", "httpx"), "tasks", 7.0),
 )

@@ -9,20 +9,22 @@ from typing import Any, Final
 import msgspec
 
 from argosy.agent import Agent, request
-from wire_cases.execution_log import Ledger
-from wire_cases.load_loops import say_ready
+from wire_cases.execution_log import ExecutionLog
+from wire_cases.load_loops import print_ready
 
-LEDGER: Final = "BENCH_LEDGER"  # the variable with the path of an agent's log of executions
+EXECUTION_LOG_VARIABLE: Final = (
+    "BENCH_EXECUTION_LOG"  # the variable with the path of an agent's log of executions
+)
 
 
-class Utterance(msgspec.Struct):
+class EchoRequest(msgspec.Struct):
     """A typed request and reply of the size that most have."""
 
     number: int
     text: str
 
 
-class Errand(msgspec.Struct):
+class NumberedRequest(msgspec.Struct):
     """A request that is told apart for ever; deadline_us: on the caller's clock, this machine's."""
 
     number: int
@@ -35,23 +37,23 @@ class Echo(Agent):
     """Says back what it is told."""
 
     def __init__(self) -> None:
-        path = os.environ.get(LEDGER)
-        self._ledger = Ledger(path) if path else None
+        path = os.environ.get(EXECUTION_LOG_VARIABLE)
+        self._execution_log = ExecutionLog(path) if path else None
 
     async def start(self) -> None:
-        say_ready()
+        print_ready()
 
     @request(short=True)
-    def say(self, utterance: Utterance) -> Utterance:
-        return utterance
+    def echo(self, message: EchoRequest) -> EchoRequest:
+        return message
 
     @request
-    async def say_in_task(self, utterance: Utterance) -> Utterance:
-        return utterance
+    async def echo_in_task(self, message: EchoRequest) -> EchoRequest:
+        return message
 
     @request
-    def say_in_thread(self, utterance: Utterance) -> Utterance:
-        return utterance
+    def echo_in_thread(self, message: EchoRequest) -> EchoRequest:
+        return message
 
     @request(short=True)
     def frame(self, data: bytes) -> bytes:
@@ -66,18 +68,18 @@ class Echo(Agent):
         await asyncio.sleep(seconds)
 
     @request(short=True)
-    def run_short(self, errand: Errand) -> Errand:
-        return self._run(errand)
+    def run_short(self, numbered: NumberedRequest) -> NumberedRequest:
+        return self._run(numbered)
 
     @request
-    async def run_in_task(self, errand: Errand) -> Errand:
-        return self._run(errand)
+    async def run_in_task(self, numbered: NumberedRequest) -> NumberedRequest:
+        return self._run(numbered)
 
     @request
-    def run_in_thread(self, errand: Errand) -> Errand:
-        return self._run(errand)
+    def run_in_thread(self, numbered: NumberedRequest) -> NumberedRequest:
+        return self._run(numbered)
 
-    def _run(self, errand: Errand) -> Errand:
-        if self._ledger:
-            self._ledger.note(errand.number, errand.deadline_us)
-        return errand
+    def _run(self, numbered: NumberedRequest) -> NumberedRequest:
+        if self._execution_log:
+            self._execution_log.append(numbered.number, numbered.deadline_us)
+        return numbered

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 _EXECUTION: Final = struct.Struct("<QQQ")
-_ENDING: Final = struct.Struct("<QQ")
+_OUTCOME: Final = struct.Struct("<QQ")
 _Execution = tuple[int, int, int]
 CALLER_SHIFT: Final = 40  # a number is the caller's index, then a count
 
@@ -30,7 +30,7 @@ LATE_S: Final = 0.1
 _ONE_PAUSE_US: Final = 100_000
 
 
-class Ending(enum.IntEnum):
+class Outcome(enum.IntEnum):
     """How a request ended for its caller; the names of errors are those of `argosy.wire.errors`."""
 
     ANSWERED = 0
@@ -40,42 +40,42 @@ class Ending(enum.IntEnum):
     PeerLost = 4
     PeerFrozen = 5
     DeadlineExceeded = 6
-    GAVE_UP = 7  # an old speaker's own time-out: it learns nothing more
+    TIMED_OUT = 7  # an old speaker's own time-out: it learns nothing more
     REFUSED = 8  # an old speaker's `error`: it was not executed
 
     @property
     def means_not_executed(self) -> bool:
         """Whether this ending promises that nothing was executed."""
-        return self in (Ending.NotSent, Ending.Overloaded, Ending.REFUSED)
+        return self in (Outcome.NotSent, Outcome.Overloaded, Outcome.REFUSED)
 
 
-class Ledger:
+class ExecutionLog:
     """A callee's log of executions."""
 
     def __init__(self, path: str) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
-    def note(self, number: int, deadline_us: int) -> None:
+    def append(self, number: int, deadline_us: int) -> None:
         """Write that a request is being executed now."""
         os.write(self._fd, _EXECUTION.pack(number, deadline_us, time.monotonic_ns() // 1000))
 
 
-class Endings:
+class OutcomeLog:
     """A caller's log of how its requests ended."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
 
-    def note(self, number: int, ending: Ending) -> None:
+    def append(self, number: int, outcome: Outcome) -> None:
         """Write how one request ended; each number once."""
-        self._file.write(_ENDING.pack(number, ending))
+        self._file.write(_OUTCOME.pack(number, outcome))
 
     def close(self) -> None:
         """Write what is left."""
         self._file.close()
 
 
-class Account(msgspec.Struct, frozen=True):
+class Reconciliation(msgspec.Struct, frozen=True):
     """What became of all requests; `sent` is their sum when nothing was lost.
 
     lost: had neither a reply nor a named error long after their deadline. unlogged: answered, and in no log.
@@ -85,55 +85,57 @@ class Account(msgspec.Struct, frozen=True):
     """
 
     sent: int
-    endings: dict[str, int]
+    outcomes: dict[str, int]
     executed: int
     lost: int
     wrong: int
-    unlogged: int
-    twice: int
+    answered_not_logged: int
+    executed_twice: int
     late: int
-    midway: int
-    denied: int
+    executed_after_pause: int
+    executed_despite_error: int
 
 
-def balance(sent: int, endings: Iterable[Path], ledgers: Iterable[Path], old_callers: set[int]) -> Account:
+def reconcile(
+    sent: int, outcomes: Iterable[Path], execution_logs: Iterable[Path], old_callers: set[int]
+) -> Reconciliation:
     """Compare what callers were told with what callees logged.
 
     sent: by the callers' own count. old_callers: indices of those who tell no deadline.
     """
-    counts: Counter[Ending] = Counter()
+    counts: Counter[Outcome] = Counter()
     answered, not_executed = array("Q"), set[int]()
-    for number, ending in _endings(endings):
-        counts[ending] += 1
-        if ending is Ending.ANSWERED:
+    for number, outcome in _outcomes(outcomes):
+        counts[outcome] += 1
+        if outcome is Outcome.ANSWERED:
             answered.append(number)
-        elif ending.means_not_executed:
+        elif outcome.means_not_executed:
             not_executed.add(number)
-    executed, late, midway = array("Q"), 0, 0
-    for path in ledgers:
+    executed, late, executed_after_pause = array("Q"), 0, 0
+    for path in execution_logs:
         done = list(_executions(path))
         executed.extend(number for number, _, _ in done)
         faults, pauses = _late(e for e in done if e[0] >> CALLER_SHIFT not in old_callers)
-        late, midway = late + faults, midway + pauses
+        late, executed_after_pause = late + faults, executed_after_pause + pauses
     once = set(executed)
-    return Account(
+    return Reconciliation(
         sent=sent,
-        endings={ending.name: count for ending, count in sorted(counts.items())},
+        outcomes={outcome.name: count for outcome, count in sorted(counts.items())},
         executed=len(executed),
         lost=sent - counts.total(),
-        wrong=counts[Ending.WRONG],
-        unlogged=sum(number not in once for number in answered),
-        twice=len(executed) - len(once),
+        wrong=counts[Outcome.WRONG],
+        answered_not_logged=sum(number not in once for number in answered),
+        executed_twice=len(executed) - len(once),
         late=late,
-        midway=midway,
-        denied=len(not_executed & once),
+        executed_after_pause=executed_after_pause,
+        executed_despite_error=len(not_executed & once),
     )
 
 
-def _endings(paths: Iterable[Path]) -> Iterator[tuple[int, Ending]]:
+def _outcomes(paths: Iterable[Path]) -> Iterator[tuple[int, Outcome]]:
     for path in paths:
-        for number, ending in _ENDING.iter_unpack(path.read_bytes()):
-            yield number, Ending(ending)
+        for number, outcome in _OUTCOME.iter_unpack(path.read_bytes()):
+            yield number, Outcome(outcome)
 
 
 def _executions(path: Path) -> Iterator[_Execution]:

@@ -8,8 +8,8 @@ import signal
 from pathlib import Path
 from typing import Final
 
-from wire_cases.bench_processes import Crew, Server
-from wire_cases.echo_agent import LEDGER
+from wire_cases.bench_processes import BenchProcesses, Server
+from wire_cases.echo_agent import EXECUTION_LOG_VARIABLE
 
 TARGET: Final = "wire_cases.echo_agent:Echo"
 _BETWEEN_S: Final = (0.3, 1.2)
@@ -18,20 +18,22 @@ _FROZEN_S: Final = (0.1, 2.5)
 _SHARE_KILLED: Final = 0.7
 
 
-class Victim:
+class FaultTarget:
     """One agent and what is happening to it; `due_s` is when the next thing does."""
 
-    def __init__(self, crew: Crew, name: str) -> None:
+    def __init__(self, processes: BenchProcesses, name: str) -> None:
         self.name = name
-        self.ledger = crew.folder / f"ledger.{name}"
+        self.execution_log = processes.folder / f"ledger.{name}"
         self.server: Server | None = None
-        self.is_frozen = False
+        self.is_stopped = False
         self.due_s = 0.0
-        self._crew = crew
+        self._processes = processes
 
     def start(self) -> None:
         """Start it, and do not wait: its callers do."""
-        self.server = self._crew.launch_agent(self.name, TARGET, **{LEDGER: str(self.ledger)})
+        self.server = self._processes.launch_agent(
+            self.name, TARGET, **{EXECUTION_LOG_VARIABLE: str(self.execution_log)}
+        )
 
     def wait_until_ready(self) -> None:
         """Return when it takes requests; raises RefusedError when it ends before."""
@@ -42,64 +44,64 @@ class Victim:
         """Kill it, and reap it."""
         if self.server:
             self.server.end()
-        self.server, self.is_frozen = None, False
+        self.server, self.is_stopped = None, False
 
-    def freeze(self) -> None:
+    def stop(self) -> None:
         """Stop all its threads where they are."""
         self._signal(signal.SIGSTOP)
-        self.is_frozen = True
+        self.is_stopped = True
 
-    def thaw(self) -> None:
+    def resume(self) -> None:
         """Let it go on."""
         self._signal(signal.SIGCONT)
-        self.is_frozen = False
+        self.is_stopped = False
 
     def _signal(self, number: signal.Signals) -> None:
         assert self.server is not None
         os.kill(self.server.pid, number)
 
 
-class Havoc:
+class FaultInjector:
     """What happens to the victims, decided by a seed. spared: is frozen at times, and never killed."""
 
-    def __init__(self, victims: list[Victim], spared: Victim, seed: int) -> None:
+    def __init__(self, targets: list[FaultTarget], never_killed: FaultTarget, seed: int) -> None:
         self.kills = 0
         self.freezes = 0
-        self._victims = [*victims, spared]
-        self._spared = spared
+        self._targets = [*targets, never_killed]
+        self._spared = never_killed
         self._random = random.Random(seed)
 
     def step(self, now_s: float) -> None:
         """Do to each victim what is due."""
-        for victim in self._victims:
-            if now_s >= victim.due_s:
-                victim.due_s = now_s + self._act(victim)
+        for target in self._targets:
+            if now_s >= target.due_s:
+                target.due_s = now_s + self._act(target)
 
     def end(self) -> None:
         """Let everybody live again."""
-        for victim in self._victims:
-            if victim.server is None:
-                victim.start()
-            elif victim.is_frozen:
-                victim.thaw()
+        for target in self._targets:
+            if target.server is None:
+                target.start()
+            elif target.is_stopped:
+                target.resume()
 
-    def _act(self, victim: Victim) -> float:
+    def _act(self, target: FaultTarget) -> float:
         """Do the next thing and return the seconds until the one after it."""
-        if victim.server is None:
-            victim.start()
-            return self._random.uniform(*_BETWEEN_S) * len(self._victims)
-        if victim.is_frozen:
-            victim.thaw()
-            return self._random.uniform(*_BETWEEN_S) * len(self._victims)
-        if victim is not self._spared and self._random.random() < _SHARE_KILLED:
-            victim.kill()
+        if target.server is None:
+            target.start()
+            return self._random.uniform(*_BETWEEN_S) * len(self._targets)
+        if target.is_stopped:
+            target.resume()
+            return self._random.uniform(*_BETWEEN_S) * len(self._targets)
+        if target is not self._spared and self._random.random() < _SHARE_KILLED:
+            target.kill()
             self.kills += 1
             return self._random.uniform(*_DOWN_S)
-        victim.freeze()
+        target.stop()
         self.freezes += 1
         return self._random.uniform(*_FROZEN_S)
 
 
-def ledgers(victims: list[Victim]) -> list[Path]:
+def execution_logs(targets: list[FaultTarget]) -> list[Path]:
     """Return the logs of what the agents executed, in all their lives."""
-    return [victim.ledger for victim in victims]
+    return [target.execution_log for target in targets]

@@ -11,7 +11,7 @@ from typing import Final
 import zmq
 
 from argosy.wire import context
-from wire_cases.load_loops import say_ready
+from wire_cases.load_loops import print_ready
 
 USERS: Final = 50
 
@@ -21,5 +21,5 @@ if __name__ == "__main__":
     sockets = [each.socket(zmq.REP) for each in contexts]
     for each in sockets:
         each.bind_to_random_port("tcp://127.0.0.1")
-    say_ready()
+    print_ready()
     sys.stdin.read()

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
-TEXT: Final = "sixty-four bytes, as most requests and replies of an agent have "
-BODY: Final = TEXT.encode()
+PAYLOAD_TEXT: Final = "sixty-four bytes, as most requests and replies of an agent have "
+PAYLOAD: Final = PAYLOAD_TEXT.encode()
 IN_FLIGHT: Final = 32
 
 
@@ -28,41 +28,41 @@ class Tally(msgspec.Struct, frozen=True):
     seconds: float
 
 
-Way = Callable[[float], Tally]
+LoadFunction = Callable[[float], Tally]
 
 
 class WrongAnswerError(Exception):
     """An answer was not what had been sent."""
 
 
-def check(answer: object, expected: object) -> None:
+def check_answer(answer: object, expected: object) -> None:
     """Raise WrongAnswerError unless the answer is the expected one."""
     if answer != expected:
         raise WrongAnswerError(f"{answer!r:.80}, expected {expected!r:.80}")
 
 
-def ask_for(seconds: float, ask: Callable[[], object]) -> Tally:
+def request_for(seconds: float, request: Callable[[], object]) -> Tally:
     """Ask one after the other."""
-    ask()
+    request()
     calls = 0
     began = now = time.perf_counter()
     while now - began < seconds:
-        ask()
+        request()
         calls += 1
         now = time.perf_counter()
     return Tally(calls, now - began)
 
 
-def ask_in_threads(count: int, seconds: float, make: Callable[[], Callable[[], object]]) -> Tally:
+def request_in_threads(count: int, seconds: float, make: Callable[[], Callable[[], object]]) -> Tally:
     """Ask from threads at once; `make` is called in each and returns its own `ask`."""
     ready = threading.Barrier(count)
     tallies: list[Tally] = []
 
     def work() -> None:
-        ask = make()
-        ask()
+        request = make()
+        request()
         ready.wait()
-        tallies.append(ask_for(seconds, ask))
+        tallies.append(request_for(seconds, request))
 
     threads = [threading.Thread(target=work) for _ in range(count)]
     for each in threads:
@@ -72,15 +72,15 @@ def ask_in_threads(count: int, seconds: float, make: Callable[[], Callable[[], o
     return Tally(sum(t.calls for t in tallies), max(t.seconds for t in tallies))
 
 
-async def ask_in_tasks(count: int, seconds: float, ask: Callable[[], Awaitable[object]]) -> Tally:
+async def request_in_tasks(count: int, seconds: float, request: Callable[[], Awaitable[object]]) -> Tally:
     """Ask from tasks at once."""
-    await asyncio.gather(*(ask() for _ in range(count)))
+    await asyncio.gather(*(request() for _ in range(count)))
     began = time.perf_counter()
 
     async def work() -> int:
         calls = 0
         while time.perf_counter() - began < seconds:
-            await ask()
+            await request()
             calls += 1
         return calls
 
@@ -99,6 +99,6 @@ def new_runner() -> asyncio.Runner:
     return asyncio.Runner(loop_factory=uvloop.new_event_loop)
 
 
-def say_ready() -> None:
+def print_ready() -> None:
     """Tell who started this server that it can be asked."""
     print("ready", flush=True)

@@ -7,22 +7,22 @@ from typing import Final
 
 import msgspec
 
-from wire_cases.bench_processes import Caller, Server
-from wire_cases.worker import Done
+from wire_cases.bench_processes import LoadClient, Server
+from wire_cases.worker import WorkResult
 
 # Each side once early and once late, so that a drift within the slices cancels out.
-_ORDER: Final = ("left", "right", "right", "left")
+_SLICE_ORDER: Final = ("left", "right", "right", "left")
 
 
-class Side(msgspec.Struct, frozen=True):
+class ComparisonSide(msgspec.Struct, frozen=True):
     """One way: who asks, how, and which server answers."""
 
-    caller: Caller
-    way: str
+    caller: LoadClient
+    load: str
     server: Server
 
 
-class Bout(msgspec.Struct, frozen=True):
+class PairedRound(msgspec.Struct, frozen=True):
     """What both sides did in one round: requests per second, and processor us per request at both ends."""
 
     left_rate: float
@@ -31,27 +31,29 @@ class Bout(msgspec.Struct, frozen=True):
     right_us: float
 
 
-def fight(left: Side, right: Side, slice_s: float, turns: int = 1) -> Bout:
+def compare(left: ComparisonSide, right: ComparisonSide, slice_s: float, turns: int = 1) -> PairedRound:
     """Let both ask, two slices each, or these divided into so many turns.
 
     Raises RefusedError: a caller fails.
     """
     sides = {"left": left, "right": right}
-    done: dict[str, list[tuple[Done, float]]] = {"left": [], "right": []}
-    for which in _ORDER * turns:
+    done: dict[str, list[tuple[WorkResult, float]]] = {"left": [], "right": []}
+    for which in _SLICE_ORDER * turns:
         done[which].append(_slice(sides[which], slice_s / turns))
-    return Bout(_rate(done["left"]), _rate(done["right"]), _cost_us(done["left"]), _cost_us(done["right"]))
+    return PairedRound(
+        _rate(done["left"]), _rate(done["right"]), _cost_us(done["left"]), _cost_us(done["right"])
+    )
 
 
-def _slice(side: Side, seconds: float) -> tuple[Done, float]:
+def _slice(side: ComparisonSide, seconds: float) -> tuple[WorkResult, float]:
     before_s = side.server.processor_s()
-    done = side.caller.ask(side.way, seconds)
+    done = side.caller.run(side.load, seconds)
     return done, side.server.processor_s() - before_s + done.processor_s
 
 
-def _rate(slices: Sequence[tuple[Done, float]]) -> float:
+def _rate(slices: Sequence[tuple[WorkResult, float]]) -> float:
     return sum(d.tally.calls for d, _ in slices) / sum(d.tally.seconds for d, _ in slices)
 
 
-def _cost_us(slices: Sequence[tuple[Done, float]]) -> float:
+def _cost_us(slices: Sequence[tuple[WorkResult, float]]) -> float:
     return sum(s for _, s in slices) / sum(d.tally.calls for d, _ in slices) * 1e6

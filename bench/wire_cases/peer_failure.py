@@ -16,35 +16,35 @@ from argosy.wire.address_book import AddressResolver
 from argosy.wire.client.peer import Peer
 from argosy.wire.client.sync_peer import named_channel
 from argosy.wire.transport.reactor import LoopReactor
-from wire_cases.bench_processes import Crew
+from wire_cases.bench_processes import BenchProcesses
 
 IN_FLIGHT: Final = 100
-_FALLING: Final = "Falling"
+_VICTIM: Final = "Falling"
 _PATIENCE_S: Final = 20.0
 
 
-class Fall(msgspec.Struct, frozen=True):
+class FailureLatency(msgspec.Struct, frozen=True):
     """Milliseconds from the signal until the first and the last request had ended by name."""
 
     first_ms: float
     last_ms: float
 
 
-def fall_once(crew: Crew, number: signal.Signals, expected: str) -> Fall:
+def measure_failure(processes: BenchProcesses, number: signal.Signals, expected: str) -> FailureLatency:
     """Start an agent, keep requests in flight at it, send it a signal.
 
     expected: the error that each request has to end with.
     Raises RefusedError: one ended otherwise, or not at all.
     """
-    server = crew.agent(_FALLING, "wire_cases.echo_agent:Echo")
+    server = processes.agent(_VICTIM, "wire_cases.echo_agent:Echo")
     try:
-        return asyncio.run(_fall(crew, server.pid, number, expected))
+        return asyncio.run(_fall(processes, server.pid, number, expected))
     finally:
         server.end()
 
 
-async def _fall(crew: Crew, pid: int, number: signal.Signals, expected: str) -> Fall:
-    channel = named_channel(_FALLING, AddressResolver(crew.book), LoopReactor(asyncio.get_running_loop()))
+async def _fall(processes: BenchProcesses, pid: int, number: signal.Signals, expected: str) -> FailureLatency:
+    channel = named_channel(_VICTIM, AddressResolver(processes.book), LoopReactor(asyncio.get_running_loop()))
     peer = Peer(channel, _PATIENCE_S)
     ended: list[tuple[str, float]] = []
 
@@ -68,7 +68,7 @@ async def _fall(crew: Crew, pid: int, number: signal.Signals, expected: str) -> 
         channel.close()
     _check(ended, expected)
     times = [(at - signalled) * 1000 for _, at in ended]
-    return Fall(min(times), max(times))
+    return FailureLatency(min(times), max(times))
 
 
 def _check(ended: Sequence[tuple[str, float]], expected: str) -> None:

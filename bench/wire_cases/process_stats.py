@@ -11,10 +11,10 @@ import msgspec
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _FIFTHS: Final = 5
-_UNSETTLED: Final = 0.1  # of a run: imports, first lanes, the allocator's first arenas
+_WARMUP_SHARE: Final = 0.1  # of a run: imports, first lanes, the allocator's first arenas
 
 
-class Vitals(msgspec.Struct, frozen=True):
+class ProcessStats(msgspec.Struct, frozen=True):
     """One look at one process.
 
     resident_bytes: not shared out, since the shares change whenever another Python starts or ends.
@@ -25,17 +25,17 @@ class Vitals(msgspec.Struct, frozen=True):
     threads: int
 
 
-class Trend(msgspec.Struct, frozen=True):
+class StatsTrend(msgspec.Struct, frozen=True):
     """A figure in the first and in the last fifth of a run."""
 
     first: float
     last: float
 
 
-def look(pid: int) -> Vitals:
+def sample(pid: int) -> ProcessStats:
     """Return a process's memory and descriptors now."""
     proc = Path(f"/proc/{pid}")
-    return Vitals(
+    return ProcessStats(
         resident_bytes=int((proc / "statm").read_text().split()[1]) * _PAGE_BYTES,
         descriptors=len(os.listdir(proc / "fd")),
         threads=len(os.listdir(proc / "task")),
@@ -43,16 +43,18 @@ def look(pid: int) -> Vitals:
 
 
 def trend(
-    looks: Sequence[Vitals], of: Callable[[Vitals], int], middle: Callable[[Sequence[int]], float]
-) -> Trend:
+    samples: Sequence[ProcessStats],
+    of: Callable[[ProcessStats], int],
+    middle: Callable[[Sequence[int]], float],
+) -> StatsTrend:
     """Compare the first fifth of a run, once it has settled, with its last.
 
     middle: what stands for a fifth, such as `statistics.median`; `max` for what comes and goes.
 
     Raises ValueError: there are fewer looks than fifths.
     """
-    settled = [of(each) for each in looks[int(len(looks) * _UNSETTLED) :]]
+    settled = [of(each) for each in samples[int(len(samples) * _WARMUP_SHARE) :]]
     fifth = len(settled) // _FIFTHS
     if not fifth:
         raise ValueError(f"a trend needs at least {_FIFTHS} looks, not {len(settled)}")
-    return Trend(middle(settled[:fifth]), middle(settled[-fifth:]))
+    return StatsTrend(middle(settled[:fifth]), middle(settled[-fifth:]))

@@ -26,9 +26,9 @@ from argosy.wire import Peer, WireError, connect
 from argosy.wire.address_book import AddressResolver, socket_path
 from argosy.wire.client.sync_peer import named_channel
 from argosy.wire.transport.reactor import LoopReactor
-from wire_cases.echo_agent import Errand
-from wire_cases.execution_log import CALLER_SHIFT, Ending, Endings
-from wire_cases.load_loops import new_runner, say_ready
+from wire_cases.echo_agent import NumberedRequest
+from wire_cases.execution_log import CALLER_SHIFT, Outcome, OutcomeLog
+from wire_cases.load_loops import new_runner, print_ready
 
 TASKS: Final = 48
 THREADS: Final = 6
@@ -36,17 +36,17 @@ METHODS: Final = ("run_short", "run_in_task", "run_in_thread")
 PAUSE_S: Final = 0.004  # between two requests of one caller; more would only measure the machine
 _SHORTEST_S: Final = 0.3
 _LONGEST_S: Final = 2.5
-_PATIENCE_S: Final = 10.0  # for what is still in flight at the end
+_DRAIN_S: Final = 10.0  # for what is still in flight at the end
 
 
-class Told(msgspec.Struct, frozen=True):
+class ClientReport(msgspec.Struct, frozen=True):
     """What one program did. late_ms: from a request's deadline to its end, of the latest."""
 
-    begun: int
+    started: int
     late_ms: float
 
 
-class Press:
+class SoakClient:
     """Makes errands, and keeps the account of how they end."""
 
     def __init__(self, index: int, folder: Path, until_s: float, seed: int) -> None:
@@ -56,14 +56,14 @@ class Press:
         self._first = index << CALLER_SHIFT
         self._numbers = itertools.count()
         self._lock = threading.Lock()
-        self._endings = Endings(folder / f"press.{index}")
+        self._outcomes = OutcomeLog(folder / f"client.{index}")
         self._random = random.Random(seed)
 
-    def goes_on(self) -> bool:
+    def is_running(self) -> bool:
         """Tell whether more is to be asked."""
         return time.monotonic() < self.until_s
 
-    def errand(self) -> tuple[str, Errand, float]:
+    def next_request(self) -> tuple[str, NumberedRequest, float]:
         """Return what to ask next: the method, its argument, its time-out in seconds."""
         with self._lock:
             self.begun += 1
@@ -72,96 +72,96 @@ class Press:
             method = self._random.choice(METHODS)
             text = "x" * self._random.choice((8, 64, 512, 4096))
         deadline_us = time.monotonic_ns() // 1000 + int(timeout_s * 1e6)
-        return method, Errand(number, deadline_us, text, [float(number)]), timeout_s
+        return method, NumberedRequest(number, deadline_us, text, [float(number)]), timeout_s
 
-    def end(self, errand: Errand, ending: Ending) -> None:
+    def record_outcome(self, numbered: NumberedRequest, outcome: Outcome) -> None:
         """Note how an errand ended."""
-        late_s = time.monotonic() - errand.deadline_us / 1e6
+        late_s = time.monotonic() - numbered.deadline_us / 1e6
         with self._lock:
             self.late_s = max(self.late_s, late_s)
-            self._endings.note(errand.number, ending)
+            self._outcomes.append(numbered.number, outcome)
 
     def close(self) -> None:
         """Write the account to its end, and tell its sum."""
-        self._endings.close()
-        sys.stdout.buffer.write(msgspec.json.encode(Told(self.begun, self.late_s * 1000)) + b"\n")
+        self._outcomes.close()
+        sys.stdout.buffer.write(msgspec.json.encode(ClientReport(self.begun, self.late_s * 1000)) + b"\n")
         sys.stdout.buffer.flush()
 
 
-def press_in_tasks(press: Press, agents: Sequence[str]) -> None:
+def request_in_tasks(client: SoakClient, agents: Sequence[str]) -> None:
     """Ask from many tasks on one loop, over one lane per agent."""
     with new_runner() as runner:
-        runner.run(_press_in_tasks(press, agents))
+        runner.run(_request_in_tasks(client, agents))
 
 
-async def _press_in_tasks(press: Press, agents: Sequence[str]) -> None:
+async def _request_in_tasks(client: SoakClient, agents: Sequence[str]) -> None:
     directory = AddressResolver(os.environ["ARGOSY_BOOK"])
     reactor = LoopReactor(asyncio.get_running_loop())
     channels = [named_channel(agent, directory, reactor, "press") for agent in agents]
     peers = [Peer(channel) for channel in channels]
-    tasks = [asyncio.create_task(_press_task(press, peers[i % len(peers)])) for i in range(TASKS)]
-    done, _ = await asyncio.wait(tasks, timeout=press.until_s - time.monotonic() + _PATIENCE_S)
+    tasks = [asyncio.create_task(_request_loop(client, peers[i % len(peers)])) for i in range(TASKS)]
+    done, _ = await asyncio.wait(tasks, timeout=client.until_s - time.monotonic() + _DRAIN_S)
     for task in done:
         task.result()
     for channel in channels:
         channel.close()
 
 
-async def _press_task(press: Press, peer: Peer) -> None:
-    while press.goes_on():
+async def _request_loop(client: SoakClient, peer: Peer) -> None:
+    while client.is_running():
         trace()
-        method, errand, timeout_s = press.errand()
+        method, numbered, timeout_s = client.next_request()
         try:
-            answer = await peer.call(method, timeout=timeout_s, returns=Errand, errand=errand)
-            ending = Ending.ANSWERED if answer == errand else Ending.WRONG
+            answer = await peer.call(method, timeout=timeout_s, returns=NumberedRequest, numbered=numbered)
+            outcome = Outcome.ANSWERED if answer == numbered else Outcome.WRONG
         except WireError as error:
-            ending = Ending[type(error).__name__]
-        press.end(errand, ending)
+            outcome = Outcome[type(error).__name__]
+        client.record_outcome(numbered, outcome)
         await asyncio.sleep(PAUSE_S)
 
 
-def press_in_threads(press: Press, agents: Sequence[str]) -> None:
+def request_in_threads(client: SoakClient, agents: Sequence[str]) -> None:
     """Ask from threads, each with a lane of its own per agent."""
     peers = [connect(agent) for agent in agents]
 
     def work(index: int) -> None:
-        while press.goes_on():
-            _press_once(press, peers[index % len(peers)])
+        while client.is_running():
+            _request_once(client, peers[index % len(peers)])
             index += 1
             time.sleep(PAUSE_S)
 
-    _in_threads(press, work)
+    _in_threads(client, work)
 
 
-def _press_once(press: Press, peer: Any) -> None:
-    method, errand, timeout_s = press.errand()
+def _request_once(client: SoakClient, peer: Any) -> None:
+    method, numbered, timeout_s = client.next_request()
     try:
-        answer = peer.call(method, timeout=timeout_s, returns=Errand, errand=errand)
-        ending = Ending.ANSWERED if answer == errand else Ending.WRONG
+        answer = peer.call(method, timeout=timeout_s, returns=NumberedRequest, numbered=numbered)
+        outcome = Outcome.ANSWERED if answer == numbered else Outcome.WRONG
     except WireError as error:
-        ending = Ending[type(error).__name__]
-    press.end(errand, ending)
+        outcome = Outcome[type(error).__name__]
+    client.record_outcome(numbered, outcome)
 
 
-def press_as_old(press: Press, agents: Sequence[str]) -> None:
+def request_as_legacy(client: SoakClient, agents: Sequence[str]) -> None:
     """Ask as those do who know nothing of argosy: REQ, JSON, a time-out, then a new socket."""
     directory = AddressResolver(os.environ["ARGOSY_BOOK"])
     runtime = directory.book.runtime
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
 
     def work(index: int) -> None:
-        speakers = [_OldSpeaker(context, f"ipc://{socket_path(runtime, agent)}") for agent in agents]
-        while press.goes_on():
-            speakers[index % len(speakers)].ask(press)
+        legacy_clients = [_LegacyClient(context, f"ipc://{socket_path(runtime, agent)}") for agent in agents]
+        while client.is_running():
+            legacy_clients[index % len(legacy_clients)].ask(client)
             index += 1
             time.sleep(PAUSE_S)
-        for each in speakers:
+        for each in legacy_clients:
             each.close()
 
-    _in_threads(press, work)
+    _in_threads(client, work)
 
 
-class _OldSpeaker:
+class _LegacyClient:
     """One kept REQ socket, thrown away when a reply is not there in time."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
@@ -175,13 +175,13 @@ class _OldSpeaker:
         socket.connect(self._endpoint)
         return socket
 
-    def ask(self, press: Press) -> None:
-        method, errand, timeout_s = press.errand()
-        self._socket.send(msgspec.json.encode({"action": method, "errand": errand}))
+    def ask(self, client: SoakClient) -> None:
+        method, numbered, timeout_s = client.next_request()
+        self._socket.send(msgspec.json.encode({"action": method, "errand": numbered}))
         if self._socket.poll(int(timeout_s * 1000)):
-            press.end(errand, _meaning(msgspec.json.decode(self._socket.recv()), errand))
+            client.record_outcome(numbered, _outcome_of(msgspec.json.decode(self._socket.recv()), numbered))
         else:
-            press.end(errand, Ending.GAVE_UP)
+            client.record_outcome(numbered, Outcome.TIMED_OUT)
             self._socket.close()
             self._socket = self._open()
 
@@ -189,25 +189,25 @@ class _OldSpeaker:
         self._socket.close()
 
 
-def _meaning(document: dict[str, Any], errand: Errand) -> Ending:
+def _outcome_of(document: dict[str, Any], numbered: NumberedRequest) -> Outcome:
     if "error" in document:
-        return Ending.REFUSED
-    return Ending.ANSWERED if document["result"] == msgspec.to_builtins(errand) else Ending.WRONG
+        return Outcome.REFUSED
+    return Outcome.ANSWERED if document["result"] == msgspec.to_builtins(numbered) else Outcome.WRONG
 
 
-def _in_threads(press: Press, work: Callable[[int], None]) -> None:
+def _in_threads(client: SoakClient, work: Callable[[int], None]) -> None:
     threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(THREADS)]
     for each in threads:
         each.start()
     for each in threads:
-        each.join(max(0.0, press.until_s - time.monotonic()) + _PATIENCE_S)
+        each.join(max(0.0, client.until_s - time.monotonic()) + _DRAIN_S)
 
 
-_KINDS: Final = {"tasks": press_in_tasks, "threads": press_in_threads, "old": press_as_old}
+_KINDS: Final = {"tasks": request_in_tasks, "threads": request_in_threads, "old": request_as_legacy}
 
 if __name__ == "__main__":
     kind, index, until, seed, *agents = sys.argv[1:]
-    press = Press(int(index), Path(os.environ["ARGOSY_BOOK"]).parent, float(until), int(seed))
-    say_ready()
-    _KINDS[kind](press, agents)
-    press.close()
+    client = SoakClient(int(index), Path(os.environ["ARGOSY_BOOK"]).parent, float(until), int(seed))
+    print_ready()
+    _KINDS[kind](client, agents)
+    client.close()

@@ -12,58 +12,65 @@ from typing import Final
 
 import msgspec
 
-from wire_cases.bench_processes import Crew, Server
-from wire_cases.execution_log import Account, balance
-from wire_cases.fault_injection import Havoc, Victim, ledgers
-from wire_cases.process_stats import Vitals, look
-from wire_cases.soak_client import Told
+from wire_cases.bench_processes import BenchProcesses, Server
+from wire_cases.execution_log import Reconciliation, reconcile
+from wire_cases.fault_injection import FaultInjector, FaultTarget, execution_logs
+from wire_cases.process_stats import ProcessStats, sample
+from wire_cases.soak_client import ClientReport
 
 KINDS: Final = ("tasks", "threads", "old")
 SEED: Final = 20240229
 _STEP_S: Final = 0.02
-_LOOKS: Final = 200  # in a run, of each process
+_SAMPLES: Final = 200  # in a run, of each process
 _END_WITHIN_S: Final = 30.0
-_read_told = msgspec.json.Decoder(Told).decode
+_read_told = msgspec.json.Decoder(ClientReport).decode
 
 
-class Soak(msgspec.Struct, frozen=True):
+class SoakResult(msgspec.Struct, frozen=True):
     """What a soak found. looks: by process, of those that live through it all."""
 
-    account: Account
+    account: Reconciliation
     kills: int
     freezes: int
     late_ms: float
-    looks: dict[str, list[Vitals]]
+    samples: dict[str, list[ProcessStats]]
 
 
-def soak(crew: Crew, seconds: float, seed: int = SEED) -> Soak:
+def run_soak(processes: BenchProcesses, seconds: float, seed: int = SEED) -> SoakResult:
     """Press agents for so long while they are killed and frozen.
 
     Raises RefusedError: a caller failed by something that is no error of the wire.
     """
-    spared, victims = Victim(crew, "Spared"), [Victim(crew, f"Victim{number}") for number in (1, 2)]
-    for each in (spared, *victims):
+    never_killed, targets = (
+        FaultTarget(processes, "Spared"),
+        [FaultTarget(processes, f"Victim{number}") for number in (1, 2)],
+    )
+    for each in (never_killed, *targets):
         each.start()
-    for each in (spared, *victims):
+    for each in (never_killed, *targets):
         each.wait_until_ready()
-    names = [each.name for each in (spared, *victims)]
+    names = [each.name for each in (never_killed, *targets)]
     until_s = time.monotonic() + seconds
-    presses = [_press(crew, index, until_s, seed, names) for index in range(len(KINDS))]
-    havoc = Havoc(victims, spared, seed)
-    assert spared.server is not None
-    watched = {"agent": spared.server.pid, **{k: p.pid for k, p in zip(KINDS, presses, strict=True)}}
-    looks = _live_through(havoc, watched, until_s)
-    havoc.end()
-    told = [_told(press) for press in presses]
-    for each in (spared, *victims):
+    clients = [_start_client(processes, index, until_s, seed, names) for index in range(len(KINDS))]
+    injector = FaultInjector(targets, never_killed, seed)
+    assert never_killed.server is not None
+    watched = {"agent": never_killed.server.pid, **{k: p.pid for k, p in zip(KINDS, clients, strict=True)}}
+    samples = _run_until(injector, watched, until_s)
+    injector.end()
+    reports = [_read_report(client) for client in clients]
+    for each in (never_killed, *targets):
         each.kill()
-    endings = [crew.folder / f"press.{index}" for index in range(len(KINDS))]
+    outcomes = [processes.folder / f"client.{index}" for index in range(len(KINDS))]
     old = {index for index, kind in enumerate(KINDS) if kind == "old"}
-    account = balance(sum(t.begun for t in told), endings, ledgers([spared, *victims]), old)
-    return Soak(account, havoc.kills, havoc.freezes, max(t.late_ms for t in told), looks)
+    account = reconcile(
+        sum(t.started for t in reports), outcomes, execution_logs([never_killed, *targets]), old
+    )
+    return SoakResult(account, injector.kills, injector.freezes, max(t.late_ms for t in reports), samples)
 
 
-def _press(crew: Crew, index: int, until_s: float, seed: int, names: list[str]) -> Server:
+def _start_client(
+    processes: BenchProcesses, index: int, until_s: float, seed: int, names: list[str]
+) -> Server:
     command = [
         sys.executable,
         "-m",
@@ -73,31 +80,33 @@ def _press(crew: Crew, index: int, until_s: float, seed: int, names: list[str]) 
         repr(until_s),
         str(seed),
     ]
-    press = crew.launch(f"press.{KINDS[index]}", [*command, *names], asks=True)
-    press.wait_until_ready()
-    return press
+    client = processes.launch(f"client.{KINDS[index]}", [*command, *names], is_client=True)
+    client.wait_until_ready()
+    return client
 
 
-def _live_through(havoc: Havoc, watched: dict[str, int], until_s: float) -> dict[str, list[Vitals]]:
-    looks: dict[str, list[Vitals]] = {name: [] for name in watched}
+def _run_until(
+    injector: FaultInjector, watched: dict[str, int], until_s: float
+) -> dict[str, list[ProcessStats]]:
+    samples: dict[str, list[ProcessStats]] = {name: [] for name in watched}
     next_look = now = time.monotonic()
-    between_s = (until_s - now) / _LOOKS
+    between_s = (until_s - now) / _SAMPLES
     while now < until_s - _STEP_S:  # after that, those who are looked at end
-        havoc.step(now)
+        injector.step(now)
         if now >= next_look:
             next_look += between_s
             for name, pid in watched.items():
-                looks[name].append(look(pid))
+                samples[name].append(sample(pid))
         time.sleep(_STEP_S)
         now = time.monotonic()
-    return looks
+    return samples
 
 
-def _told(press: Server) -> Told:
+def _read_report(client: Server) -> ClientReport:
     """Return what a caller told at its end; it waits for its last requests by itself."""
-    assert press.process.stdout is not None
-    line = press.process.stdout.readline()
+    assert client.process.stdout is not None
+    line = client.process.stdout.readline()
     if not line:
-        raise press.failure()
-    press.process.wait(_END_WITHIN_S)
+        raise client.failure()
+    client.process.wait(_END_WITHIN_S)
     return _read_told(line)

@@ -7,19 +7,19 @@ from pathlib import Path
 import msgspec
 
 
-class Census(msgspec.Struct, frozen=True):
+class ThreadCounts(msgspec.Struct, frozen=True):
     """A context has one reaper; io: threads that move its bytes; all: every thread of the process."""
 
     contexts: int
-    io: int
-    all: int
+    io_threads: int
+    total: int
 
 
-def take_census(pid: int) -> Census:
+def count_threads(pid: int) -> ThreadCounts:
     """Count the threads of a process."""
     names = [each.read_text().strip() for each in Path(f"/proc/{pid}/task").glob("*/comm")]
-    return Census(
+    return ThreadCounts(
         contexts=sum("Reaper" in name for name in names),
-        io=sum("ZMQbg/IO" in name for name in names),
-        all=len(names),
+        io_threads=sum("ZMQbg/IO" in name for name in names),
+        total=len(names),
     )

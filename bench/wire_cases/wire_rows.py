@@ -9,18 +9,18 @@ from typing import Final
 
 import msgspec
 
-from wire_cases.bench_processes import Crew, Server
+from wire_cases.bench_processes import BenchProcesses, Server
 from wire_cases.by_argosy import AGENT
-from wire_cases.competitors import RIVALS
-from wire_cases.paired_comparison import Side
+from wire_cases.competitors import COMPETITORS
+from wire_cases.paired_comparison import ComparisonSide
 
 ASYNCIO_SHARE: Final = 0.85
 GOAL_ARRAYS: Final = 3.5
-GOAL_FIGURES: Final = 1.02
+GOAL_METRICS: Final = 1.02
 # In each round, and slices in a bout: the difference that is looked for is far smaller than what a core
 # drifts in a second.
-FIGURES_BOUTS: Final = 4
-FIGURES_TURNS: Final = 8
+METRICS_ROUNDS: Final = 4
+METRICS_TURNS: Final = 8
 
 # Of argosy's way, its name in labels, the raw way, its name, and the goal on uvloop.
 _CORE: Final = (
@@ -42,97 +42,101 @@ class Row(msgspec.Struct, frozen=True):
     """
 
     label: str
-    left: Side
-    right: Side
+    left: ComparisonSide
+    right: ComparisonSide
     goal: float
     counts: str = "rate"
-    bouts: int = 1
+    rounds: int = 1
     turns: int = 1
 
 
-class Program:
+class ComparisonPlan:
     """The rows of one run, and why others are left out; starts what each row needs once."""
 
-    def __init__(self, crew: Crew, *, quick: bool) -> None:
+    def __init__(self, processes: BenchProcesses, *, quick: bool) -> None:
         self.rows: list[Row] = []
         self.skipped: dict[str, str] = {}
-        self.echo = crew.agent("Echo", "wire_cases.echo_agent:Echo")
-        self.caller = crew.caller("by_argosy")
-        self._crew = crew
+        self.echo = processes.agent("Echo", "wire_cases.echo_agent:Echo")
+        self.caller = processes.caller("by_argosy")
+        self._processes = processes
         self._quick = quick
-        self._raw_server = crew.server("by_raw")
-        self._raw_caller = crew.caller("by_raw")
+        self._raw_server = processes.server("by_raw")
+        self._raw_caller = processes.caller("by_raw")
         self._add_core()
-        self._add_figures()
+        self._add_metrics()
         self._add_arrays()
         self._add_asyncio()
-        self._add_rivals()
+        self._add_competitors()
 
-    def _raw(self, way: str) -> Side:
-        return Side(self._raw_caller, way, self._raw_server)
+    def _raw(self, load: str) -> ComparisonSide:
+        return ComparisonSide(self._raw_caller, load, self._raw_server)
 
-    def _argosy(self, way: str) -> Side:
-        return Side(self.caller, way, self.echo)
+    def _argosy(self, load: str) -> ComparisonSide:
+        return ComparisonSide(self.caller, load, self.echo)
 
     def _add_core(self) -> None:
-        for way, name, raw, raw_name, goal in _CORE:
-            self.rows.append(Row(f"wire.{name}/{raw_name}", self._argosy(way), self._raw(raw), goal))
+        for load, name, raw, raw_name, goal in _CORE:
+            self.rows.append(Row(f"wire.{name}/{raw_name}", self._argosy(load), self._raw(raw), goal))
 
-    def _add_figures(self) -> None:
-        """Add one agent against itself, its figures kept and not kept by turns."""
+    def _add_metrics(self) -> None:
+        """Add one agent against itself, with and without its automatic metrics by turns."""
         command = [sys.executable, "-m", "wire_cases.without_metrics"]
-        self._crew.enter("Figureless")
-        agent = self._crew.launch("Figureless", command, {"ARGOSY_AGENT": "Figureless"})
+        self._processes.register_agent("MetricsSwitch")
+        agent = self._processes.launch("MetricsSwitch", command, {"ARGOSY_AGENT": "MetricsSwitch"})
         agent.wait_until_ready()
-        caller = self._crew.caller("by_argosy", **{AGENT: "Figureless"})
-        left, right = (Side(caller, f"typed_{which}_figures", agent) for which in ("with", "without"))
+        caller = self._processes.caller("by_argosy", **{AGENT: "MetricsSwitch"})
+        left, right = (
+            ComparisonSide(caller, f"typed_{which}_metrics", agent) for which in ("with", "without")
+        )
         label = "wire.cpu_with_figures/cpu_without_figures"
-        self.rows.append(Row(label, left, right, GOAL_FIGURES, "cost", FIGURES_BOUTS, FIGURES_TURNS))
+        self.rows.append(Row(label, left, right, GOAL_METRICS, "cost", METRICS_ROUNDS, METRICS_TURNS))
 
     def _add_arrays(self) -> None:
         """Add 1 MiB there and back, against copying it and against the libraries that carry bytes."""
-        others = {"copying": "by_copying"} | {r.name: r.module for r in RIVALS if r.carries_arrays}
-        missing = {r.name: r.why_not() for r in RIVALS if r.carries_arrays}
+        others = {"copying": "by_copying"} | {r.name: r.module for r in COMPETITORS if r.carries_arrays}
+        missing = {r.name: r.unavailable_reason() for r in COMPETITORS if r.carries_arrays}
         if not importlib.util.find_spec("numpy"):
             missing = dict.fromkeys(others, "not installed: numpy")
         for name, module in others.items():
             label = f"wire.array_1MiB/{name}_1MiB"
-            if reason := missing.get(name, "") or self._left_out(name != "copying"):
+            if reason := missing.get(name, "") or self._skip_reason(name != "copying"):
                 self.skipped[label] = reason
             else:
                 self._add_array(label, module)
 
     def _add_array(self, label: str, module: str) -> None:
-        left = Side(self._crew.caller("by_argosy_arrays"), "arrays", self.echo)
-        server = self._crew.server(module)
-        self.rows.append(Row(label, left, Side(self._crew.caller(module), "arrays", server), GOAL_ARRAYS))
+        left = ComparisonSide(self._processes.caller("by_argosy_arrays"), "arrays", self.echo)
+        server = self._processes.server(module)
+        self.rows.append(
+            Row(label, left, ComparisonSide(self._processes.caller(module), "arrays", server), GOAL_ARRAYS)
+        )
 
     def _add_asyncio(self) -> None:
         rows = [row for row in _CORE if row[0] in _ON_A_LOOP]
-        if reason := self._left_out():
+        if reason := self._skip_reason():
             self.skipped |= {f"wire.asyncio_{name}/{raw}": reason for _, name, _, raw, _ in rows}
             return
-        server = self._crew.agent("OnAsyncio", "wire_cases.echo_agent:Echo", ARGOSY_LOOP="asyncio")
-        caller = self._crew.caller("by_argosy", ARGOSY_LOOP="asyncio", **{AGENT: "OnAsyncio"})
-        for way, name, raw, raw_name, goal in rows:
+        server = self._processes.agent("OnAsyncio", "wire_cases.echo_agent:Echo", ARGOSY_LOOP="asyncio")
+        caller = self._processes.caller("by_argosy", ARGOSY_LOOP="asyncio", **{AGENT: "OnAsyncio"})
+        for load, name, raw, raw_name, goal in rows:
             label = f"wire.asyncio_{name}/{raw_name}"
             scaled = round(goal * ASYNCIO_SHARE, 4)
-            self.rows.append(Row(label, Side(caller, way, server), self._raw(raw), scaled))
+            self.rows.append(Row(label, ComparisonSide(caller, load, server), self._raw(raw), scaled))
 
-    def _add_rivals(self) -> None:
-        for rival in RIVALS:
-            label = f"wire.32_async_typed/{rival.name}"
-            if reason := rival.why_not() or self._left_out():
+    def _add_competitors(self) -> None:
+        for competitor in COMPETITORS:
+            label = f"wire.32_async_typed/{competitor.name}"
+            if reason := competitor.unavailable_reason() or self._skip_reason():
                 self.skipped[label] = reason
                 continue
-            server = self._server_of(rival.module)
-            right = Side(self._crew.caller(rival.module), rival.way, server)
-            self.rows.append(Row(label, self._argosy("typed"), right, rival.goal))
+            server = self._server_of(competitor.module)
+            right = ComparisonSide(self._processes.caller(competitor.module), competitor.load, server)
+            self.rows.append(Row(label, self._argosy("typed"), right, competitor.goal))
 
     def _server_of(self, module: str) -> Server:
         """Return the server of a way, started for its arrays already or now."""
         started: Iterator[Server] = (r.right.server for r in self.rows if r.right.server.name == module)
-        return next(started, None) or self._crew.server(module)
+        return next(started, None) or self._processes.server(module)
 
-    def _left_out(self, is_extra: bool = True) -> str:
+    def _skip_reason(self, is_extra: bool = True) -> str:
         return "--quick" if self._quick and is_extra else ""

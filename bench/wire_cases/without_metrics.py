@@ -19,7 +19,7 @@ from argosy.wire.server import rpc_server
 from wire_cases.echo_agent import Echo
 
 
-class _Uncounted(ast.NodeTransformer):
+class _CountRemover(ast.NodeTransformer):
     """Leave out `self._ended[…] += 1`, and know how often."""
 
     taken = 0
@@ -31,9 +31,9 @@ class _Uncounted(ast.NodeTransformer):
         return ast.copy_location(ast.Pass(), node)
 
 
-def uncounted_answer() -> Callable[..., Any]:
+def send_reply_without_counts() -> Callable[..., Any]:
     """Return `RpcServer.send_reply` as it would be without counts; raises AttributeError when it has none."""
-    without = _Uncounted()
+    without = _CountRemover()
     tree = without.visit(ast.parse(textwrap.dedent(inspect.getsource(rpc_server.RpcServer.send_reply))))
     if not without.taken:
         raise AttributeError("RpcServer.send_reply counts nothing: find where a request is counted by now")
@@ -44,24 +44,24 @@ def uncounted_answer() -> Callable[..., Any]:
     return answer
 
 
-def idle_beat(life: Any) -> None:
+def idle_heartbeat(runtime: Any) -> None:
     """Turn in the rhythm of the beat, and measure and tell nothing."""
-    life._heartbeat_timer = life._loop.call_later(life._notifier.heartbeat_s, life._on_heartbeat)
+    runtime._heartbeat_timer = runtime._loop.call_later(runtime._notifier.heartbeat_s, runtime._on_heartbeat)
 
 
 # By whether figures are kept: what counts, and what beats. The names have to be there, and are private.
-ANSWERS: Final = {True: rpc_server.RpcServer.send_reply, False: uncounted_answer()}
-BEATS: Final = {True: getattr(AgentRuntime, "_on_heartbeat"), False: idle_beat}  # noqa: B009
+SEND_REPLY: Final = {True: rpc_server.RpcServer.send_reply, False: send_reply_without_counts()}
+ON_HEARTBEAT: Final = {True: getattr(AgentRuntime, "_on_heartbeat"), False: idle_heartbeat}  # noqa: B009
 
 
-class Figureless(Echo):
+class MetricsSwitch(Echo):
     """Says back what it is told, with figures until told otherwise."""
 
     @request(short=True)
-    def keep_figures(self, kept: bool) -> None:
-        setattr(rpc_server.RpcServer, "send_reply", ANSWERS[kept])  # noqa: B010
-        setattr(AgentRuntime, "_on_heartbeat", BEATS[kept])  # noqa: B010
+    def keep_metrics(self, kept: bool) -> None:
+        setattr(rpc_server.RpcServer, "send_reply", SEND_REPLY[kept])  # noqa: B010
+        setattr(AgentRuntime, "_on_heartbeat", ON_HEARTBEAT[kept])  # noqa: B010
 
 
 if __name__ == "__main__":
-    run(Figureless)
+    run(MetricsSwitch)

@@ -11,33 +11,33 @@ import time
 
 import msgspec
 
-from wire_cases.load_loops import Tally, Way
+from wire_cases.load_loops import LoadFunction, Tally
 
 
-class Order(msgspec.Struct, frozen=True):
+class WorkOrder(msgspec.Struct, frozen=True):
     """What a caller is to do, for how long."""
 
-    way: str
+    load: str
     seconds: float
 
 
-class Done(msgspec.Struct, frozen=True):
+class WorkResult(msgspec.Struct, frozen=True):
     """What a caller did; processor_s: what that took of its own process."""
 
     tally: Tally
     processor_s: float
 
 
-_read_order = msgspec.json.Decoder(Order).decode
+_read_order = msgspec.json.Decoder(WorkOrder).decode
 
 
-def take_orders(ways: dict[str, Way]) -> None:
+def run_orders(load_functions: dict[str, LoadFunction]) -> None:
     """Carry out one order after the other, until there are no more."""
     for line in sys.stdin.buffer:
         order = _read_order(line)
         began_s = time.process_time()
-        tally = ways[order.way](order.seconds)
-        done = Done(tally, time.process_time() - began_s)
+        tally = load_functions[order.load](order.seconds)
+        done = WorkResult(tally, time.process_time() - began_s)
         sys.stdout.buffer.write(msgspec.json.encode(done) + b"\n")
         sys.stdout.buffer.flush()
 
@@ -48,4 +48,4 @@ if __name__ == "__main__":
     if role == "serve":
         module.serve(where)
     else:
-        take_orders(module.ways(where))
+        run_orders(module.load_functions(where))

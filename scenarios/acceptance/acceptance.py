@@ -86,7 +86,7 @@ def main() -> int:
     began = time.monotonic()
     place = Path(tempfile.mkdtemp(prefix="argosy-promises-"))
     try:
-        told = {"argosy": "promises/1", **_made_over(options, place), "memory": _memory()}
+        told = {"argosy": "promises/1", **_refit_tree(options, place), "memory": _memory()}
     finally:
         shutil.rmtree(place, ignore_errors=True)
     told["seconds"] = round(time.monotonic() - began, 1)
@@ -100,12 +100,12 @@ def main() -> int:
     return 0
 
 
-def _made_over(options: argparse.Namespace, place: Path) -> dict[str, Any]:
+def _refit_tree(options: argparse.Namespace, place: Path) -> dict[str, Any]:
     tree = place / "tree"
-    _take(options.tree, tree)
+    _copy_tree(options.tree, tree)
     before = _audit(tree)
     _argosy("import", *(str(tree / each) for each in options.config or ["."]), "-o", str(tree / "fleet.yaml"))
-    _tell(tree / "fleet.yaml", dict(each.split("=", 1) for each in options.address))
+    _write_addresses(tree / "fleet.yaml", dict(each.split("=", 1) for each in options.address))
     _argosy("repair", str(tree), "--apply")
     repaired = _digests(tree)
     readable = _audit(tree)
@@ -133,7 +133,7 @@ def _made_over(options: argparse.Namespace, place: Path) -> dict[str, Any]:
     }
 
 
-def _tell(fleet: Path, addresses: dict[str, str]) -> None:
+def _write_addresses(fleet: Path, addresses: dict[str, str]) -> None:
     """Write the addresses that a person has told into the fleet file."""
     if addresses:
         document = yaml.safe_load(fleet.read_text())
@@ -146,7 +146,7 @@ def _more(before: Counter[tuple[str, str]], after: Counter[tuple[str, str]], pat
     return sum(count for (path, _), count in (after - before).items() if path in paths)
 
 
-def _take(source: Path, tree: Path) -> None:
+def _copy_tree(source: Path, tree: Path) -> None:
     if source.is_dir():
         shutil.copytree(
             source, tree, symlinks=True, ignore=shutil.ignore_patterns(".git", ".argosy", "__pycache__")
@@ -186,7 +186,7 @@ def _digests(tree: Path) -> dict[str, str]:
 def _memory() -> dict[str, float]:
     """Return the weight of 50 old users of a context: one each against one for all."""
     (base, threads), (own, own_threads), (shared, shared_threads) = (
-        _weigh(_OLD.format(make=make)) for make in (_NONE, _OWN, _SHARED)
+        _measure_program(_OLD.format(make=make)) for make in (_NONE, _OWN, _SHARED)
     )
     return {
         "own_kib_each": round((own - base) / 1024 / 50, 1),
@@ -197,7 +197,7 @@ def _memory() -> dict[str, float]:
     }
 
 
-def _weigh(program: str) -> tuple[int, int]:
+def _measure_program(program: str) -> tuple[int, int]:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     weight, threads = done.stdout.split()
     return int(weight), int(threads)

@@ -62,7 +62,7 @@ class Edit(NamedTuple):
     old: str
     new: str
 
-    def takes(self, checkout: Path) -> bool:
+    def is_applicable(self, checkout: Path) -> bool:
         """Return whether the file has what is to be changed."""
         return self.old in (checkout / self.path).read_text()
 
@@ -267,7 +267,11 @@ def main() -> int:
     covered = {
         name for name in known for group in GROUPS for glob in group.caught if fnmatch.fnmatch(name, glob)
     }
-    lame = [group.name for group in GROUPS if isinstance(group.plant, Edit) and not group.plant.takes(ROOT)]
+    lame = [
+        group.name
+        for group in GROUPS
+        if isinstance(group.plant, Edit) and not group.plant.is_applicable(ROOT)
+    ]
     if lame:
         raise SystemExit(f"these plants do not take, the code has changed: {', '.join(lame)}")
     rows: list[dict[str, Any]] = [
@@ -275,7 +279,7 @@ def main() -> int:
     ]
     for group in GROUPS:
         if any(fnmatch.fnmatch(name, options.only) for name in known if _is_of(name, group)):
-            rows += _try(group, known)
+            rows += _run_group(group, known)
     refuted = _false_claim()
     through = [row for row in rows if not row["caught"]]
     told = {
@@ -297,14 +301,14 @@ def _is_of(name: str, group: Group) -> bool:
     return any(fnmatch.fnmatch(name, glob) for glob in group.caught)
 
 
-def _try(group: Group, known: set[str]) -> list[dict[str, Any]]:
+def _run_group(group: Group, known: set[str]) -> list[dict[str, Any]]:
     """Plant, check, and return for each metric of the group whether it was told as worse."""
     place = Path(tempfile.mkdtemp(prefix="argosy-planted-"))
     try:
         checkout = _copy(place)
         tree = place / "tree"
         if group.plant is damage_tree:
-            _take(Path(os.environ["ARGOSY_CORPUS"]), tree)
+            _copy_tree(Path(os.environ["ARGOSY_CORPUS"]), tree)
         else:
             Edit(PROMISES, "\n\ndef _more(", _HELPERS)(checkout, tree)
         group.plant(checkout, tree)
@@ -363,7 +367,7 @@ def _code(checkout: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(checkout / "src")}
 
 
-def _take(source: Path, tree: Path) -> None:
+def _copy_tree(source: Path, tree: Path) -> None:
     if source.is_dir():
         shutil.copytree(source, tree, symlinks=True)
         return

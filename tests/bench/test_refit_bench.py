@@ -13,13 +13,13 @@ sys.path.append(
 
 from argosy.fault import InputError
 from argosy.fleet import load_fleet
-from refit_cases.sample_trees import AGENTS, BROKEN_EVERY, lay_out, make
+from refit_cases.sample_trees import AGENTS, BROKEN_EVERY, generate_tree, unpack_tree
 from refit_cases.tree_effects import compiles, digests, new_undefined, undefined_names
 
 
 def test_the_made_tree_is_the_same_each_time_and_damaged_as_told(tmp_path: Path) -> None:
-    make(tmp_path / "one")
-    make(tmp_path / "two")
+    generate_tree(tmp_path / "one")
+    generate_tree(tmp_path / "two")
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
     scripts = list((tmp_path / "one").rglob("*.py"))
     broken = [path for path in scripts if not compiles(path)]
@@ -38,4 +38,4 @@ def test_a_name_that_a_change_left_undefined_is_counted(tmp_path: Path) -> None:
 def test_what_is_no_tree_is_told(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("no archive")
     with pytest.raises(InputError, match="neither a folder nor an archive"):
-        lay_out(tmp_path / "x", tmp_path / "y")
+        unpack_tree(tmp_path / "x", tmp_path / "y")

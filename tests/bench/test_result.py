@@ -50,13 +50,13 @@ def test_a_value_has_four_digits_and_its_extremes():
 def test_a_round_that_would_be_late_is_not_begun():
     now = iter([0.0, 20.0, 20.0, 45.0, 45.0])  # begin and end of two rounds, and the begin of a third
 
-    taken = list(interleave(5, "ab", until_s=48.0, clock=lambda: next(now)))
+    taken = list(interleave(5, "ab", deadline_s=48.0, clock=lambda: next(now)))
 
     assert [number for number, _ in taken] == [0, 0, 1, 1]
 
 
 def test_the_first_round_is_always_taken():
-    assert len(list(interleave(5, "ab", until_s=0.0))) == 2
+    assert len(list(interleave(5, "ab", deadline_s=0.0))) == 2
 
 
 def test_every_second_round_goes_backwards():

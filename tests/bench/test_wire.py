@@ -18,12 +18,19 @@ sys.path.append(
 from argosy.fault import RefusedError
 from argosy.wire import connect
 from testbed.process_usage import descendants
-from wire_cases.bench_processes import BENCH, Crew, gathered
-from wire_cases.execution_log import CALLER_SHIFT, Account, Ending, Endings, Ledger, balance
-from wire_cases.paired_comparison import Side, fight
-from wire_cases.peer_failure import fall_once
-from wire_cases.process_stats import Vitals, trend
-from wire_cases.thread_counts import take_census
+from wire_cases.bench_processes import BENCH, BenchProcesses, bench_processes
+from wire_cases.execution_log import (
+    CALLER_SHIFT,
+    ExecutionLog,
+    Outcome,
+    OutcomeLog,
+    Reconciliation,
+    reconcile,
+)
+from wire_cases.paired_comparison import ComparisonSide, compare
+from wire_cases.peer_failure import measure_failure
+from wire_cases.process_stats import ProcessStats, trend
+from wire_cases.thread_counts import count_threads
 
 NOW_US = 10**12  # later than any monotonic clock of a test machine: nothing is late by itself
 FAULTS = (
@@ -36,9 +43,9 @@ FAULTS = (
 
 
 @pytest.fixture
-def crew() -> Iterator[Crew]:
+def processes() -> Iterator[BenchProcesses]:
     before = set(descendants())
-    with gathered() as made:
+    with bench_processes() as made:
         yield made
     assert not made.folder.exists()
     assert set(descendants()) == before
@@ -52,13 +59,13 @@ class Books:
 
     def __init__(self, folder: Path) -> None:
         self.endings_path = folder / "endings"
-        self.ledger_path = folder / "ledger"
-        self.endings = Endings(self.endings_path)
-        self.ledger = Ledger(str(self.ledger_path))
+        self.log_path = folder / "ledger"
+        self.outcomes = OutcomeLog(self.endings_path)
+        self.execution_log = ExecutionLog(str(self.log_path))
 
-    def balance(self, sent: int, *old_callers: int) -> Account:
-        self.endings.close()
-        return balance(sent, [self.endings_path], [self.ledger_path], set(old_callers))
+    def balance(self, sent: int, *old_callers: int) -> Reconciliation:
+        self.outcomes.close()
+        return reconcile(sent, [self.endings_path], [self.log_path], set(old_callers))
 
 
 @pytest.fixture
@@ -67,64 +74,69 @@ def books(tmp_path: Path) -> Books:
 
 
 def test_an_account_that_closes_has_no_fault_in_it(books):
-    for number, ending in enumerate((Ending.ANSWERED, Ending.PeerLost, Ending.NotSent)):
-        books.endings.note(number, ending)
+    for number, outcome in enumerate((Outcome.ANSWERED, Outcome.PeerLost, Outcome.NotSent)):
+        books.outcomes.append(number, outcome)
     for number in (0, 1):
-        books.ledger.note(number, NOW_US)
+        books.execution_log.append(number, NOW_US)
 
     account = books.balance(3)
 
-    assert account.endings == {"ANSWERED": 1, "NotSent": 1, "PeerLost": 1}
+    assert account.outcomes == {"ANSWERED": 1, "NotSent": 1, "PeerLost": 1}
     assert account.executed == 2
-    assert [account.lost, account.wrong, account.unlogged, account.twice, account.late, account.denied] == [
-        0
-    ] * 6
+    assert [
+        account.lost,
+        account.wrong,
+        account.answered_not_logged,
+        account.executed_twice,
+        account.late,
+        account.executed_despite_error,
+    ] == [0] * 6
 
 
 def test_a_request_without_an_end_is_lost(books):
-    books.endings.note(0, Ending.NotSent)
+    books.outcomes.append(0, Outcome.NotSent)
 
     assert books.balance(2).lost == 1
 
 
 def test_an_answer_that_no_callee_logged_is_told(books):
-    books.endings.note(0, Ending.ANSWERED)
+    books.outcomes.append(0, Outcome.ANSWERED)
 
-    assert books.balance(1).unlogged == 1
+    assert books.balance(1).answered_not_logged == 1
 
 
 def test_two_executions_of_one_request_are_told(books):
-    books.endings.note(0, Ending.PeerLost)
-    books.ledger.note(0, NOW_US)
-    books.ledger.note(0, NOW_US)
+    books.outcomes.append(0, Outcome.PeerLost)
+    books.execution_log.append(0, NOW_US)
+    books.execution_log.append(0, NOW_US)
 
-    assert books.balance(1).twice == 1
+    assert books.balance(1).executed_twice == 1
 
 
 def test_an_execution_that_was_denied_is_told(books):
-    books.endings.note(0, Ending.NotSent)
-    books.ledger.note(0, NOW_US)
+    books.outcomes.append(0, Outcome.NotSent)
+    books.execution_log.append(0, NOW_US)
 
-    assert books.balance(1).denied == 1
+    assert books.balance(1).executed_despite_error == 1
 
 
 def test_an_execution_after_its_deadline_is_told_unless_its_caller_tells_none(books):
     old, new = 3 << CALLER_SHIFT, 1 << CALLER_SHIFT
     for number in (old, new, new + 1, new + 2):
-        books.endings.note(number, Ending.GAVE_UP)
-        books.ledger.note(number, 1)
+        books.outcomes.append(number, Outcome.TIMED_OUT)
+        books.execution_log.append(number, 1)
 
     account = books.balance(4, 3)
 
     # One may have been caught between its check and its execution by a pause; the two behind it were not.
-    assert (account.midway, account.late) == (1, 2)
+    assert (account.executed_after_pause, account.late) == (1, 2)
 
 
 # -- vitals -----------------------------------------------------------------------------------
 
 
 def test_a_trend_leaves_out_what_has_not_settled():
-    looks = [Vitals(size, 10, 3) for size in [1, *[100] * 4, *[110] * 4, 120]]
+    looks = [ProcessStats(size, 10, 3) for size in [1, *[100] * 4, *[110] * 4, 120]]
 
     found = trend(looks, lambda each: each.resident_bytes, max)
 
@@ -133,44 +145,44 @@ def test_a_trend_leaves_out_what_has_not_settled():
 
 def test_too_few_looks_are_no_trend():
     with pytest.raises(ValueError, match="at least 5 looks"):
-        trend([Vitals(1, 1, 1)] * 4, lambda each: each.threads, max)
+        trend([ProcessStats(1, 1, 1)] * 4, lambda each: each.threads, max)
 
 
 # -- processes --------------------------------------------------------------------------------
 
 
-def test_both_sides_of_a_duel_are_asked_and_answer(crew):
-    echo, raw = crew.agent("Echo", "wire_cases.echo_agent:Echo"), crew.server("by_raw")
-    argosy, bare = crew.caller("by_argosy"), crew.caller("by_raw")
+def test_both_sides_of_a_duel_are_asked_and_answer(processes):
+    echo, raw = processes.agent("Echo", "wire_cases.echo_agent:Echo"), processes.server("by_raw")
+    argosy, bare = processes.caller("by_argosy"), processes.caller("by_raw")
 
-    for way, raw_way in (("one_sync", "req"), ("threads", "dealer"), ("frames", "dealer")):
-        bout = fight(Side(argosy, way, echo), Side(bare, raw_way, raw), 0.05)
-        assert bout.left_rate > 100
-        assert bout.right_rate > 100
-        assert 0 < bout.left_us < 1e4
+    for load, raw_way in (("one_sync", "req"), ("threads", "dealer"), ("frames", "dealer")):
+        paired_round = compare(ComparisonSide(argosy, load, echo), ComparisonSide(bare, raw_way, raw), 0.05)
+        assert paired_round.left_rate > 100
+        assert paired_round.right_rate > 100
+        assert 0 < paired_round.left_us < 1e4
 
 
-def test_a_caller_that_fails_is_told_with_its_last_words(crew):
+def test_a_caller_that_fails_is_told_with_its_last_words(processes):
     with pytest.raises(RefusedError, match="KeyError: 'no_such_way'"):
-        crew.caller("by_raw").ask("no_such_way", 0.1)
+        processes.caller("by_raw").run("no_such_way", 0.1)
 
 
-def test_an_agent_has_one_context_and_one_io_thread(crew):
-    echo = crew.agent("Echo", "wire_cases.echo_agent:Echo")
+def test_an_agent_has_one_context_and_one_io_thread(processes):
+    echo = processes.agent("Echo", "wire_cases.echo_agent:Echo")
 
-    census = take_census(echo.pid)
+    thread_counts = count_threads(echo.pid)
 
-    assert (census.contexts, census.io) == (1, 1)
-
-
-def test_a_killed_and_a_stopped_peer_end_all_requests_by_name(crew):
-    assert fall_once(crew, signal.SIGKILL, "PeerLost").last_ms < 1000
-    assert fall_once(crew, signal.SIGSTOP, "PeerFrozen").first_ms > 500
+    assert (thread_counts.contexts, thread_counts.io_threads) == (1, 1)
 
 
-def test_a_wrong_end_is_no_figure(crew):
+def test_a_killed_and_a_stopped_peer_end_all_requests_by_name(processes):
+    assert measure_failure(processes, signal.SIGKILL, "PeerLost").last_ms < 1000
+    assert measure_failure(processes, signal.SIGSTOP, "PeerFrozen").first_ms > 500
+
+
+def test_a_wrong_end_is_no_figure(processes):
     with pytest.raises(RefusedError, match="with PeerLost; expected `NotSent`"):
-        fall_once(crew, signal.SIGKILL, "NotSent")
+        measure_failure(processes, signal.SIGKILL, "NotSent")
 
 
 @pytest.mark.slow
@@ -198,14 +210,14 @@ def test_a_short_soak_closes_its_account():
         assert values[f"soak.{fault}"] == 0, fault
 
 
-def test_an_agent_keeps_its_figures_only_while_it_is_told_to(crew: Crew) -> None:
-    crew.enter("Figureless")
+def test_an_agent_keeps_its_figures_only_while_it_is_told_to(processes: BenchProcesses) -> None:
+    processes.register_agent("MetricsSwitch")
     command = [sys.executable, "-m", "wire_cases.without_metrics"]
-    crew.launch("Figureless", command, {"ARGOSY_AGENT": "Figureless"}).wait_until_ready()
-    with connect("Figureless", book=crew.book) as agent:
+    processes.launch("MetricsSwitch", command, {"ARGOSY_AGENT": "MetricsSwitch"}).wait_until_ready()
+    with connect("MetricsSwitch", book=processes.book) as agent:
         counts = []
         for kept in (True, False, True):
-            agent.keep_figures(kept=kept)
+            agent.keep_metrics(kept=kept)
             before = agent.health()["handled"]
             assert [agent.frame(data=b"x") for _ in range(5)] == [b"x"] * 5
             counts.append(agent.health()["handled"] - before)

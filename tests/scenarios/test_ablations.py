@@ -34,7 +34,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("part", ["", *PLACES])
 def test_the_part_is_out_and_nothing_else(python: str, part: str) -> None:
-    surroundings = {**os.environ, "PYTHONPATH": "", "REAL_FLEET_WITHOUT": part}
+    surroundings = {**os.environ, "PYTHONPATH": "", "REAL_FLEET_ABLATION": part}
     told = subprocess.run(
         [python, "-c", LOOK, *PLACES.values()], env=surroundings, capture_output=True, text=True, check=True
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from realfleet.audit_comparison import compared, figures
+from realfleet.audit_comparison import audit_counts, compare_audits
 
 
 def finding(code: str, path: str, line: int, **more: str) -> dict[str, Any]:
@@ -24,21 +24,21 @@ def audit(*findings: dict[str, Any], unparseable: tuple[str, ...] = ()) -> dict[
 
 
 def test_loops_that_are_copies_are_one_implementation() -> None:
-    told = figures(
+    told = audit_counts(
         audit(
             *(loop("a.py", 12), loop("b.py", 112), loop("c.py", 12), loop("a.py", 60, "B._health_loop")),
             *(copy("a.py", 10, 20, "g"), copy("b.py", 110, 20, "g"), copy("c.py", 13, 20, "g")),
         )
     )
     assert told["health"] == {"a.py": 2, "b.py": 1, "c.py": 1}
-    assert compared(told, told)["all"]["after"]["implementations"] == 3
+    assert compare_audits(told, told)["all"]["after"]["implementations"] == 3
 
 
 def test_what_only_one_side_could_read_is_in_no_comparison() -> None:
     address = finding("A401", "a.py", 1)
-    before = figures(audit(loop("a.py", 1), address, unparseable=("b.py", "c.py")))
+    before = audit_counts(audit(loop("a.py", 1), address, unparseable=("b.py", "c.py")))
     late = (finding("A402", "b.py", 4), loop("b.py", 9))
-    told = compared(before, figures(audit(address, *late, unparseable=("c.py",))))
+    told = compare_audits(before, audit_counts(audit(address, *late, unparseable=("c.py",))))
     nothing = {"health": 0, "implementations": 0}
     assert told["all"]["before"] == {"unparseable": 2, "health": 1, "implementations": 1, "addresses": 1}
     assert told["all"]["after"] == {"unparseable": 1, "health": 1, "implementations": 1, "addresses": 2}

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from realfleet import decisions, outcome
-from realfleet.observation import Look
+from realfleet.observation import AgentObservation
 from realfleet.progress import ScenarioError
 
 
@@ -105,22 +105,31 @@ GOOD = {"status": "ok", "name": "A", "pid": 7, "uptime": 1.0}
 @pytest.mark.parametrize(
     ("look", "reason"),
     [
-        (Look(7, "ready", "", GOOD), ""),
-        (Look(7, "ready", "", {**GOOD, "status": "degraded"}), ""),
-        (Look(7, "starting", "", {**GOOD, "status": "starting", "reason": "run"}), "starting: run"),
-        (Look(7, "ready", "", {**GOOD, "status": "stopping"}), "stopping"),
-        (Look(7, "ready", "", {**GOOD, "pid": 8}), "answered by `A`, pid 8"),
-        (Look(7, "ready", "", {**GOOD, "name": "B"}), "answered by `B`"),
-        (Look(7, "ready", "", None), "no answer on its health port"),
-        (Look(None, "exited", "code 1"), "exited: "),
-        (Look(7, "ready", "", {"status": "HEALTHY"}, owns_health_port=True), ""),
-        (Look(7, "starting", "late", {"status": "HEALTHY"}, owns_health_port=True), "starting: late"),
-        (Look(7, "ready", "", {"status": "HEALTHY"}), "a process that is not its own"),
-        (Look(7, "ready", "", {"status": "error"}, owns_health_port=True), "its own health answer"),
+        (AgentObservation(7, "ready", "", GOOD), ""),
+        (AgentObservation(7, "ready", "", {**GOOD, "status": "degraded"}), ""),
+        (
+            AgentObservation(7, "starting", "", {**GOOD, "status": "starting", "reason": "run"}),
+            "starting: run",
+        ),
+        (AgentObservation(7, "ready", "", {**GOOD, "status": "stopping"}), "stopping"),
+        (AgentObservation(7, "ready", "", {**GOOD, "pid": 8}), "answered by `A`, pid 8"),
+        (AgentObservation(7, "ready", "", {**GOOD, "name": "B"}), "answered by `B`"),
+        (AgentObservation(7, "ready", "", None), "no answer on its health port"),
+        (AgentObservation(None, "exited", "code 1"), "exited: "),
+        (AgentObservation(7, "ready", "", {"status": "HEALTHY"}, owns_health_port=True), ""),
+        (
+            AgentObservation(7, "starting", "late", {"status": "HEALTHY"}, owns_health_port=True),
+            "starting: late",
+        ),
+        (AgentObservation(7, "ready", "", {"status": "HEALTHY"}), "a process that is not its own"),
+        (
+            AgentObservation(7, "ready", "", {"status": "error"}, owns_health_port=True),
+            "its own health answer",
+        ),
     ],
 )
-def test_ready_is_more_than_an_answer(look: Look, reason: str) -> None:
-    told = outcome.why_not("A", look, "")
+def test_ready_is_more_than_an_answer(look: AgentObservation, reason: str) -> None:
+    told = outcome.not_ready_reason("A", look, "")
     assert told.startswith(reason) if reason.endswith(": ") else reason in told
     assert bool(told) == bool(reason)
 
@@ -151,4 +160,4 @@ def test_the_last_traceback_is_part_of_the_account() -> None:
 def test_the_own_word_of_an_agent_is_its_reason_or_what_it_denies(
     health: dict[str, object], said: list[str]
 ) -> None:
-    assert outcome.own_word(Look(7, "ready", "", health)) == said
+    assert outcome.degraded_reasons(AgentObservation(7, "ready", "", health)) == said

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from realfleet.log_symptoms import goes_without
-from realfleet.observation import Look
-from realfleet.recheck import settled
+from realfleet.log_symptoms import missing_capabilities
+from realfleet.observation import AgentObservation
+from realfleet.recheck import recheck_degraded
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ from realfleet.recheck import settled
     ],
 )
 def test_what_libraries_say_of_devices_and_programs_is_read(line: str, what: str) -> None:
-    (told,) = goes_without(["begin", line, line])
+    (told,) = missing_capabilities(["begin", line, line])
     assert told.startswith(f"goes without {what}, by its log: ")
     assert "2026-01-02" not in told
 
@@ -52,13 +52,13 @@ def test_what_libraries_say_of_devices_and_programs_is_read(line: str, what: str
     ],
 )
 def test_other_errors_are_no_missing_device(line: str) -> None:
-    assert goes_without([line]) == []
+    assert missing_capabilities([line]) == []
 
 
 def test_a_program_that_is_not_there_is_named_as_python_says_it() -> None:
     code = "import subprocess; subprocess.run(['no-such-program', '--version'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    (told,) = goes_without(done.stderr.splitlines())
+    (told,) = missing_capabilities(done.stderr.splitlines())
     assert "goes without the program `no-such-program`" in told
 
 
@@ -87,7 +87,7 @@ def test_threads_that_died_are_told_by_what_ended_them() -> None:
         text=True,
         check=True,
     )
-    assert goes_without(done.stdout.splitlines()) == [
+    assert missing_capabilities(done.stdout.splitlines()) == [
         "a thread of it has died: AttributeError: gone",
         "a thread of it has died: ZeroDivisionError: division by zero",
     ]
@@ -103,7 +103,7 @@ class Asked:
     def __init__(self, told: dict[str, list[dict[str, Any]]]) -> None:
         self.told = {name: list(each) for name, each in told.items()}
         self.times = dict.fromkeys(told, 0)
-        self.looks = {name: Look(7, "ready", "", degraded("cpu 100")) for name in told}
+        self.looks = {name: AgentObservation(7, "ready", "", degraded("cpu 100")) for name in told}
 
     def __call__(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
         for name in names:
@@ -120,8 +120,8 @@ def test_who_says_degraded_is_asked_until_it_means_it(monkeypatch: pytest.Monkey
             "Relieved": [degraded("cpu 99"), {"status": "ok"}],
         }
     )
-    good = Look(7, "ready", "", {"status": "ok"})
-    found = settled({**ask.looks, "Good": good}, ask, time.monotonic() + 600)
+    good = AgentObservation(7, "ready", "", {"status": "ok"})
+    found = recheck_degraded({**ask.looks, "Good": good}, ask, time.monotonic() + 600)
     assert ask.times == {"Steady": 1, "Moving": 4, "Relieved": 2}
     assert found["Good"] is good
     assert [each.health for each in found.values()] == [
@@ -138,7 +138,7 @@ def test_who_is_silent_or_never_sure_is_asked_until_the_start_is_over(
     monkeypatch.setattr("realfleet.recheck.PAUSE_S", 0.01)
     ask = Asked({"Silent": [], "Moving": [degraded(f"cpu {each}") for each in range(10_000)]})
     until_s = time.monotonic() + 0.1
-    found = settled(ask.looks, ask, until_s)
+    found = recheck_degraded(ask.looks, ask, until_s)
     assert time.monotonic() >= until_s
     assert found["Silent"] is ask.looks["Silent"]
     assert found["Moving"].health == degraded(f"cpu {ask.times['Moving'] - 1}")
@@ -146,5 +146,5 @@ def test_who_is_silent_or_never_sure_is_asked_until_the_start_is_over(
 
 def test_nobody_is_waited_for_when_all_are_sure() -> None:
     began_s = time.monotonic()
-    looks = {"A": Look(7, "ready", "", {"status": "ok"})}
-    assert settled(looks, lambda _: pytest.fail("it is asked"), began_s + 600) == looks
+    looks = {"A": AgentObservation(7, "ready", "", {"status": "ok"})}
+    assert recheck_degraded(looks, lambda _: pytest.fail("it is asked"), began_s + 600) == looks

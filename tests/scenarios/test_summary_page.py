@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from realfleet.summary_page import as_page
+from realfleet.summary_page import render_page
 
 _SIDE = {
     "declared": 5,
@@ -68,7 +68,7 @@ def _told(before: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_page_has_all_of_the_account() -> None:
-    page = as_page(_told(_SIDE))
+    page = render_page(_told(_SIDE))
     for row in (
         "| **ready** | **2** | **2** |",
         "| complete | 1 | 1 |",
@@ -98,13 +98,13 @@ def test_the_page_has_all_of_the_account() -> None:
 
 def test_the_page_says_what_it_has_not_measured() -> None:
     said = "none comes up the old\nway, so there is no start time of old"
-    assert said not in as_page(_told(_SIDE))
-    assert said in as_page(_told({**_SIDE, "ready": []}))
+    assert said not in render_page(_told(_SIDE))
+    assert said in render_page(_told({**_SIDE, "ready": []}))
 
 
 def test_addresses_that_have_moved_are_counted() -> None:
     sites = {"A401": {"migrated": 5, "refused": 1}}
     after = {**_SIDE, "made": {"decisions": [], "refit": {"sites": sites}}}
-    page = as_page({**_told(_SIDE), "after": after})
+    page = render_page({**_told(_SIDE), "after": after})
     assert "5 became the fleet's, and 1 were refused" in page
     assert "stay as they are" not in page

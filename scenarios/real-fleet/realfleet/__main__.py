@@ -13,23 +13,23 @@ from typing import Any
 from realfleet import environments
 from realfleet.decisions import read_decisions
 from realfleet.progress import ScenarioError
-from realfleet.rounds import Rounds
-from realfleet.run_folder import own_room
-from realfleet.summary_page import as_page
-from realfleet.text_report import as_text
+from realfleet.rounds import ScenarioRounds
+from realfleet.run_folder import run_folder
+from realfleet.summary_page import render_page
+from realfleet.text_report import render_text
 
 
 def main() -> int:
     """Run the scenario and print its account; the exit code is the contract's."""
     args = _arguments()
     if args.page:
-        sys.stdout.write(as_page(json.loads(args.page.read_text(encoding="utf-8"))))
+        sys.stdout.write(render_page(json.loads(args.page.read_text(encoding="utf-8"))))
         return 0
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     began_s = time.monotonic()
     try:
-        with own_room(keep=args.keep) as room:
+        with run_folder(keep=args.keep) as room:
             told = _run(args, room)
     except ScenarioError as error:
         _complain(error, args.as_json)
@@ -37,7 +37,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     told["seconds"] = round(time.monotonic() - began_s, 1)
-    sys.stdout.write((json.dumps(told) if args.as_json else as_text(told)) + "\n")
+    sys.stdout.write((json.dumps(told) if args.as_json else render_text(told)) + "\n")
     return 0 if told["after"]["ready"] else 1
 
 
@@ -70,7 +70,9 @@ def _run(args: argparse.Namespace, room: Path) -> dict[str, Any]:
     decisions = read_decisions(args.decisions)
     base = environments.cached_base(args.base)
     bin_ = environments.own_environment(base, room / "env")
-    rounds = Rounds(args.tree.resolve(), room, bin_, decisions, args.settle, with_audit=not args.quick)
+    rounds = ScenarioRounds(
+        args.tree.resolve(), room, bin_, decisions, args.settle, with_audit=not args.quick
+    )
     return rounds.all(is_full=args.full, with_before=not args.no_before)
 
 

@@ -1,7 +1,7 @@
 """Parts of the compat base, each of which one round of the ablation does without.
 
 The run's environment loads this module when an interpreter starts whose variable
-`REAL_FLEET_WITHOUT` names a part. The product itself has no such switches: they replace its
+`REAL_FLEET_ABLATION` names a part. The product itself has no such switches: they replace its
 functions here by what an old base did.
 """
 
@@ -63,16 +63,16 @@ def _no_discovery() -> None:
 
 
 _OLD_LOOKUP_S: Final = 20.0  # four tries of 5 s; of old there were pauses between them besides
-_WITHOUT: Final[dict[str, Callable[[], None]]] = {
+_ABLATIONS: Final[dict[str, Callable[[], None]]] = {
     "bind-arbiter": _no_arbiter,
     "one-identity": _no_identity,
     "hooks-after-the-constructor": _old_hooks,
     "discovery-from-the-fleet": _no_discovery,
 }
-PARTS: Final = tuple(_WITHOUT)
+ABLATION_PARTS: Final = tuple(_ABLATIONS)
 SLOWER: Final = frozenset(
     {"discovery-from-the-fleet"}
 )  # those without wait longer than the fleet with all parts
 
-if os.environ.get("REAL_FLEET_WITHOUT"):
-    _WITHOUT[os.environ["REAL_FLEET_WITHOUT"]]()
+if os.environ.get("REAL_FLEET_ABLATION"):
+    _ABLATIONS[os.environ["REAL_FLEET_ABLATION"]]()

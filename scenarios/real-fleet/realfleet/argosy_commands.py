@@ -10,35 +10,35 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from realfleet.progress import ScenarioError, tell
+from realfleet.progress import ScenarioError, log_progress
 
-ANSWERED: Final = (0, 1, 2)  # 1 is a bad answer, 2 a fault of the input: both are told in the JSON
+ANSWER_EXIT_CODES: Final = (0, 1, 2)  # 1 is a bad answer, 2 a fault of the input: both are told in the JSON
 
 
 class Argosy:
     """The program in `bin_`, run with `surroundings` and nothing else of this process's variables."""
 
-    def __init__(self, bin_: Path, surroundings: Mapping[str, str]) -> None:
-        self.surroundings = {**surroundings, "PATH": f"{bin_}{os.pathsep}{surroundings['PATH']}"}
+    def __init__(self, bin_: Path, environment: Mapping[str, str]) -> None:
+        self.surroundings = {**environment, "PATH": f"{bin_}{os.pathsep}{environment['PATH']}"}
         self._program = str(bin_ / "argosy")
 
-    def ask(self, *words: str, within_s: float = 300.0) -> dict[str, Any]:
+    def run_json(self, *words: str, within_s: float = 300.0) -> dict[str, Any]:
         """Run a verb with `--json` and return what it says. Raises ScenarioError: it says nothing."""
         began_s = time.monotonic()
         done = self._run([*words, "--json"], within_s)
-        tell(f"argosy {words[0]}: {time.monotonic() - began_s:.1f} s")
+        log_progress(f"argosy {words[0]}: {time.monotonic() - began_s:.1f} s")
         try:
             told: dict[str, Any] = json.loads(done.stdout)
         except ValueError:
             raise ScenarioError(
                 f"`argosy {' '.join(words)}` ended with {done.returncode} and no JSON:\n{done.stderr[-2000:]}"
             ) from None
-        if done.returncode not in ANSWERED or "error/1" in str(told.get("argosy")):
+        if done.returncode not in ANSWER_EXIT_CODES or "error/1" in str(told.get("argosy")):
             errors = "; ".join(f"{each['where']}: {each['message']}" for each in told.get("errors", ()))
             raise ScenarioError(f"`argosy {' '.join(words)}` ended with {done.returncode}: {errors[:2000]}")
         return told
 
-    def say(self, *words: str, within_s: float = 60.0) -> str:
+    def run_text(self, *words: str, within_s: float = 60.0) -> str:
         """Run a verb and return its text. Raises ScenarioError: it fails."""
         done = self._run(words, within_s)
         if done.returncode:

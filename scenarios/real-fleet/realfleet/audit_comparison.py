@@ -19,7 +19,7 @@ _LINES: Final = re.compile(r"\((\d+) lines\)")
 Finding = Mapping[str, Any]
 
 
-def figures(audit: Mapping[str, Any]) -> dict[str, Any]:
+def audit_counts(audit: Mapping[str, Any]) -> dict[str, Any]:
     """Return an audit's counts by code, and by file what the account compares.
 
     implementations: of each loop that answers health requests, its code up to names and constants: loops
@@ -36,17 +36,19 @@ def figures(audit: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
+def compare_audits(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> dict[str, dict[str, dict[str, int]]]:
     """Return what two audits count, `all` that each could read and `both`: only in files that both could."""
     unread = {*before["unparseable"], *after["unparseable"]}
     sides = {"before": before, "after": after}
     return {
-        "all": {name: _sums(each, ()) for name, each in sides.items()},
-        "both": {name: _sums(each, unread) for name, each in sides.items()},
+        "all": {name: _sum_by_file(each, ()) for name, each in sides.items()},
+        "both": {name: _sum_by_file(each, unread) for name, each in sides.items()},
     }
 
 
-def _sums(told: Mapping[str, Any], without: Collection[str]) -> dict[str, int]:
+def _sum_by_file(told: Mapping[str, Any], without: Collection[str]) -> dict[str, int]:
     kept = set(told["health"]) - set(without)
     return {
         "unparseable": len(told["unparseable"]),

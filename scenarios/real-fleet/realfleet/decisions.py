@@ -26,11 +26,11 @@ import yaml
 
 from realfleet.progress import ScenarioError
 
-MOST: Final = 16
-MOST_SHARED: Final = 3
-MOST_ADAPTERS: Final = 4
-MOST_ADDED: Final = 10
-MOST_IN_ADAPTER: Final = 40
+MAX_DECISIONS: Final = 16
+MAX_SHARED: Final = 3
+MAX_ADAPTERS: Final = 4
+MAX_ADDED_LINES: Final = 10
+MAX_ADAPTER_LINES: Final = 40
 FLEET_FILE: Final = "fleet.yaml"
 
 
@@ -72,7 +72,7 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, dict[str, Any]] = {}
 
 
-class Meant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FleetSources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which files of the tree say what the fleet is, and where its machines are at home.
 
     Without it `argosy import` looks for itself, and knows no address but this machine's.
@@ -83,7 +83,7 @@ class Meant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     addresses: dict[str, str] = {}
 
 
-class Lack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MissingCapability(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an agent goes without on this machine, although its health says nothing of it."""
 
     agent: str
@@ -94,11 +94,11 @@ class Lack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Decisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
-    fleet: Meant | None = None
+    fleet: FleetSources | None = None
     decisions: list[Decision] = []
-    lacking: list[Lack] = []
+    lacking: list[MissingCapability] = []
 
-    def lacks(self) -> dict[str, list[str]]:
+    def missing_capabilities(self) -> dict[str, list[str]]:
         """Return by agent what it goes without and does not say."""
         found: dict[str, list[str]] = {}
         for each in self.lacking:
@@ -119,9 +119,9 @@ def read_decisions(path: Path) -> Decisions:
     except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
         raise ScenarioError(f"`{path}` is no decision file: {error}") from None
     counts = (
-        ("decisions", len(told.decisions), MOST),
-        ("shared decisions", sum(each.shared for each in told.decisions), MOST_SHARED),
-        ("adapters", sum(each.adapter is not None for each in told.decisions), MOST_ADAPTERS),
+        ("decisions", len(told.decisions), MAX_DECISIONS),
+        ("shared decisions", sum(each.shared for each in told.decisions), MAX_SHARED),
+        ("adapters", sum(each.adapter is not None for each in told.decisions), MAX_ADAPTERS),
     )
     for what, found, most in counts:
         if found > most:
@@ -130,11 +130,11 @@ def read_decisions(path: Path) -> Decisions:
     if len(set(files)) < len(files):
         raise ScenarioError(f"`{path}` has two entries about one file")
     for each in told.decisions:
-        _require_sound(each)
+        _validate(each)
     return told
 
 
-def _require_sound(each: Decision) -> None:
+def _validate(each: Decision) -> None:
     whole = [each.adapter is not None, bool(each.settings)]
     kinds = [bool(each.replace), bool(each.delete), each.restore is not None, *whole]
     if not any(kinds) or (any(whole) and sum(kinds) > 1):
@@ -148,8 +148,10 @@ def _require_sound(each: Decision) -> None:
     if not each.why.strip():
         raise ScenarioError(f"the decision on `{each.file}` has no reason")
     lines = len((each.adapter or "").splitlines())
-    if lines > MOST_IN_ADAPTER:
-        raise ScenarioError(f"the adapter `{each.file}` has {lines} lines, and {MOST_IN_ADAPTER} are allowed")
+    if lines > MAX_ADAPTER_LINES:
+        raise ScenarioError(
+            f"the adapter `{each.file}` has {lines} lines, and {MAX_ADAPTER_LINES} are allowed"
+        )
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -215,8 +217,10 @@ def _set(path: Path, each: Decision) -> Applied:
 
 
 def _require_few(each: Decision, added: int) -> None:
-    if added > MOST_ADDED:
-        raise ScenarioError(f"the decision on `{each.file}` adds {added} lines, and {MOST_ADDED} are allowed")
+    if added > MAX_ADDED_LINES:
+        raise ScenarioError(
+            f"the decision on `{each.file}` adds {added} lines, and {MAX_ADDED_LINES} are allowed"
+        )
 
 
 def _difference(before: str, after: str) -> tuple[int, int]:

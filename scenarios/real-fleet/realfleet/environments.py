@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from realfleet.progress import ScenarioError, tell
+from realfleet.progress import ScenarioError, log_progress
 
 HERE: Final = Path(__file__).resolve().parent.parent
 SOURCES: Final = HERE.parent.parent / "src"
@@ -39,7 +39,7 @@ def cached_base(chosen: str | None) -> Path:
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "argosy" / "real-fleet"
     place = caches / key
     if not (place / "complete").exists():
-        tell(f"packages: {LOCK.name} into {place} (about 90 s, 1 GB; once)")
+        log_progress(f"packages: {LOCK.name} into {place} (about 90 s, 1 GB; once)")
         _require_headers()
         shutil.rmtree(place, ignore_errors=True)
         caches.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def own_environment(base: Path, folder: Path) -> Path:
     packages = base / "lib" / version / "site-packages"
     (inner / "packages.pth").write_text(f"{packages}\n{SOURCES}\n", encoding="utf-8")
     (inner / "without.pth").write_text(
-        f"import os, sys; os.environ.get('REAL_FLEET_WITHOUT') and (sys.path.append({str(HERE)!r}), "
+        f"import os, sys; os.environ.get('REAL_FLEET_ABLATION') and (sys.path.append({str(HERE)!r}), "
         "__import__('realfleet.ablations'))\n",
         encoding="utf-8",
     )

@@ -47,10 +47,10 @@ _PROGRAMS: Final = (
 _STAMP: Final = re.compile(r"^\s*\[?\d{4}-\d\d-\d\d[ T][\d:,.]+\]?[ -]*")
 _DIED: Final = "Exception in thread "
 _GOES_ON: Final = ("During handling of the above exception", "The above exception was the direct cause")
-_LONGEST: Final = 200
+_MAX_LENGTH: Final = 200
 
 
-def goes_without(lines: Sequence[str]) -> list[str]:
+def missing_capabilities(lines: Sequence[str]) -> list[str]:
     """Return what is not there and which exceptions have ended threads, each once, with the log's words.
 
     lines: all of a process's, from its start to the look at it, without the agent's name before them.
@@ -58,9 +58,9 @@ def goes_without(lines: Sequence[str]) -> list[str]:
     found: dict[str, str] = {}
     for line in lines:
         for what in _missing(line):
-            found.setdefault(what, _STAMP.sub("", line).strip()[:_LONGEST])
+            found.setdefault(what, _STAMP.sub("", line).strip()[:_MAX_LENGTH])
     told = [f"goes without {what}, by its log: {said}" for what, said in found.items()]
-    return told + [f"a thread of it has died: {each}" for each in dict.fromkeys(_deaths(lines))]
+    return told + [f"a thread of it has died: {each}" for each in dict.fromkeys(_dead_threads(lines))]
 
 
 def _missing(line: str) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _missing(line: str) -> Iterator[str]:
     yield from (f"the program `{found[1]}`" for each in _PROGRAMS if (found := each.search(line)))
 
 
-def _deaths(lines: Sequence[str]) -> Iterator[str]:
+def _dead_threads(lines: Sequence[str]) -> Iterator[str]:
     """Yield the exception of each thread that one has ended: the last of its chain."""
     raised, is_dying = "", False
     for line in (each.strip() for each in lines):
@@ -77,7 +77,7 @@ def _deaths(lines: Sequence[str]) -> Iterator[str]:
                 yield raised
             raised, is_dying = "", True
         elif is_dying and RAISED.match(line):
-            raised, is_dying = line[:_LONGEST], False
+            raised, is_dying = line[:_MAX_LENGTH], False
         elif raised and line.startswith(_GOES_ON):
             is_dying = True
     if raised:

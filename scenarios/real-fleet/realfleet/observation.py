@@ -22,15 +22,15 @@ import zmq
 
 from realfleet.zmtp_greeting import socket_type
 
-WITHIN_S: Final = 6.0
-AGAIN_S: Final = 0.5
+TIMEOUT_S: Final = 6.0
+RETRY_S: Final = 0.5
 _HEALTH: Final = "health"
 _MAIN: Final = "main"
-_QUESTION: Final = b'{"action":"health_check"}'
+_HEALTH_REQUEST: Final = b'{"action":"health_check"}'
 _REAPER: Final = "ZMQbg/Reaper"
 
 
-class Look(msgspec.Struct, frozen=True):
+class AgentObservation(msgspec.Struct, frozen=True):
     """What was seen of one agent.
 
     health: the answer on the health port, None without one. main: the answer on the main port, as text, None
@@ -51,7 +51,7 @@ class Look(msgspec.Struct, frozen=True):
     pss_bytes: int = 0
 
 
-def look_at(fleet: Path, ask_status: Callable[[], Mapping[str, Any]]) -> dict[str, Look]:
+def observe_fleet(fleet: Path, ask_status: Callable[[], Mapping[str, Any]]) -> dict[str, AgentObservation]:
     """Return a look at each agent of a running fleet; all are asked at the same time.
 
     ask_status: returns what the supervisor says of the agents; asked again at the end, for one that died of
@@ -68,9 +68,9 @@ def look_at(fleet: Path, ask_status: Callable[[], Mapping[str, Any]]) -> dict[st
     rows = ask_status()["agents"]
     looks = {}
     for name, row in rows.items():
-        weight = _weigh(row["pid"]) if row["pid"] else {}
+        weight = _resource_usage(row["pid"]) if row["pid"] else {}
         port, main = declared[name].get("port"), _as_text(answers.get((_MAIN, name)))
-        looks[name] = Look(
+        looks[name] = AgentObservation(
             row["pid"],
             row["state"],
             row["reason"] or "",
@@ -83,7 +83,7 @@ def look_at(fleet: Path, ask_status: Callable[[], Mapping[str, Any]]) -> dict[st
     return looks
 
 
-def ask_health(fleet: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
+def query_health(fleet: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
     """Return the health that these agents of a running fleet tell now, of those that answer."""
     declared = yaml.safe_load(fleet.read_text(encoding="utf-8"))["agents"]
     answers = _ask_all({(_HEALTH, name): declared[name]["health_port"] for name in names})
@@ -101,20 +101,20 @@ def _ask_all(ports: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], byte
         socket.connect(f"tcp://127.0.0.1:{port}")
         poller.register(socket, zmq.POLLIN)
         asked[socket] = key
-        socket.send(_QUESTION)
+        socket.send(_HEALTH_REQUEST)
     waiting, again = set(asked), dict[Any, float]()
-    while (waiting or again) and (now_s := time.monotonic()) < began_s + WITHIN_S:
+    while (waiting or again) and (now_s := time.monotonic()) < began_s + TIMEOUT_S:
         for socket in [each for each, at_s in again.items() if at_s <= now_s]:
             del again[socket]
             waiting.add(socket)
-            socket.send(_QUESTION)
-        until_s = min([began_s + WITHIN_S, *again.values()])
+            socket.send(_HEALTH_REQUEST)
+        until_s = min([began_s + TIMEOUT_S, *again.values()])
         for socket, _ in poller.poll(max(1, int((until_s - now_s) * 1000))):
             waiting.discard(socket)
             answer = answers[asked[socket]] = socket.recv()
             now_s = time.monotonic()
             if asked[socket][0] == _HEALTH and _age_s(answer) > now_s - began_s:
-                again[socket] = now_s + AGAIN_S
+                again[socket] = now_s + RETRY_S
     for socket in asked:
         socket.close()
     context.term()
@@ -137,7 +137,7 @@ def _holder(port: int | None, pid: int) -> str:
         return f"nobody listens on port {port}"
     whose = "its own" if owns_port(pid, port) else "another process's"
     what = "no ZeroMQ socket" if kind == "no ZeroMQ" else f"a {kind} socket"
-    late = f", and gave no answer within {WITHIN_S:.0f} s" if kind in ("REP", "ROUTER") else ""
+    late = f", and gave no answer within {TIMEOUT_S:.0f} s" if kind in ("REP", "ROUTER") else ""
     return f"{what} of {whose} is on port {port}{late}"
 
 
@@ -153,7 +153,7 @@ def _as_text(answer: bytes | None) -> str | None:
     return None if answer is None else answer[:200].decode(errors="replace")
 
 
-def _weigh(pid: int) -> dict[str, int]:
+def _resource_usage(pid: int) -> dict[str, int]:
     """Return what a process takes; zeros when it has just ended. contexts: a reaper thread each."""
     try:
         tasks = Path(f"/proc/{pid}/task")

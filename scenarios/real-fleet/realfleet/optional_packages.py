@@ -24,7 +24,7 @@ _PLACEHOLDER: Final = re.compile(
 )  # as `argosy repair` writes it, now and before
 
 
-def optional_packages(tree: Path, scripts: Mapping[str, str], python: Path) -> dict[str, list[str]]:
+def missing_optional_packages(tree: Path, scripts: Mapping[str, str], python: Path) -> dict[str, list[str]]:
     """Return by agent what its script asks for and does without.
 
     scripts: by agent, relative to `tree`. python: the interpreter that the agents run on.

@@ -8,18 +8,20 @@ from typing import Final
 
 import msgspec
 
-from realfleet.observation import Look
+from realfleet.observation import AgentObservation
 
-_GOOD: Final = frozenset({"ok", "degraded"})
-_OLD_GOOD: Final = frozenset({"ok", "healthy", "degraded", "running", "success", "online", "active"})
+_HEALTHY_STATUSES: Final = frozenset({"ok", "degraded"})
+_LEGACY_HEALTHY_STATUSES: Final = frozenset(
+    {"ok", "healthy", "degraded", "running", "success", "online", "active"}
+)
 _TRACEBACK: Final = "Traceback (most recent call last):"
 RAISED: Final = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Warning|Again)\b.*")
 _FRAME: Final = re.compile(r'^\s*File "([^"]+)", line (\d+), in (.+)$')
 _PACKAGES: Final = re.compile(r"/[^'\"()]*?/site-packages/")
-_LOUD: Final = re.compile(r"\b(?:error|critical|fatal|failed|exception)\b", re.IGNORECASE)
+_ERROR_LINE: Final = re.compile(r"\b(?:error|critical|fatal|failed|exception)\b", re.IGNORECASE)
 
 
-class Account(msgspec.Struct, frozen=True):
+class RunOutcome(msgspec.Struct, frozen=True):
     """Ready and not ready add up to the declared agents; degraded is part of ready.
 
     degraded: what will fail by name. main_port: who answers a request on its declared main port, and
@@ -33,28 +35,30 @@ class Account(msgspec.Struct, frozen=True):
     no_main_port: dict[str, str]
 
 
-def close(
-    looks: Mapping[str, Look], logs: Mapping[str, str], lacking: Mapping[str, Sequence[str]]
-) -> Account:
+def classify(
+    looks: Mapping[str, AgentObservation], logs: Mapping[str, str], lacking: Mapping[str, Sequence[str]]
+) -> RunOutcome:
     """Return the account of what was seen.
 
     logs: the last lines of each agent. lacking: what of an agent's code will fail by name when it is used.
     """
     not_ready = {
-        name: reason for name, look in looks.items() if (reason := why_not(name, look, logs.get(name, "")))
+        name: reason
+        for name, look in looks.items()
+        if (reason := not_ready_reason(name, look, logs.get(name, "")))
     }
     ready = [name for name in looks if name not in not_ready]
     degraded = {}
     for name in ready:
-        told = [*lacking.get(name, ()), *own_word(looks[name])]
-        if told:
-            degraded[name] = told
+        reasons = [*lacking.get(name, ()), *degraded_reasons(looks[name])]
+        if reasons:
+            degraded[name] = reasons
     main_port = [name for name in ready if looks[name].main is not None]
     silent = {name: looks[name].main_holder for name in ready if looks[name].main is None}
-    return Account(ready, degraded, not_ready, main_port, silent)
+    return RunOutcome(ready, degraded, not_ready, main_port, silent)
 
 
-def why_not(name: str, look: Look, log: str) -> str:
+def not_ready_reason(name: str, look: AgentObservation, log: str) -> str:
     """Return why an agent is not ready, empty when it is."""
     if not look.pid:
         return f"{look.state}: {_joined(look.reason, last_error(log)) or 'it ended and said nothing'}"
@@ -65,17 +69,21 @@ def why_not(name: str, look: Look, log: str) -> str:
     if "pid" in health or ("name" in health and "uptime" in health):
         if health.get("name") != name or health.get("pid") != look.pid:
             return f"its health port is answered by `{health.get('name')}`, pid {health.get('pid')}"
-        if word not in _GOOD:
+        if word not in _HEALTHY_STATUSES:
             return f"{word}: {health.get('reason', '')} {last_error(log)}".strip()
         return ""
     if not look.owns_health_port:
         return "its health port is answered by a process that is not its own"
     if look.state not in ("ready", "degraded"):
         return f"{look.state}: {look.reason}"
-    return "" if word in _OLD_GOOD and not health.get("error") else f"its own health answer is {health}"
+    return (
+        ""
+        if word in _LEGACY_HEALTHY_STATUSES and not health.get("error")
+        else f"its own health answer is {health}"
+    )
 
 
-def shortened(account: Account, tree: str) -> Account:
+def shorten_paths(account: RunOutcome, tree: str) -> RunOutcome:
     """Return the account with the paths of its reasons told from the tree, and from the packages' folder.
 
     tree: where the agents saw it.
@@ -95,14 +103,16 @@ def _joined(reason: str, error: str) -> str:
     return error if not reason or reason in error else f"{error}; {reason}" if error else reason
 
 
-def own_word(look: Look) -> list[str]:
+def degraded_reasons(look: AgentObservation) -> list[str]:
     """Return what an agent says of itself when it calls itself degraded."""
     health = look.health or {}
     if str(health.get("status", "")).lower() != "degraded":
         return []
-    told = [health.get("reason"), health.get("error"), *_listed(health.get("warnings")), *_causes(health)]
-    told = list(filter(None, told)) or [f"{key}: {each}" for key, each in health.items() if each is False]
-    return [f"it says so itself: {'; '.join(map(str, told)) or 'no reason given'}"]
+    reasons = [health.get("reason"), health.get("error"), *_listed(health.get("warnings")), *_causes(health)]
+    reasons = list(filter(None, reasons)) or [
+        f"{key}: {each}" for key, each in health.items() if each is False
+    ]
+    return [f"it says so itself: {'; '.join(map(str, reasons)) or 'no reason given'}"]
 
 
 def _listed(value: object) -> list[object]:
@@ -130,5 +140,5 @@ def last_error(log: str) -> str:
     raised = [line.strip() for line in lines if RAISED.match(line.strip())]
     if raised:
         return raised[-1][:300]
-    loud = [line.strip() for line in lines if _LOUD.search(line)]
+    loud = [line.strip() for line in lines if _ERROR_LINE.search(line)]
     return loud[-1][:300] if loud else ""

@@ -22,10 +22,10 @@ _CALLS: Final = {
     "parse_args": "reads the command line",
     "parse_agent_args": "reads the command line",
 }
-_HOLDS: Final = "holds the main thread"
+_BLOCKS_MAIN_THREAD: Final = "holds the main thread"
 
 
-def reasons_apart(tree: Path, scripts: Mapping[str, str]) -> dict[str, list[str]]:
+def process_reasons(tree: Path, scripts: Mapping[str, str]) -> dict[str, list[str]]:
     """Return by agent what of its process it takes for itself. scripts: relative to `tree`."""
     return {agent: sorted(set(_reasons(tree / script))) for agent, script in scripts.items()}
 
@@ -40,6 +40,6 @@ def _reasons(script: Path) -> Iterator[str]:
             name = ast.unparse(node.func)
             yield from filter(None, (_CALLS.get(name), _CALLS.get(name.rpartition(".")[2])))
         elif isinstance(node, ast.If) and "__main__" in ast.unparse(node.test):
-            yield _HOLDS
+            yield _BLOCKS_MAIN_THREAD
         elif isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.argv":
             yield "reads the command line"

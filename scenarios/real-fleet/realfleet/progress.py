@@ -16,7 +16,7 @@ class ScenarioError(Exception):
         self.hint = hint
 
 
-def tell(text: str) -> None:
+def log_progress(text: str) -> None:
     """Print one line of progress, with the seconds since the beginning."""
     sys.stderr.write(f"[{time.monotonic() - _began_s:6.1f} s] {text}\n")
     sys.stderr.flush()

@@ -17,89 +17,95 @@ import msgspec
 import yaml
 
 from realfleet import decisions, outcome, tree_copy
-from realfleet.ablations import PARTS, SLOWER
+from realfleet.ablations import ABLATION_PARTS, SLOWER
 from realfleet.argosy_commands import Argosy
-from realfleet.audit_comparison import compared, figures
-from realfleet.observation import Look
-from realfleet.optional_packages import optional_packages
-from realfleet.process_isolation import reasons_apart
-from realfleet.progress import ScenarioError, tell
-from realfleet.sandbox import end_chambers, require_chamber, run_inside
-from realfleet.sandbox_main import surroundings
-from realfleet.side_services import absent_programs, hint
+from realfleet.audit_comparison import audit_counts, compare_audits
+from realfleet.observation import AgentObservation
+from realfleet.optional_packages import missing_optional_packages
+from realfleet.process_isolation import process_reasons
+from realfleet.progress import ScenarioError, log_progress
+from realfleet.sandbox import require_sandbox, run_in_sandbox, stop_sandboxes
+from realfleet.sandbox_main import sandbox_environment
+from realfleet.side_services import absent_programs, install_hint
 
 TIMEOUT_S = 150.0
 START_TIMEOUT_S = 60.0  # argosy's own
-LEAST_PATIENCE_S = 20.0
+MIN_AGENT_TIMEOUT_S = 20.0
 _NOT_INSTALLED = re.compile(r"`(\w+)` is neither in the tree nor installed")
 
 Which = Literal["none", "shared", "all"]
 
 
-class Made(msgspec.Struct, frozen=True):
+class PreparedTree(msgspec.Struct, frozen=True):
     """A tree that is ready for a start. facts: what argosy's verbs said of it on the way."""
 
     place: Path
     facts: dict[str, Any]
 
 
-class Job(msgspec.Struct, frozen=True):
+class CountingRound(msgspec.Struct, frozen=True):
     """A round that only counts. patience_s: how long an agent may take, 0 for what the fleet file says."""
 
     name: str
-    made: Made
+    made: PreparedTree
     patience_s: float
     without: str = ""
 
 
-class Rounds:
+class ScenarioRounds:
     """All rounds of one run. room: the folder for everything. bin_: of the run's environment."""
 
     def __init__(
         self,
         source: Path,
-        room: Path,
+        run_folder: Path,
         bin_: Path,
         told: decisions.Decisions,
         settle_s: float,
         *,
         with_audit: bool = True,
     ) -> None:
-        require_chamber()
-        self._room = room
+        require_sandbox()
+        self._room = run_folder
         self._bin = bin_
         self._decisions = told
         self._settle_s = settle_s
         self._with_audit = with_audit
-        self._argosy = Argosy(bin_, surroundings(room))
-        self._pristine = room / "pristine" / "fleet"
+        self._argosy = Argosy(bin_, sandbox_environment(run_folder))
+        self._pristine = run_folder / "pristine" / "fleet"
         self._pristine.parent.mkdir()
-        tree_copy.take_tree(source, self._pristine)
+        tree_copy.copy_tree(source, self._pristine)
         self._before = tree_copy.digests(self._pristine)
-        tell(f"tree: {len(self._before)} files")
+        log_progress(f"tree: {len(self._before)} files")
         if absent := absent_programs():
-            tell(f"not installed here, who wants it is degraded: {', '.join(absent)} ({hint(absent)})")
+            log_progress(
+                f"not installed here, who wants it is degraded: {', '.join(absent)} ({install_hint(absent)})"
+            )
 
     def all(self, *, is_full: bool, with_before: bool) -> dict[str, Any]:
         """Run what was asked for and return the scenario's account."""
         before: dict[str, Any] = {}
         if with_before:
-            before = self._measure("before", Made(self._copy(self._pristine, "before"), {}))
-        whole = self._made("all")
+            before = self._measure("before", PreparedTree(self._copy(self._pristine, "before"), {}))
+        whole = self._prepare_with_decisions("all")
         after = self._measure("after", whole, is_audited=self._with_audit)
         rules_only = shared_only = None
         ablation: dict[str, int] = {}
         if is_full:
-            none, shared = self._made("none"), self._made("shared")
+            none, shared = self._prepare_with_decisions("none"), self._prepare_with_decisions("shared")
             # An agent that needs longer than the whole fleet did does not come.
             fleet_s = after["start_seconds"]
-            patience_s = max(LEAST_PATIENCE_S, fleet_s)
-            jobs = [Job("rules-only", none, patience_s), Job("shared-only", shared, patience_s)]
+            patience_s = max(MIN_AGENT_TIMEOUT_S, fleet_s)
+            jobs = [
+                CountingRound("rules-only", none, patience_s),
+                CountingRound("shared-only", shared, patience_s),
+            ]
             jobs += [
-                Job(f"without-{part}", whole, 0.0 if part in SLOWER else patience_s, part) for part in PARTS
+                CountingRound(f"without-{part}", whole, 0.0 if part in SLOWER else patience_s, part)
+                for part in ABLATION_PARTS
             ]
             rules_only, shared_only, *worth = self._counts(jobs, fleet_s)
-            ablation = dict(zip(PARTS, worth, strict=True))
+            ablation = dict(zip(ABLATION_PARTS, worth, strict=True))
         after |= {
             "rules_only": rules_only,
             "shared_only": shared_only,
@@ -108,7 +114,7 @@ class Rounds:
             "addresses": self._decisions.fleet.addresses if self._decisions.fleet else {},
             "absent_programs": sorted(absent_programs()),
         }
-        audits = compared(whole.facts["audit"], after["audit"]) if self._with_audit else None
+        audits = compare_audits(whole.facts["audit"], after["audit"]) if self._with_audit else None
         return {
             "argosy": "scenario/1",
             "before": before,
@@ -119,19 +125,21 @@ class Rounds:
 
     # -- the tree made over ------------------------------------------------------------------------
 
-    def _made(self, which: Which) -> Made:
+    def _prepare_with_decisions(self, which: Which) -> PreparedTree:
         """Return the tree as argosy makes it over, with some of the decisions."""
-        ruled = self._ruled()
+        ruled = self._prepare_with_rules()
         place = self._copy(ruled.place, f"tree-{which}")
         entries = self._decisions.chosen(which)
         applied = decisions.apply(place, entries)
         decided: dict[str, Any] = {"decisions": decisions.summary(applied)}
         decided["changed"] = self._require_closed(place, {each.file for each in entries})
-        tell(f"tree-{which}: {decided['changed']} files changed, each told by a manifest or a decision")
-        return Made(place, {**ruled.facts, **decided})
+        log_progress(
+            f"tree-{which}: {decided['changed']} files changed, each told by a manifest or a decision"
+        )
+        return PreparedTree(place, {**ruled.facts, **decided})
 
     @functools.cache  # noqa: B019 - there is one object, and it lives as long as the program
-    def _ruled(self) -> Made:
+    def _prepare_with_rules(self) -> PreparedTree:
         """Return the tree as the verbs alone make it; the same for every round."""
         place = self._copy(self._pristine, "ruled")
         facts: dict[str, Any] = {"import": self._import(place)}
@@ -140,15 +148,15 @@ class Rounds:
             audit = aside.submit(self._audit, audited) if audited else None
             facts["absent"] = self._repair(place)
             facts["audit"] = audit.result() if audit else None
-        refitted = self._argosy.ask("refit", str(place), "--apply", "--dirty")
+        refitted = self._argosy.run_json("refit", str(place), "--apply", "--dirty")
         facts["refit"] = {key: refitted[key] for key in ("run", "sites", "gates")}
         facts["refit"]["changed"] = len(refitted["changed"])
         kept = [each for each in refitted["refused"] if each["code"] == "Z301"]
         facts["refit"]["own_contexts"] = {each["path"]: each["reason"] for each in kept}
-        return Made(place, facts)
+        return PreparedTree(place, facts)
 
     def _audit(self, place: Path) -> dict[str, Any]:
-        return figures(self._argosy.ask("audit", str(place)))
+        return audit_counts(self._argosy.run_json("audit", str(place)))
 
     def _copy(self, source: Path, name: str) -> Path:
         place = self._room / name / "fleet"
@@ -160,7 +168,7 @@ class Rounds:
         meant = self._decisions.fleet
         files = [str(place / each) for each in meant.files] if meant else [str(place)]
         homes = [f"--address={name}={host}" for name, host in meant.addresses.items()] if meant else []
-        found = self._argosy.ask("import", *files, *homes, "-o", str(place / "fleet.yaml"))
+        found = self._argosy.run_json("import", *files, *homes, "-o", str(place / "fleet.yaml"))
         return {key: found[key] for key in ("agents", "edges", "machines")}
 
     def _repair(self, place: Path) -> list[str]:
@@ -170,14 +178,14 @@ class Rounds:
         """
         absent = self._absent(place)
         while True:
-            self._argosy.ask("repair", str(place), "--apply", *(f"--absent={name}" for name in absent))
+            self._argosy.run_json("repair", str(place), "--apply", *(f"--absent={name}" for name in absent))
             found = self._absent(place) - absent
             if not found:
                 return sorted(absent)
             absent |= found
 
     def _absent(self, place: Path) -> set[str]:
-        errors = self._argosy.ask("check", str(place))["errors"]
+        errors = self._argosy.run_json("check", str(place))["errors"]
         found = (_NOT_INSTALLED.match(each["message"]) for each in errors if each["code"] == "I602")
         return {match[1] for match in found if match}
 
@@ -187,14 +195,14 @@ class Rounds:
         for manifest in place.glob(".argosy/runs/*/manifest.json"):
             told = json.loads(manifest.read_text(encoding="utf-8"))
             allowed |= {entry["path"] for entry in told["files"]} if told["state"] == "applied" else set()
-        found = tree_copy.changed(self._before, tree_copy.digests(place))
+        found = tree_copy.changed_files(self._before, tree_copy.digests(place))
         if outside := sorted(found - allowed):
             raise ScenarioError(f"{len(outside)} files changed that no manifest tells of: {outside[:5]}")
         return len(found)
 
     # -- a start, measured -------------------------------------------------------------------------
 
-    def _counts(self, jobs: Sequence[Job], apart_s: float) -> list[int]:
+    def _counts(self, jobs: Sequence[CountingRound], apart_s: float) -> list[int]:
         """Return how many agents of each job's tree are ready when all of it are started together.
 
         A start takes the processors for as long as the whole fleet needs, and is then a wait: for agents
@@ -208,15 +216,15 @@ class Rounds:
                     wait(counts[-1:], timeout=apart_s)
                 return [each.result() for each in counts]
             except BaseException:
-                end_chambers()
+                stop_sandboxes()
                 raise
 
-    def _count(self, job: Job) -> int:
+    def _count(self, job: CountingRound) -> int:
         patience_s = min(job.patience_s, START_TIMEOUT_S)
         more = {"without": job.without, "patience_s": patience_s, "is_counted_only": True}
         return len(self._measure(job.name, job.made, **more)["ready"])
 
-    def _measure(self, name: str, made: Made, **more: Any) -> dict[str, Any]:
+    def _measure(self, name: str, made: PreparedTree, **more: Any) -> dict[str, Any]:
         """Start all agents of a tree together, and return the account of what came of it.
 
         more: the fields of the job that this round is about.
@@ -224,48 +232,50 @@ class Rounds:
         began_s = time.monotonic()
         if not (made.place / "fleet.yaml").exists():
             made.facts["import"] = self._import(made.place)
-        checked = self._argosy.ask("check", str(made.place))
-        room = self._room / f"run-{name}"
-        room.mkdir()
+        checked = self._argosy.run_json("check", str(made.place))
+        run_folder = self._room / f"run-{name}"
+        run_folder.mkdir()
         before = tree_copy.digests(made.place)
         job = {
             "name": name,
             "tree": str(made.place),
-            "room": str(room),
+            "room": str(run_folder),
             "bin": str(self._bin),
             "settle_s": self._settle_s,
             "timeout_s": TIMEOUT_S,
             **more,
         }
-        seen = run_inside(job, room, self._argosy.surroundings)
-        if touched := tree_copy.changed(before, tree_copy.digests(made.place)):
+        seen = run_in_sandbox(job, run_folder, self._argosy.surroundings)
+        if touched := tree_copy.changed_files(before, tree_copy.digests(made.place)):
             raise ScenarioError(f"a start has changed the tree itself: {sorted(touched)[:5]}")
-        looks = {key: msgspec.convert(each, type=Look) for key, each in seen["looks"].items()}
-        lacks = self._decisions.lacks()
+        looks = {key: msgspec.convert(each, type=AgentObservation) for key, each in seen["looks"].items()}
+        lacks = self._decisions.missing_capabilities()
         if unknown := sorted(lacks.keys() - looks.keys()):
             raise ScenarioError(
                 f"the decisions tell what `{unknown[0]}` goes without, and there is no such agent"
             )
         without = {name: [*lacks.get(name, ()), *seen["said"].get(name, ())] for name in looks}
-        closed = outcome.shortened(outcome.close(looks, seen["logs"], without), str(room / "seen"))
-        told = self._told(made, checked, closed, looks, seen)
+        closed = outcome.shorten_paths(
+            outcome.classify(looks, seen["logs"], without), str(run_folder / "seen")
+        )
+        told = self._build_result(made, checked, closed, looks, seen)
         told["seconds"] = round(time.monotonic() - began_s, 1)
         (self._room / f"{name}.json").write_text(
             json.dumps({**told, "logs": seen["logs"]}, indent=1), "utf-8"
         )
         complete = len(closed.ready) - len(closed.degraded)
-        tell(
+        log_progress(
             f"{name}: {len(closed.ready)} of {checked['agents']} ready, {complete} complete, "
             f"{len(closed.main_port)} answer on the main port"
         )
         return told
 
-    def _told(
+    def _build_result(
         self,
-        made: Made,
+        made: PreparedTree,
         checked: dict[str, Any],
-        closed: outcome.Account,
-        looks: dict[str, Look],
+        closed: outcome.RunOutcome,
+        looks: dict[str, AgentObservation],
         seen: dict[str, Any],
     ) -> dict[str, Any]:
         living = [look for look in looks.values() if look.pid]
@@ -276,8 +286,8 @@ class Rounds:
             "parse": sum(_parses(made.place / script) for script in scripts.values()),
             "startable": checked["agents"] - len(checked["cannot_start"]),
             **msgspec.to_builtins(closed),
-            "optional": optional_packages(made.place, ready, self._bin / "python"),
-            "apart": reasons_apart(made.place, ready),
+            "optional": missing_optional_packages(made.place, ready, self._bin / "python"),
+            "apart": process_reasons(made.place, ready),
             "more_contexts": {
                 name: _own_context(made, scripts[name]) for name, look in looks.items() if look.contexts > 1
             },
@@ -296,7 +306,7 @@ class Rounds:
         }
 
 
-def _own_context(made: Made, script: str) -> str:
+def _own_context(made: PreparedTree, script: str) -> str:
     """Return why a process may have more than the shared context."""
     kept = made.facts.get("refit", {}).get("own_contexts", {})
     return f"refit left its own: {kept[script]}" if script in kept else "a module that it imports has one"

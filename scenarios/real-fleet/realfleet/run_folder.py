@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from realfleet.progress import tell
+from realfleet.progress import log_progress
 
 _PREFIX: Final = "rf-"
 _LOCK: Final = "lock"  # held as long as the run lives
 
 
 @contextmanager
-def own_room(*, keep: bool) -> Iterator[Path]:
+def run_folder(*, keep: bool) -> Iterator[Path]:
     """Make a folder for a run, and take it away at its end, whatever ends it. keep: leave it there."""
-    _sweep()
+    _remove_stale_folders()
     room = Path(tempfile.mkdtemp(prefix=_PREFIX))
     with (room / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -28,12 +28,12 @@ def own_room(*, keep: bool) -> Iterator[Path]:
         finally:
             if keep:
                 (room / _LOCK).unlink()
-                tell(f"kept: {room}")
+                log_progress(f"kept: {room}")
             else:
                 shutil.rmtree(room, ignore_errors=True)
 
 
-def _sweep() -> None:
+def _remove_stale_folders() -> None:
     """Take away the folders of runs that were killed: nobody holds their locks."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
         try:

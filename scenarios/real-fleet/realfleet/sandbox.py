@@ -22,7 +22,7 @@ from realfleet.environments import HERE
 from realfleet.progress import ScenarioError
 
 # `setpriv` ends `unshare`, and with it all inside, when this program is killed.
-_ENTER: Final = (
+_SANDBOX_COMMAND: Final = (
     "setpriv",
     "--pdeathsig",
     "KILL",
@@ -46,12 +46,12 @@ _PROGRAMS: Final = {
 }
 
 
-def require_chamber() -> None:
+def require_sandbox() -> None:
     """Raises ScenarioError: this machine or this user cannot have namespaces, or a program is missing."""
     for program, package in _PROGRAMS.items():
         if not shutil.which(program):
             raise ScenarioError(f"there is no `{program}` here", f"apt-get install {package}")
-    done = subprocess.run([*_ENTER, "true"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*_SANDBOX_COMMAND, "true"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise ScenarioError(
             f"no namespaces for this user: {done.stderr.strip()}",
@@ -71,23 +71,23 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def end_chambers() -> None:
+def stop_sandboxes() -> None:
     """End all that run, and let no other begin; those who wait for one get a ScenarioError."""
     _is_over.set()
     for process in tuple(_running):
         _end(process)
 
 
-def run_inside(job: Mapping[str, Any], folder: Path, surroundings: Mapping[str, str]) -> dict[str, Any]:
+def run_in_sandbox(job: Mapping[str, Any], folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
     """Run `realfleet.sandbox_main` with a job in a chamber, and return what it found.
 
     Raises ScenarioError: it ended without an account.
     """
     order, answer = folder / "job.json", folder / "answer.json"
     order.write_text(json.dumps({**job, "answer": str(answer)}), encoding="utf-8")
-    command = [*_ENTER, sys.executable, "-m", "realfleet.sandbox_main", str(order)]
+    command = [*_SANDBOX_COMMAND, sys.executable, "-m", "realfleet.sandbox_main", str(order)]
     variables = {
-        **surroundings,
+        **environment,
         "PYTHONPATH": str(HERE),
         "REAL_FLEET_BEGAN": os.environ.get("REAL_FLEET_BEGAN", ""),
     }

@@ -16,20 +16,20 @@ import msgspec
 import yaml
 
 from realfleet.argosy_commands import Argosy
-from realfleet.audit_comparison import figures
-from realfleet.log_symptoms import goes_without
-from realfleet.observation import Look, ask_health, look_at
-from realfleet.outcome import why_not
-from realfleet.progress import ScenarioError, tell
-from realfleet.recheck import settled
-from realfleet.side_services import beside
+from realfleet.audit_comparison import audit_counts
+from realfleet.log_symptoms import missing_capabilities
+from realfleet.observation import AgentObservation, observe_fleet, query_health
+from realfleet.outcome import not_ready_reason
+from realfleet.progress import ScenarioError, log_progress
+from realfleet.recheck import recheck_degraded
+from realfleet.side_services import running_side_services
 
 LINES: Final = 400
 _START_IS_OVER: Final = 2.0  # of the time that the fleet is left to settle
 _ENDINGS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-class Job(msgspec.Struct, frozen=True):
+class SandboxJob(msgspec.Struct, frozen=True):
     """What to run. tree: its fleet file included. room: a folder for all that is written.
 
     without: the part of the base that this round does without. patience_s: how long an agent may take to
@@ -50,31 +50,31 @@ class Job(msgspec.Struct, frozen=True):
     is_audited: bool = False
 
 
-def run(job: Job) -> dict[str, Any]:
+def run(job: SandboxJob) -> dict[str, Any]:
     """Bring the fleet up, look at it, and take it down."""
     room = Path(job.room)
     seen = _overlay(Path(job.tree), room)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    around = surroundings(room, job.without)
+    around = sandbox_environment(room, job.without)
     argosy = Argosy(Path(job.bin), around)
     fleet = seen / "fleet.yaml"
-    _count_one_defect_once(fleet, job.patience_s)
+    _isolate_failures(fleet, job.patience_s)
     began_s, is_whole = time.monotonic(), False
-    with beside(room, around), ThreadPoolExecutor(1) as aside:
+    with running_side_services(room, around), ThreadPoolExecutor(1) as aside:
         try:
             words = ("up", str(fleet), "-d", "--no-hub", "--timeout", str(job.timeout_s))
-            up = argosy.ask(*words, within_s=job.timeout_s + 60)
+            up = argosy.run_json(*words, within_s=job.timeout_s + 60)
             seconds = time.monotonic() - began_s
             ready = f"{len(up['ready'])} of {up['declared']} ready for `up`"
-            tell(f"{job.name}: {ready} in {seconds:.1f} s; settling")
-            audit = aside.submit(argosy.ask, "audit", job.tree) if job.is_audited else None
-            looks = _looks(job, argosy, fleet)
-            unready = [name for name, look in looks.items() if why_not(name, look, "")]
+            log_progress(f"{job.name}: {ready} in {seconds:.1f} s; settling")
+            audit = aside.submit(argosy.run_json, "audit", job.tree) if job.is_audited else None
+            looks = _observe_agents(job, argosy, fleet)
+            unready = [name for name, look in looks.items() if not_ready_reason(name, look, "")]
             lines = _lines(argosy, fleet, unready if job.is_counted_only else list(looks))
             is_whole = True
         finally:
             began_s = time.monotonic()
-            down = {"killed": []} if is_whole and job.is_counted_only else argosy.ask("down", str(fleet))
+            down = {"killed": []} if is_whole and job.is_counted_only else argosy.run_json("down", str(fleet))
             stop_s = time.monotonic() - began_s
     return {
         "up": up,
@@ -83,35 +83,35 @@ def run(job: Job) -> dict[str, Any]:
         "killed": down["killed"],
         "looks": {name: msgspec.to_builtins(each) for name, each in looks.items()},
         "logs": {name: "\n".join(lines[name][-LINES:]) for name in unready},
-        "said": {name: told for name, each in lines.items() if (told := goes_without(each))},
+        "said": {name: told for name, each in lines.items() if (told := missing_capabilities(each))},
         "written": _written(Path(job.tree), room / "upper"),
-        "audit": figures(audit.result()) if audit else None,
+        "audit": audit_counts(audit.result()) if audit else None,
     }
 
 
-def _looks(job: Job, argosy: Argosy, fleet: Path) -> dict[str, Look]:
+def _observe_agents(job: SandboxJob, argosy: Argosy, fleet: Path) -> dict[str, AgentObservation]:
     """Return a look at each agent when the fleet has settled, and the start is over for who watches it."""
     until_s = time.monotonic() + _START_IS_OVER * job.settle_s
-    if any(row["pid"] for row in argosy.ask("status", str(fleet))["agents"].values()):
+    if any(row["pid"] for row in argosy.run_json("status", str(fleet))["agents"].values()):
         time.sleep(job.settle_s)
-    looks = look_at(fleet, lambda: argosy.ask("status", str(fleet)))
+    looks = observe_fleet(fleet, lambda: argosy.run_json("status", str(fleet)))
     if job.is_counted_only:
         return looks
-    return settled(looks, lambda names: ask_health(fleet, names), until_s)
+    return recheck_degraded(looks, lambda names: query_health(fleet, names), until_s)
 
 
 def _lines(argosy: Argosy, fleet: Path, names: list[str]) -> dict[str, list[str]]:
     """Return what each of these agents has written so far, by line and without its name."""
     found: dict[str, list[str]] = {name: [] for name in names}
     # Of all: to ask for one that was never started, and has no log, is an error.
-    for line in argosy.say("logs", str(fleet)).splitlines() if names else ():
+    for line in argosy.run_text("logs", str(fleet)).splitlines() if names else ():
         name, _, text = line.partition("|")
         if name.strip() in found:
             found[name.strip()].append(text.removeprefix(" "))
     return found
 
 
-def surroundings(room: Path, without: str = "") -> dict[str, str]:
+def sandbox_environment(room: Path, without: str = "") -> dict[str, str]:
     """Return the only variables that a fleet of the scenario gets."""
     found = {
         "PATH": os.environ["PATH"],
@@ -124,7 +124,7 @@ def surroundings(room: Path, without: str = "") -> dict[str, str]:
         "XDG_CACHE_HOME": str(room / "cache"),
         "XDG_CONFIG_HOME": str(room / "config"),
         "XDG_RUNTIME_DIR": str(room / "run"),
-        **({"REAL_FLEET_WITHOUT": without} if without else {}),
+        **({"REAL_FLEET_ABLATION": without} if without else {}),
     }
     for name in ("HOME", "TMPDIR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
         Path(found[name]).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -141,7 +141,7 @@ def _overlay(tree: Path, room: Path) -> Path:
     return seen
 
 
-def _count_one_defect_once(fleet: Path, patience_s: float) -> None:
+def _isolate_failures(fleet: Path, patience_s: float) -> None:
     """Let every agent start whatever became of the others: needs become wants, and each starts once.
 
     Otherwise one agent near the root that does not come up is counted as dozens.
@@ -181,7 +181,7 @@ def main() -> int:
     """Read the job, run it, write the account."""
     for number in _ENDINGS:
         signal.signal(number, _interrupt)
-    job = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Job)
+    job = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=SandboxJob)
     try:
         told = run(job)
     except ScenarioError as error:
@@ -192,7 +192,7 @@ def main() -> int:
     return 0
 
 
-__all__ = ["Job", "Look", "run"]
+__all__ = ["AgentObservation", "SandboxJob", "run"]
 
 if __name__ == "__main__":
     sys.exit(main())

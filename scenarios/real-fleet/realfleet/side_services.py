@@ -31,13 +31,13 @@ def absent_programs() -> dict[str, str]:
     return {program: package for program, package in OPTIONAL.items() if not shutil.which(program)}
 
 
-def hint(absent: dict[str, str]) -> str:
+def install_hint(absent: dict[str, str]) -> str:
     """Return the command that installs them."""
     return f"apt-get install {' '.join(absent.values())}"
 
 
 @contextmanager
-def beside(room: Path, surroundings: dict[str, str]) -> Iterator[None]:
+def running_side_services(room: Path, environment: dict[str, str]) -> Iterator[None]:
     """Run what stands beside the fleet.
 
     Raises ScenarioError: the sound server has not begun to listen.
@@ -45,7 +45,7 @@ def beside(room: Path, surroundings: dict[str, str]) -> Iterator[None]:
     running = [_start_redis(room)]
     try:
         if shutil.which("pulseaudio"):
-            running.append(_start_sound(room, surroundings))
+            running.append(_start_sound(room, environment))
         yield
     finally:
         for process in running:
@@ -61,17 +61,17 @@ def _start_redis(room: Path) -> subprocess.Popen[bytes]:
     return _start(command, folder / "log")
 
 
-def _start_sound(room: Path, surroundings: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start_sound(room: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start the sound server where its clients look for it: under the runtime folder."""
-    door = Path(surroundings["XDG_RUNTIME_DIR"]) / "pulse" / "native"
-    door.parent.mkdir(mode=0o700, exist_ok=True)
+    socket_path = Path(environment["XDG_RUNTIME_DIR"]) / "pulse" / "native"
+    socket_path.parent.mkdir(mode=0o700, exist_ok=True)
     command = ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1"]
-    for module in ("module-null-sink", f"module-native-protocol-unix auth-anonymous=1 socket={door}"):
+    for module in ("module-null-sink", f"module-native-protocol-unix auth-anonymous=1 socket={socket_path}"):
         command += ["-L", module]
     log = room / "sound.log"
-    process = _start(command, log, surroundings)
+    process = _start(command, log, environment)
     until_s = time.monotonic() + _SOUND_S
-    while not door.exists():
+    while not socket_path.exists():
         if process.poll() is not None or time.monotonic() > until_s:
             process.kill()
             raise ScenarioError(f"pulseaudio does not listen: {log.read_text(encoding='utf-8')[-500:]}")
@@ -80,7 +80,7 @@ def _start_sound(room: Path, surroundings: dict[str, str]) -> subprocess.Popen[b
 
 
 def _start(
-    command: list[str], log: Path, surroundings: dict[str, str] | None = None
+    command: list[str], log: Path, environment: dict[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
     with log.open("wb") as out:
-        return subprocess.Popen(command, env=surroundings, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        return subprocess.Popen(command, env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL)

@@ -75,9 +75,9 @@ there is once. Of the {ready} that are ready:
 """
 
 
-def as_page(told: dict[str, Any]) -> str:
+def render_page(result: dict[str, Any]) -> str:
     """Return the page, in Markdown."""
-    before, after = told["before"], told["after"]
+    before, after = result["before"], result["after"]
     parts = [
         _HEAD.format(declared=after["declared"]),
         _table(("", "as found", "made over"), [(label, of(before), of(after)) for label, of in _ROWS]),
@@ -87,8 +87,8 @@ def as_page(told: dict[str, Any]) -> str:
             new=after["written"]["new"], over=len(after["written"]["changed"]), addresses=_addresses(after)
         ),
         _BESIDE.format(absent=", ".join(f"`{each}`" for each in after["absent_programs"]) or "none"),
-        f"The whole run took {told['seconds']} s.\n",
-        *_audits(told["audits"]),
+        f"The whole run took {result['seconds']} s.\n",
+        *_audits(result["audits"]),
         "## Decisions",
         *(
             [_INPUT.format(files=after["fleet_files"], addresses=_homes(after))]
@@ -100,7 +100,7 @@ def as_page(told: dict[str, Any]) -> str:
             [_decision(each) for each in after["made"]["decisions"]],
         ),
         "## What the parts of the compat base are worth",
-        _table(("without", "ready"), told["ablation"].items()),
+        _table(("without", "ready"), result["ablation"].items()),
         "## Not ready, each with its reason",
         _table(("agent", "reason"), after["not_ready"].items()),
         "## Degraded: what will fail by name",
@@ -119,8 +119,8 @@ def as_page(told: dict[str, Any]) -> str:
 
 
 def _homes(after: dict[str, Any]) -> str:
-    told = [f"`{name}` is {address}" for name, address in after["addresses"].items()]
-    return " and ".join(told) or "nobody says"
+    result = [f"`{name}` is {address}" for name, address in after["addresses"].items()]
+    return " and ".join(result) or "nobody says"
 
 
 def _without_decisions(after: dict[str, Any]) -> str:
@@ -140,8 +140,8 @@ def _addresses(after: dict[str, Any]) -> str:
     return (_MOVED if migrated else _STAY).format(migrated=migrated, refused=refused)
 
 
-def _audits(told: dict[str, Any]) -> tuple[str, str]:
-    every, both = told["all"], told["both"]
+def _audits(result: dict[str, Any]) -> tuple[str, str]:
+    every, both = result["all"], result["both"]
     rows = [
         (f"{label}{more}", sides["before"][key], sides["after"][key])
         for more, sides in (("", every), (", files of both", both))

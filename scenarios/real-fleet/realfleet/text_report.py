@@ -6,14 +6,14 @@ from collections import Counter
 from typing import Any
 
 
-def as_text(told: dict[str, Any]) -> str:
+def render_text(result: dict[str, Any]) -> str:
     """Return the account for people: before beside after, then who is not ready and why."""
-    before, after = told["before"], told["after"]
+    before, after = result["before"], result["after"]
     lines = [f"{'':<28}{'before':>10}{'after':>10}"]
     for label, of in _ROWS:
         left = str(of(before)) if before else "-"
         lines.append(f"{label:<28}{left:>10}{of(after)!s:>10}")
-    for files, sides in (told["audits"] or {}).items():
+    for files, sides in (result["audits"] or {}).items():
         lines += [
             f"audit, {files} files: {key} {count} before, {sides['after'][key]} after"
             for key, count in sides["before"].items()
@@ -23,14 +23,14 @@ def as_text(told: dict[str, Any]) -> str:
         lines.append(
             f"ready by rules alone {after['rules_only']}, with shared decisions {after['shared_only']}"
         )
-    lines += [f"ready without {part}: {count}" for part, count in told["ablation"].items()]
+    lines += [f"ready without {part}: {count}" for part, count in result["ablation"].items()]
     lines += [f"degraded: {name}: {'; '.join(what)}" for name, what in after["degraded"].items()]
     lines += [f"not ready: {name}: {reason}" for name, reason in after["not_ready"].items()]
     lines += [f"no answer on the main port: {name}: {what}" for name, what in after["no_main_port"].items()]
     lines += [f"does without: {name}: {', '.join(what)}" for name, what in after["optional"].items()]
     counts = Counter(why for each in after["apart"].values() for why in each)
     lines += [f"in no cell, since it {why}: {count} agents" for why, count in counts.most_common()]
-    lines.append(f"{told['seconds']} s in all")
+    lines.append(f"{result['seconds']} s in all")
     return "\n".join(lines)
 
 

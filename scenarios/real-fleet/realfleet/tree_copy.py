@@ -17,7 +17,7 @@ _NOT_TAKEN: Final = shutil.ignore_patterns(".git", ".argosy", "__pycache__", ".v
 _OWN: Final = frozenset({".argosy", "fleet.yaml"})
 
 
-def take_tree(source: Path, place: Path) -> None:
+def copy_tree(source: Path, place: Path) -> None:
     """Copy a folder, or unpack an archive, to `place`. Raises ScenarioError: it is neither."""
     if source.is_dir():
         shutil.copytree(source, place, symlinks=True, ignore=_NOT_TAKEN)
@@ -47,6 +47,6 @@ def digests(root: Path) -> dict[str, str]:
     return found
 
 
-def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+def changed_files(before: dict[str, str], after: dict[str, str]) -> set[str]:
     """Return the paths that differ, have come or have gone."""
     return {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
