@@ -31,8 +31,9 @@ REQUESTS: Final = 5
 SECONDS: Final = 30.0
 
 METHOD: Final = [
-    f"hub.flood: one agent whose health has {NEW_NAMES_PER_S} new names a second, for {SECONDS:.0f} s; hub.series:",
-    f"  {AGENTS} agents of {STEADY_NAMES} names each, kept by `most_figures`; then /metrics is asked {REQUESTS} times:",
+    f"hub.flood: one agent whose health has {NEW_NAMES_PER_S} new names a second, for {SECONDS:.0f} s;",
+    f"  hub.series: {AGENTS} agents of {STEADY_NAMES} names each, kept by `most_figures`;",
+    f"  then /metrics is requested {REQUESTS} times:",
     "  resident is of the hub's process after that, healthz_p99 of /healthz asked without pause meanwhile",
 ]
 _AGENT: Final = """
