@@ -236,7 +236,7 @@ def test_a_supervisor_that_is_told_to_end_says_so_and_the_agents_run_on(pair: Ri
     os.kill(pid, signal.SIGTERM)
     out, _ = up.communicate(timeout=20)
     assert up.returncode == 0
-    assert b"2 agents run on" in out
+    assert b"2 agents keep running" in out
     pair.until(lambda: not is_alive(pid))
     assert pair.json("status")["supervisor"] is None
     assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
@@ -251,7 +251,7 @@ def test_down_elsewhere_ends_a_live_view_and_nothing_starts_again(pair: Rig) -> 
     assert sorted(pair.json("down")["stopped"]) == ["A", "B"]
     out, _ = up.communicate(timeout=20)
     assert up.returncode == 0, out
-    assert b"0 agents run on" in out
+    assert b"0 agents keep running" in out
     assert pair.json("status")["supervisor"] is None
     assert pair.leftovers() == []
 

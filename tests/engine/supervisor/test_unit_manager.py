@@ -35,7 +35,7 @@ from argosy.fault import RefusedError
 from argosy.fleet.fleet_spec import Need, Probe
 from argosy.fleet.loader import load_fleet
 
-from .test_restart_policy import SPEC
+from ..unit.test_restart_policy import SPEC
 
 Test = Callable[["Sea"], Coroutine[None, None, None]]
 

@@ -111,7 +111,7 @@ def _lock(plan: ImagePlan, args: argparse.Namespace) -> int:
 def _build(plan: ImagePlan, args: argparse.Namespace) -> int:
     build_request = BuildOptions(
         only=_selected_images(args),
-        folder=Path(args.output_dir) if args.target else None,
+        folder=Path(args.output_dir) if args.output_dir else None,
         tag=args.tag or "latest",
         compression="gzip" if args.gzip else "zstd",
         runs_smoke_test=not args.no_smoke_test,
@@ -130,7 +130,7 @@ def _push(plan: ImagePlan, args: argparse.Namespace) -> int:
         hint = "such as `--to registry.example:5000/team`"
         raise InputError(Fault("--to", "usage", "push needs a registry, found none", hint))
     target = parse_target(args.to, args.http)
-    layout_dir = Path(args.output_dir) if args.target else Path(plan.fleet.path).parent / LAYOUT_FOLDER
+    layout_dir = Path(args.output_dir) if args.output_dir else Path(plan.fleet.path).parent / LAYOUT_FOLDER
     images = read_layout_images(layout_dir, _selected_images(args))
     done = push_images(layout_dir, images, target, args.tag, _print_progress)
     if args.as_json:
