@@ -141,7 +141,7 @@ class UnixListener:
             self._unfinished.discard(connection)
 
     def _track_unfinished(self, connection: UnixConnection) -> None:
-        """Check the connection again soon, even if nothing arrives; it is not read while it waits for memory."""
+        """Check the connection again soon, even if nothing arrives; it is not read while memory is short."""
         if connection.is_waiting_for_budget:
             self._reactor.remove_reader(connection.fd)
         self._unfinished.add(connection)
