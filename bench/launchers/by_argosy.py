@@ -83,7 +83,9 @@ def _wait_for_zygote(fleet_env: FleetEnvironment) -> None:
     deadline = time.monotonic() + _WARM_WITHIN_S
     while not any(entry.kind == "zygote-ready" for entry in read_event_log(fleet_env.folder.event_log)):
         if time.monotonic() > deadline:
-            raise RefusedError(Fault("bench", "no-zygote", f"no zygote was ready within {_WARM_WITHIN_S:g} s"))
+            raise RefusedError(
+                Fault("bench", "no-zygote", f"no zygote was ready within {_WARM_WITHIN_S:g} s")
+            )
         time.sleep(0.02)
 
 
@@ -96,7 +98,9 @@ def wait_until_memory_sampled(fleet_env: FleetEnvironment) -> None:
     while True:
         client = connect(fleet_env.folder, "bench")
         if client is None or time.monotonic() > deadline:
-            raise RefusedError(Fault("bench", "no-memory-sample", "the supervisor does not sample the memory of its agents"))
+            raise RefusedError(
+                Fault("bench", "no-memory-sample", "the supervisor does not sample the memory of its agents")
+            )
         with client:
             report = client.fetch_status()
         if all(each.pss_bytes for each in report.agents.values()):

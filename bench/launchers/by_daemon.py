@@ -64,7 +64,7 @@ class DaemonLauncher:
             )
 
     def stop(self, fleet_env: FleetEnvironment) -> None:
-        """Kill the daemon, then its agents: an orderly stop takes up to a second per agent and is not measured."""
+        """Kill the daemon, then its agents; an orderly stop takes up to a second per agent."""
         self._process.kill()
         self._process.wait()
         kill_all()

@@ -1,4 +1,4 @@
-"""Writes the fleet files of a bench: another fleet's names, ports and needs, with one of the bench's agents."""
+"""Writes the fleet files of a bench: another fleet's names, ports and needs, with a bench's agent."""
 
 from __future__ import annotations
 

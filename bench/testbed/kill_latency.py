@@ -93,7 +93,9 @@ def _next_change(client: ControlClient, agent: str) -> AgentStateChanged:
         try:
             answer = client.receive(_WITHIN_S)
         except TimeoutError:
-            raise RefusedError(Fault(agent, "no-report", f"the supervisor reported nothing for {_WITHIN_S:g} s")) from None
+            raise RefusedError(
+                Fault(agent, "no-report", f"the supervisor reported nothing for {_WITHIN_S:g} s")
+            ) from None
         if isinstance(answer, AgentStateChanged):
             return answer
 

@@ -138,9 +138,7 @@ def kill_all() -> list[int]:
     deadline = time.monotonic() + _END_WITHIN_S
     while pids := list(descendants()):
         if time.monotonic() > deadline:
-            raise RefusedError(
-                Fault("bench", "left-over", f"processes {pids} still run 20 s after SIGKILL")
-            )
+            raise RefusedError(Fault("bench", "left-over", f"processes {pids} still run 20 s after SIGKILL"))
         for pid in pids:
             killed.add(pid)
             try:

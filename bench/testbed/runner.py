@@ -99,7 +99,9 @@ def _parse(name: str, about: str, is_timed: bool, has_tree: bool) -> Options:
     parser = argparse.ArgumentParser(prog=f"bench/{name}.py", description=about)
     parser.add_argument("--json", action="store_true", help="print one JSON object (bench/1)")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds, within 50 s")
-    parser.add_argument("--rounds", type=int, help=f"number of rounds (default {FULL_ROUNDS}, with --quick {QUICK_ROUNDS})")
+    parser.add_argument(
+        "--rounds", type=int, help=f"number of rounds (default {FULL_ROUNDS}, with --quick {QUICK_ROUNDS})"
+    )
     parser.add_argument(
         "--fleet", type=Path, default=EXAMPLE, help="fleet file (default: the example of 84 agents)"
     )
