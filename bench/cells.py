@@ -1,4 +1,4 @@
-"""How a thousand agents in cells start, rest, come back after a kill, and stop on this machine.
+"""Measures a thousand agents in cells: start, idle use, recovery after a kill, and stop.
 
 `python bench/cells.py [--json] [--quick]`; needs `argosy[bench]`. The method is in bench/README.md.
 """
@@ -34,9 +34,9 @@ REST_S = 5.0
 PATIENCE_S = 10.0
 
 GOAL_GROWTH = MANY / FEW
-GOAL_THREADS = 4 * CELLS + 4  # of a cell: its loop, its lookout, two of its context; supervisor and forkers
+GOAL_THREADS = 4 * CELLS + 4  # of a cell: its loop, its watchdog, two of its context; supervisor and forkers
 GOAL_CONTEXTS = CELLS
-GOAL_REST = 0.003 / 84  # of a core, for the engine of each agent that rests
+GOAL_REST = 0.003 / 84  # of a core, for the engine, per idle agent
 
 AGENTS = """from argosy.agent import Agent, request
 
@@ -48,24 +48,24 @@ class Plain(Agent):
 """
 
 METHOD = [
-    f"{MANY} agents, each with a port, in {CELLS} cells; each is needed by {NEEDERS} others, in any of them",
+    f"{MANY} agents, each with a port, in {CELLS} cells; each is needed by {NEEDERS} others in any cell",
     "wall: from `argosy up -d` until each agent has answered `ok` to a plain REQ socket, from nothing",
     f"{MANY}_agents/{FEW}_agents: the same with fewer agents in as many cells, in the same round",
-    f"rest: processor seconds of a second in which nobody asks anything, over {REST_S:g} s; 1 is a core",
-    "noticed, ready_again: SIGKILL of a cell until another client hears so of its first, its last agent",
+    f"rest: processor seconds per second without requests, over {REST_S:g} s; 1 is a core",
+    "noticed: SIGKILL of a cell until a client hears that its first agent exited; ready_again: last is ready",
     "PSS (smaps_rollup), threads, contexts, descriptors: of all processes, the supervisor included",
 ]
 
 
 class IdleUsage(msgspec.Struct, frozen=True):
-    """Share of a core that is taken while nothing happens: by the supervisor, by all."""
+    """The share of a core used while idle, by the supervisor and by all processes."""
 
     supervisor: float
     everything: float
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """What the rounds brought; starts by the number of agents."""
+    """The results of all rounds. starts: by the number of agents."""
 
     starts: dict[int, list[StartMeasurement]]
     rests: list[IdleUsage]
@@ -110,7 +110,7 @@ def write_fleet(folder: Path, count: int) -> Path:
 
 
 def find(options: Options, paths: dict[int, Path]) -> Findings:
-    """Start each fleet in each round; let the larger one rest, and wound it."""
+    """Start each fleet in each round; measure the idle use of the larger one and kill one of its cells."""
     results = Findings(defaultdict(list), [], [])
 
     def sample(fleet_env: FleetEnvironment) -> None:
@@ -128,7 +128,7 @@ def find(options: Options, paths: dict[int, Path]) -> Findings:
 
 
 def measure_idle() -> IdleUsage:
-    """Return what the processes of the fleet take while nobody asks anything."""
+    """Return the processor use of the fleet's processes without requests."""
     before = processor_s_now()
     time.sleep(REST_S)
     taken = {name: seconds - before.get(name, 0.0) for name, seconds in processor_s_now().items()}
@@ -153,7 +153,7 @@ def ratios(results: Findings) -> dict[str, Ratio]:
 
 
 def values(results: Findings, machine: Machine) -> dict[str, Value]:
-    """Return what the larger fleet takes."""
+    """Return the values of the larger fleet."""
     starts = results.starts[MANY]
     weights = [each.usage for each in starts]
     floors = [each.processor_s / machine.cores for each in weights]

@@ -1,4 +1,4 @@
-"""How much a hub's store takes, how fast it gives back, and how fast a hub that is behind catches up.
+"""Measures a hub's store (size, queries, ingestion) and how fast a hub catches up with another.
 
 `python bench/hub.py [--json] [--quick]`; needs `argosy[bench,hub]`. The method is in bench/README.md.
 """
@@ -47,26 +47,25 @@ BACKLOG_RECORDS = 600_000
 BEHIND_QUICK = 60_000
 WEEK_HOURS = 7 * 24
 ALONE_HOURS = 3
-# The servers do not wait for the disk, which the hub and the rows do each second.
+# The servers do not wait for the disk; the hub and the rows do every second.
 INGEST_GOALS = {"rows": 1.0, "victoriametrics": 0.5, "prometheus": 0.5}
-PARTS = 6  # of the hour, each a round of what all stores are handed
+PARTS = 6  # of the hour; each part is one round
 TIMEOUT_S = 60.0
 
 METHOD = [
-    f"{SERIES} series ({AGENTS} agents, {len(METRICS)} figures), a sample a second: counters, gauges with a",
-    "  decimal place, latencies of full entropy; every store gets the same, a commit or request a second",
-    f"ingest: {PARTS} parts of the hour, every second to each store in turn, with a share of what settling",
-    "  takes",
-    "bytes_per_sample: the file's pages in use, or the server's data folder, settled, over its samples",
-    f"query: one series, all of it, as an array of doubles; {QUERIES} series at random a round, in turn",
+    f"{SERIES} series ({AGENTS} agents, {len(METRICS)} metrics), one sample per second: counters, gauges",
+    "  with one decimal place, latencies of full entropy; the same for every store, one write a second",
+    f"ingest: {PARTS} parts of the hour, every second to each store in turn, with a share of the final flush",
+    "bytes_per_sample: the file's pages in use, or the server's data folder, after a flush, over its samples",
+    f"query: one whole series as an array of doubles; {QUERIES} random series per round, in turn",
     f"query_unsealed: one series of the last minutes (at least {SEGMENT_ROWS - QUERIES} ticks that are not",
-    "  blocks yet), by a reading that has been asked before; a tick is written before each query",
-    "second: processor time of this process for all commits and seals of the hour, over its seconds, with no",
-    "  other store beside it; 1 is a core",
+    "  blocks yet), by a reader that was used before; a tick is written before each query",
+    "second: processor time of this process for all commits and seals of the hour, over its seconds, without",
+    "  other stores; 1 is a core",
     "resident: of a hub's process with a week of the fleet on the disk (the hour's segments, repeated)",
     "reporting: processor time of an idle agent that reports, less that of one without a hub; no_hub: the",
-    "  median time of a request to either, in turn",
-    "catch_up: records a second from an origin that is that far ahead, hub to hub over this machine's wire",
+    "  median time of a request to each, in turn",
+    "catch_up: records per second from an origin that is that far ahead, hub to hub over the local wire",
     *page_cost.METHOD,
     *alert_latency.METHOD,
     *metric_cardinality.METHOD,
@@ -80,7 +79,7 @@ class SampleStore(Protocol):
 
     def flush(self) -> None: ...
 
-    def series(self, agent: str, figure: str, from_ms: int, to_ms: int) -> int: ...
+    def series(self, agent: str, metric: str, from_ms: int, to_ms: int) -> int: ...
 
     def size_bytes(self) -> int: ...
 
@@ -88,7 +87,7 @@ class SampleStore(Protocol):
 
 
 def measure(options: Options) -> Result:
-    """Fill the stores, ask them in turn, and return what was found."""
+    """Fill the stores, query them in turn, and return the results."""
     machine = this_machine()
     skipped: dict[str, str] = {}
     agents = AGENTS_QUICK if options.quick else AGENTS
@@ -105,7 +104,7 @@ def measure(options: Options) -> Result:
         if not by_prometheus.is_there():
             skipped["hub.query/prometheus"] = "prometheus is not installed (Debian: prometheus)"
         elif options.quick:
-            skipped["hub.query/prometheus"] = "its blocks are not made in a quick run"
+            skipped["hub.query/prometheus"] = "a quick run does not build its blocks"
         else:
             stores["prometheus"] = by_prometheus.ByPrometheus(folder)
         for store in stores.values():
@@ -126,7 +125,7 @@ def measure(options: Options) -> Result:
         report(options, folder, ratios, values)
         values["hub.catch_up"] = catch_up(folder, BEHIND_QUICK if options.quick else BACKLOG_RECORDS)
         if options.quick:
-            skipped["hub.resident"] = "a week is not laid out in a quick run"
+            skipped["hub.resident"] = "a quick run does not build a week of data"
         else:
             values["hub.resident"] = resident(folder, hub)
     watched, left_out = measure_page_and_alerts(options)
@@ -136,10 +135,10 @@ def measure(options: Options) -> Result:
 
 
 def measure_page_and_alerts(options: Options) -> tuple[dict[str, Value], dict[str, str]]:
-    """Return what the page and the alerts of running fleets take, and what was left out."""
+    """Return the values of the page and the alerts of running fleets, and the skipped rows."""
     labels = (*page_cost.LABELS, "hub.page/viewer", "hub.alert/root_cause", *metric_cardinality.LABELS)
     if options.quick:
-        return {}, dict.fromkeys(labels, "no fleet is brought up in a quick run")
+        return {}, dict.fromkeys(labels, "a quick run starts no fleet")
     if importlib.util.find_spec("uvicorn") is None:
         return {}, dict.fromkeys(labels, 'the page needs its extra: pip install "argosy[hub]"')
     values = measure_alert_latency(3) | measure_cardinality()
@@ -149,7 +148,7 @@ def measure_page_and_alerts(options: Options) -> tuple[dict[str, Value], dict[st
 
 
 def ingest_all(stores: dict[str, SampleStore], agents: int) -> dict[str, list[float]]:
-    """Hand every store the same seconds, in turn; return how long each took, a part of the hour at a time."""
+    """Write the same samples to every store in turn; return the seconds of each per part of the hour."""
     took = {name: [0.0] * PARTS for name in stores}
     for number, (time_ms, values) in enumerate(iter_seconds(HOUR, agents)):
         part = number * PARTS // HOUR
@@ -162,13 +161,13 @@ def ingest_all(stores: dict[str, SampleStore], agents: int) -> dict[str, list[fl
     for name, store in stores.items():
         began = time.perf_counter()
         store.flush()
-        settled = (time.perf_counter() - began) / PARTS
-        took[name] = [each + settled for each in took[name]]
+        flush_s = (time.perf_counter() - began) / PARTS
+        took[name] = [each + flush_s for each in took[name]]
     return took
 
 
 def seconds_alone(folder: Path) -> list[float]:
-    """Return the processors that keeping the fleet takes, hour by hour, when nothing else is done."""
+    """Return the share of a core that the hub's store takes for the whole fleet, hour by hour."""
     found = []
     for number in range(ALONE_HOURS):
         (folder / f"alone{number}").mkdir()
@@ -183,26 +182,26 @@ def seconds_alone(folder: Path) -> list[float]:
 
 
 def query_all(options: Options, stores: dict[str, SampleStore], agents: int) -> dict[str, list[float]]:
-    """Return the median time of a query of each store, a round at a time."""
-    chance = random.Random(7)
+    """Return the median time of a query of each store, per round."""
+    generator = random.Random(7)
     found: dict[str, list[float]] = defaultdict(list)
     last_ms = FIRST_MS + 1000 * HOUR
     for _, name in interleave(max(5, options.rounds), list(stores)):
         took = []
         for _ in range(QUERIES):
-            agent, figure = f"Agent{chance.randrange(agents):02}", chance.choice(METRICS)
+            agent, metric = f"Agent{generator.randrange(agents):02}", generator.choice(METRICS)
             began = time.perf_counter()
-            got = stores[name].series(agent, figure, FIRST_MS, last_ms)
+            got = stores[name].series(agent, metric, FIRST_MS, last_ms)
             took.append(time.perf_counter() - began)
             if got != HOUR:
-                raise AssertionError(f"{name} has {got} of {HOUR} samples of {agent} {figure}")
+                raise AssertionError(f"{name} has {got} of {HOUR} samples of {agent} {metric}")
         found[name].append(sorted(took)[QUERIES // 2])
     return found
 
 
 def query_head(folder: Path, agents: int) -> Value:
-    """Return how long a query takes of ticks that are not sealed, each after one more tick was written."""
-    chance = random.Random(8)
+    """Return the time of a query over unsealed ticks, each after one more tick was written."""
+    generator = random.Random(8)
     (folder / "unsealed").mkdir()
     took = []
     with contextlib.closing(ByHub(folder / "unsealed")) as hub:
@@ -210,19 +209,19 @@ def query_head(folder: Path, agents: int) -> Value:
             hub.write(time_ms, values)
             if number < SEGMENT_ROWS - QUERIES:
                 continue
-            agent, figure = f"Agent{chance.randrange(agents):02}", chance.choice(METRICS)
+            agent, metric = f"Agent{generator.randrange(agents):02}", generator.choice(METRICS)
             began = time.perf_counter()
-            got = hub.series(agent, figure, FIRST_MS, time_ms)
+            got = hub.series(agent, metric, FIRST_MS, time_ms)
             took.append(1000 * (time.perf_counter() - began))
             if got != number:
-                raise AssertionError(f"the hub has {got} of {number} samples of {agent} {figure}")
+                raise AssertionError(f"the hub has {got} of {number} samples of {agent} {metric}")
     return value_of(took, "ms", goal=1.0)
 
 
 def ratios_of(
     asked: dict[str, list[float]], ingest_s: dict[str, list[float]], samples: int
 ) -> dict[str, Ratio]:
-    """Return how many times faster the hub answers than each of the others."""
+    """Return how many times faster the hub's store is than each of the others."""
     goals = {"rows": 8.0, "victoriametrics": 5.0, "prometheus": 5.0}
     found = {}
     for name in asked:
@@ -240,7 +239,7 @@ def ratios_of(
 
 
 def values_of(stores: dict[str, SampleStore], samples: int) -> dict[str, Value]:
-    """Return what the stores weigh."""
+    """Return the bytes per sample of each store."""
     values = {
         f"{name}.bytes_per_sample": value_of(
             [store.size_bytes() / samples], "B", goal=2.4 if name == "hub" else None
@@ -252,7 +251,7 @@ def values_of(stores: dict[str, SampleStore], samples: int) -> dict[str, Value]:
 
 def report(options: Options, folder: Path, ratios: dict[str, Ratio], values: dict[str, Value]) -> None:
     """Measure what reporting costs an agent."""
-    log_progress("asking an agent that reports, and one that does not")
+    log_progress("measuring an agent that reports, and one that does not")
     with reporting_cost.running_agents(folder, running_hub) as pids:
         idle = reporting_cost.idle_cost(pids)
         took = reporting_cost.request_times(folder, max(15, options.rounds))
@@ -286,8 +285,8 @@ def running_hub(folder: Path, machine: str, book: Path, store: Path) -> Iterator
 
 
 def catch_up(folder: Path, count: int) -> Value:
-    """Let a new hub pull from one that has `count` records; return its records a second."""
-    log_progress(f"catching up {count} records")
+    """Let a new hub pull `count` records from another hub; return the records per second."""
+    log_progress(f"catching up with {count} records")
     ahead = RecordStore(folder / "ahead.db", "ahead")
     for first in range(0, count, 1000):
         ahead.append(
@@ -317,7 +316,7 @@ def catch_up(folder: Path, count: int) -> Value:
         while time.monotonic() < until:
             got = _known(folder / "behind.db", origin.epoch)
             began = began or (time.monotonic() if got else 0.0)
-            if got >= count:  # it has seen the other, which is a record too
+            if got >= count:  # the discovery of the other hub is a record too
                 first_batch = 2000  # came before the clock began
                 return value_of(
                     [(count - first_batch) / (time.monotonic() - began)],
@@ -335,7 +334,7 @@ def _known(path: Path, epoch: str) -> int:
     reading = StoreReader(path)
     try:
         return next((at.last_event for at in reading.positions() if at.origin.epoch == epoch), 0)
-    except sqlite3.OperationalError:  # it is being made
+    except sqlite3.OperationalError:  # the database is being created
         return 0
     finally:
         reading.close()
@@ -349,8 +348,8 @@ def _free_port() -> int:
 
 
 def resident(folder: Path, hub: ByHub) -> Value:
-    """Lay a week of the fleet out, run a hub on it, and return what it keeps in memory."""
-    log_progress("laying out a week")
+    """Build a week of the fleet's data, run a hub on it, and return its resident size."""
+    log_progress("building a week of data")
     base = hub.store._database
     base.execute("BEGIN")
     for hour in range(1, WEEK_HOURS):

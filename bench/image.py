@@ -40,7 +40,7 @@ from testbed.runner import Options, interleave, log_progress, run_bench
 
 LIGHT = "core-services"
 PATIENCE_S = 60.0
-_STARTS = 21  # of each; their difference is smaller than that of two starts of one
+_STARTS = 21  # of each; the difference is smaller than that of two starts of the same image
 MB = 10**6
 
 METHOD = [
@@ -57,7 +57,7 @@ METHOD = [
 def measure(options: Options) -> Result:
     """Build, measure and start images; return the result."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise MissingError(Fault("", "bench", "images are measured with apt and as root, on Debian"))
+        raise MissingError(Fault("", "bench", "the image bench needs root and apt, on Debian"))
     machine = this_machine()
     skipped: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="argosy-bench-") as name:
@@ -93,7 +93,7 @@ class ImageBench:
         self.naive = self.lay_out_naive()
 
     def lay_out_naive(self) -> Path:
-        log_progress("laying the naive recipe out")
+        log_progress("writing the files of the naive recipe")
         packages = naive_packages()
         return lay_out_naive(self.folder / "naive", self.cache, packages, self.lock.wheels, self.tree)
 

@@ -1,6 +1,6 @@
-"""One fleet on two machines: how fast readiness crosses, what a start costs, what a cut link does.
+"""Measures one fleet on two machines: readiness across the link, starts, and a cut link.
 
-`python bench/machines.py [--json] [--quick]`; needs `argosy[bench]`, the tests beside it, network
+`python bench/machines.py [--json] [--quick]`; needs `argosy[bench]`, the tests of the checkout, network
 namespaces. The method is in bench/README.md.
 """
 
@@ -38,31 +38,31 @@ EACH_WAY = 12
 DELAY_S = 0.02
 MANY, AGENTS_EACH = 10, 100
 STATUS_CALLS = 9
-ROLL_S = 15.0  # what a rolling restart takes on a busy machine
+ROLL_S = 15.0  # duration of a rolling restart on a busy machine
 CUT_DEADLINE_S, ROLL_DEADLINE_S = 1.0, 10.0
-CALLED = 4  # agents that the caller talks to
+CALLED = 4  # agents that the caller calls
 _READY = {state.value for state in READY_STATES}
 
 METHOD = [
-    "two machines: namespaces of the network on one bridge, 192.168.100.16 and .17, with CURVE keys",
-    f"the fleet: names, machines, ports and needs of --fleet (58 + 26), and {EACH_WAY} needs more each way",
-    "start: from the command `up -d --no-hub` to its account, on two machines (the second has `serve`) and",
-    "  on one, which has all agents; from cold: no supervisor but that `serve`, no zygote",
-    "crossing: from a need's readiness in the event log of its machine to the start of who waited for it,",
-    "  in the event log of the other; all machines have the clock of this host",
-    "cut: the cable is cut under the running fleet; `noticed` until an event log says so, `again` from the",
-    "  mend until one says linked; `started_twice`: lives, by lines that the agents leave, beyond one each",
-    f"requests: of {CALLED} threads that call agents across the cable meanwhile, each with 1 s of time,",
-    "  and have all had an answer before it is cut;",
-    "  `unnamed`: neither answered nor failed by name",
-    "rolling: `restart --rolling` of all, while the same threads call methods declared idempotent, with",
-    f"  {ROLL_DEADLINE_S:g} s each: what the wire sends again is no failure, what ends in an error is",
+    "two machines: network namespaces on one bridge, 192.168.100.16 and .17, with CURVE keys",
+    f"the fleet: names, machines, ports and needs of --fleet (58 + 26), and {EACH_WAY} more needs each way",
+    "start: the command `up -d --no-hub` on two machines (the second runs `serve`) and on one with all",
+    "  agents; from cold: no other supervisor, no zygote",
+    "crossing: from a need's readiness in the event log of its machine to the start of the waiting agent,",
+    "  in the event log of the other; all machines share the clock of this host",
+    "cut: the cable is cut under the running fleet; `noticed`: until an event log says so; `again`: from the",
+    "  repair until connected; `started_twice`: starts, by the agents' own logs, beyond one each",
+    f"requests: of {CALLED} threads that call agents across the cable, with a deadline of 1 s, after all had",
+    "  an answer before the cut;",
+    "  `unnamed`: neither answered nor failed with a named error",
+    "rolling: `restart --rolling` of all while the same threads call idempotent methods with deadlines of",
+    f"  {ROLL_DEADLINE_S:g} s: a request that the wire sends again is not a failure, an error is",
     f"status: the whole command on one of {MANY} linked machines with {AGENTS_EACH} agents each",
 ]
 
 
 def measure(options: Options) -> Result:
-    """Run the rounds, then the cut, then the many machines; return what was found."""
+    """Run the rounds, the cut, and the many machines; return the results."""
     compile_packages(("argosy", "msgspec", "zmq", "yaml", "setproctitle"))
     ratios: dict[str, Ratio] = {}
     values: dict[str, Value] = {}
@@ -90,18 +90,18 @@ def measure_pair(
     values: dict[str, Value],
     skipped: dict[str, str],
 ) -> None:
-    """Start the fleet on two machines and on one, in turn; cut the cable in the last of them."""
+    """Start the fleet on two machines and on one, in turn; then measure the cut and the rolling restart."""
     fleet = write_two_machine_fleet(root, options.fleet, EACH_WAY)
     took: dict[str, list[float]] = defaultdict(list)
     crossings: list[float] = []
     slow: list[float] = []
     with pair(root, fleet) as host_pair:
         host_pair.make_keys()
-        # On one machine the first is the second too, and has its key.
+        # With one machine, the first acts as the second too and needs its key.
         first, second = (host_pair.root / name / "keys" for name in fleet.machines)
         shutil.copy(second / f"{fleet.machines[1]}.secret", first)
         host_pair.serve(fleet.machines[1])
-        # Leave time for the cut and the many.
+        # Leave time for the cut and for the many machines.
         until_s = options.deadline_s - 25.0 if options.quick else options.deadline_s
         for number, way in interleave(options.rounds, ["two", "one"], until_s):
             took[way].append(start(host_pair, fleet, way))
@@ -133,7 +133,7 @@ def measure_pair(
 
 @contextlib.contextmanager
 def pair(root: Path, fleet: TwoMachineFleet) -> Iterator[Duo]:
-    """Yield the two machines; nothing of them is left afterwards."""
+    """Yield the two machines and remove them afterwards."""
     host_pair = Duo(root / "m", dict(zip(fleet.machines, ("192.168.100.16", "192.168.100.17"), strict=True)))
     host_pair.fleet = fleet.path
     try:
@@ -143,7 +143,7 @@ def pair(root: Path, fleet: TwoMachineFleet) -> Iterator[Duo]:
 
 
 def start(host_pair: Duo, fleet: TwoMachineFleet, way: str) -> float:
-    """Start the fleet from the first machine, and return the seconds from the command to its account."""
+    """Start the fleet from the first machine and return the seconds that the command takes."""
     for lives in fleet.log_dir.iterdir():
         lives.unlink()
     words = ["up", "-d", "--no-hub", "--json", "--env", "together" if way == "one" else "development"]
@@ -158,12 +158,12 @@ def start(host_pair: Duo, fleet: TwoMachineFleet, way: str) -> float:
 
 
 def down(host_pair: Duo, fleet: TwoMachineFleet, way: str) -> None:
-    """Stop it, so that the next start is from cold on the first machine."""
+    """Stop the fleet, so that the next start is from cold on the first machine."""
     host_pair.argosy(fleet.machines[0], "down", timeout_s=120)
 
 
 def read_events(host_pair: Duo, machine: str) -> list[EventLogRecord]:
-    """Return what a machine's supervisor has noted since the last start."""
+    """Return the events of a machine's supervisor since the last start."""
     (path,) = (host_pair.root / machine / "state/argosy").glob("*/event-log")
     entries = list(read_event_log(path))
     last = max((at for at, entry in enumerate(entries) if entry.kind == "apply"), default=0)
@@ -171,7 +171,7 @@ def read_events(host_pair: Duo, machine: str) -> list[EventLogRecord]:
 
 
 def cross_machine_ready_times(host_pair: Duo, fleet: TwoMachineFleet) -> list[float]:
-    """Return, for each added need that decided a start, the seconds from its readiness to that start."""
+    """Return the seconds from the readiness of each added need that decided a start to that start."""
     events = {machine: read_events(host_pair, machine) for machine in fleet.machines}
     ready: dict[str, dict[str, float]] = {}
     begun: dict[str, float] = {}
@@ -193,12 +193,12 @@ def cross_machine_ready_times(host_pair: Duo, fleet: TwoMachineFleet) -> list[fl
 
 
 def needs_of(fleet: TwoMachineFleet) -> dict[str, list[str]]:
-    """Return the needs of each agent, those that were added among them."""
+    """Return the needs of each agent, including the added ones."""
     return {name: [n.agent for n in agent.needs] for name, agent in load_fleet(fleet.path).agents.items()}
 
 
 def measure_link_cut(host_pair: Duo, fleet: TwoMachineFleet) -> dict[str, Value]:
-    """Cut the cable under the running fleet while somebody calls across it, mend it, and start again."""
+    """Cut the cable under the running fleet during calls across it, repair it, and run `up` again."""
     one, two = fleet.machines
     start(host_pair, fleet, "two")
     caller = call(host_pair, fleet, CUT_DEADLINE_S)
@@ -227,7 +227,7 @@ def measure_link_cut(host_pair: Duo, fleet: TwoMachineFleet) -> dict[str, Value]
 
 
 def call(host_pair: Duo, fleet: TwoMachineFleet, deadline_s: float) -> subprocess.Popen[str]:
-    """Begin to call agents of the second machine from the first, without a pause."""
+    """Start the process that calls agents of the second machine from the first."""
     one, two = fleet.machines
     far = [name for name, machine in fleet.machine_of.items() if machine == two][:CALLED]
     book = next((host_pair.root / one / "state/argosy").glob("*/book.json"))
@@ -249,22 +249,24 @@ def call(host_pair: Duo, fleet: TwoMachineFleet, deadline_s: float) -> subproces
 
 
 def read_call_counts(caller: subprocess.Popen[str]) -> dict[str, int]:
-    """End the calls, and return what became of them."""
+    """End the calls and return the counts."""
     out, _ = caller.communicate("", timeout=60)
     counts: dict[str, int] = json.loads(out)
     return counts
 
 
 def measure_rolling_restart(host_pair: Duo, fleet: TwoMachineFleet) -> dict[str, Value]:
-    """Restart the whole fleet, one agent after another, while somebody calls across who retries."""
+    """Restart the whole fleet, one agent after another, during idempotent calls across machines."""
     one = fleet.machines[0]
     start(host_pair, fleet, "two")
     caller = call(host_pair, fleet, ROLL_DEADLINE_S)
     told = host_pair.json(one, "restart", "--rolling")
     counts = read_call_counts(caller)
     if len(told["restarted"]) != len(fleet.machine_of):
-        raise RefusedError(Fault("bench", "not-rolled", f"not all were restarted: {told['not_ready']}"))
-    log_progress(f"rolled over {len(told['restarted'])} agents in {told['seconds']:.1f} s, {counts}")
+        raise RefusedError(
+            Fault("bench", "not-rolled", f"some agents were not restarted: {told['not_ready']}")
+        )
+    log_progress(f"restarted {len(told['restarted'])} agents in {told['seconds']:.1f} s, {counts}")
     down(host_pair, fleet, "two")
     failed = counts["failed_named"] + counts["lost"]
     return {
@@ -274,7 +276,7 @@ def measure_rolling_restart(host_pair: Duo, fleet: TwoMachineFleet) -> dict[str,
 
 
 def event_times(host_pair: Duo, fleet: TwoMachineFleet, kind: str, after: float) -> list[float]:
-    """Wait until each machine has noted this of the other, and return when."""
+    """Wait until each machine has logged this event about the other, and return the times."""
 
     def first_event_time(machine: str) -> float | None:
         times = [
@@ -298,7 +300,7 @@ agents:
 
 
 def measure_many(options: Options, values: dict[str, Value], skipped: dict[str, str]) -> None:
-    """Ask one of ten linked machines with a hundred agents each for the status of all."""
+    """Measure `status` on one of ten linked machines with a hundred agents each."""
     left_s = options.deadline_s - time.monotonic()
     if left_s < 16.0:
         skipped["machines.status"] = f"{left_s:.0f} s are left, a thousand agents take more"
@@ -324,7 +326,7 @@ def measure_many(options: Options, values: dict[str, Value], skipped: dict[str, 
 
 
 def status_times(host_pair: Duo) -> list[float]:
-    """Return the milliseconds of each of some `status --json`."""
+    """Return the milliseconds of several `status --json`."""
     took = []
     command = os.path.join(os.path.dirname(sys.executable), "argosy")
     for _ in range(STATUS_CALLS):

@@ -1,4 +1,4 @@
-"""What an audit and a refit of a whole tree cost, what they reach, and what peers need for a part of it.
+"""Measures audits and refits of a whole tree: their time, their results, and other tools on the same files.
 
 `python bench/refit.py [--json] [--quick] [--tree PATH]`; needs `argosy[bench]`. The method is in
 bench/README.md.
@@ -29,23 +29,23 @@ PACKAGES = ("argosy", "msgspec", "yaml", "pyflakes", "libcst")
 HERE = Path(__file__).resolve().parent
 STARTUP = "config/startup_config.yaml"
 SAMPLE, QUICK_SAMPLE = 24, 8
-# A tick of the clock by which a file shows that it was written.
+# One tick of the file system's clock, by which a changed file is recognized.
 SETTLE_S = 0.1
-# What applying and undoing may take, and what repairing may.
+# Time reserved for applying and undoing, and for repairing.
 LAST_S = 18.0
-# With --quick, repairing may end so much later than all else: it reads what no other way reads.
+# With --quick, repairing may end this much later than the rest: it reads files that no other step reads.
 REPAIR_S = 50.0
 
 METHOD = [
     "each command is a process of its own, as a user runs it; seconds from its start to its end",
-    "audit.cold: all rules, nothing remembered; warm: nothing changed; one_file: a line was added to one",
-    "audit.moved: a line was added behind the first of one, and all that stands in it has moved",
+    "audit.cold: all rules, empty cache; warm: nothing changed; one_file: a line was appended to one file",
+    "audit.moved: a line was inserted after the first line of one file, which moves all that follows",
     "audit.rss: the largest resident size of any process of a cold audit",
     "refit.plan: every rewrite and every gate, nothing written; the fleet file is the tree's, or imported",
-    "refit.apply: the same, and written as a run; once",
-    "…/pyflakes: the goals in seconds over 2.0 s, which pyflakes took where they were set",
+    "refit.apply: the same, written as a run; once",
+    "…/pyflakes: the goals in seconds over 2.0 s, pyflakes' time on the machine where they were set",
     "pyflakes: one process over the tree; ruff: `--select F821,F822,F823,E9 --no-cache` over the tree",
-    "refit.contexts/libcst: Z301 over the same files in a folder of their own, processes' starts included",
+    "refit.contexts/libcst: Z301 over the same files in a folder of their own, process starts included",
     "contexts.migrated: of all sites of Z301 in files that parse",
     "fallbacks.migrated: of those sites of A402 that name a machine; of_all: loopback included",
     "health.migrated: of the pure responders among the sites of H201 (docs/refit.md, conditions 1 and 2)",
@@ -56,7 +56,7 @@ METHOD = [
 
 
 class RefitResults(msgspec.Struct, frozen=True):
-    """Seconds and bytes by label, one a round; counts by label; what was left out."""
+    """The results by label: seconds and bytes, one per round; shares; counts; skipped rows."""
 
     series: dict[str, list[float]]
     shares: dict[str, tuple[int, int]]
@@ -65,9 +65,9 @@ class RefitResults(msgspec.Struct, frozen=True):
 
 
 class RefitBench(msgspec.Struct, frozen=True):
-    """The folders of one run. tree: as it was; sample: some of `owners`, files with contexts of their own.
+    """The folders of one run. tree: the original; work: a copy; sample: copies of some of `owners`.
 
-    owners: relative to the tree.
+    owners: the files with contexts of their own, relative to the tree.
     """
 
     tree: Path
@@ -77,19 +77,19 @@ class RefitBench(msgspec.Struct, frozen=True):
 
 
 def measure(options: Options) -> Result:
-    """Run the rounds, then one refit with all that it must keep, and return what was found."""
+    """Run the rounds, then apply and undo one refit, and return the results."""
     machine = this_machine()
     compile_packages(PACKAGES)
     findings = RefitResults(defaultdict(list), {}, {}, {})
     with tempfile.TemporaryDirectory(prefix="argosy-bench-") as folder:
         bench, what = prepare(Path(folder), options)
-        log_progress(f"the tree is {what}")
-        ways = [audit_round, plan_round, pyflakes_round, ruff_round, contexts_round]
-        for number, way in interleave(options.rounds, ways, options.deadline_s - LAST_S):
-            if options.quick and number and way in ONCE:
+        log_progress(f"tree: {what}")
+        steps = [audit_round, plan_round, pyflakes_round, ruff_round, contexts_round]
+        for number, step in interleave(options.rounds, steps, options.deadline_s - LAST_S):
+            if options.quick and number and step in ONCE:
                 continue
-            way(bench, number, findings)
-            log_progress(f"round {number + 1} of {options.rounds}, {way.__name__}")
+            step(bench, number, findings)
+            log_progress(f"round {number + 1} of {options.rounds}, {step.__name__}")
         apply_once(bench, findings)
         log_progress("applied and undone")
         if time.monotonic() + LAST_S < options.deadline_s + REPAIR_S:
@@ -107,7 +107,7 @@ def measure(options: Options) -> Result:
 
 
 def prepare(folder: Path, options: Options) -> tuple[RefitBench, str]:
-    """Lay out the tree twice, with a fleet file, and the sample."""
+    """Unpack the tree twice, with a fleet file, and copy the sample."""
     tree, work, sample = folder / "tree", folder / "work", folder / "sample"
     what = unpack_tree(options.tree, tree)
     add_fleet(tree, folder / "cache")
@@ -125,10 +125,10 @@ def _owns_context(path: Path) -> bool:
 
 
 def add_fleet(tree: Path, cache: Path) -> None:
-    """Make a fleet file of a tree's startup configs where it has none: rules and rewrites ask it.
+    """Import a fleet file from a tree's startup configs if it has none; rules and rewrites need one.
 
-    Such configs do not say which machine has which address. A person would; here every address that stands in
-    for a variable somewhere becomes a service of its own.
+    Such configs do not say which machine has which address. A person would add that; here every address that
+    is the fallback of a variable becomes a service of its own.
     """
     configs = sorted(map(str, tree.glob(f"*/{STARTUP}")))
     fleet = tree / "fleet.yaml"
@@ -143,11 +143,11 @@ def add_fleet(tree: Path, cache: Path) -> None:
 
 
 def audit_round(bench: RefitBench, number: int, findings: RefitResults) -> None:
-    """Audit from nothing, again, and after one edit."""
+    """Audit with an empty cache, again, and after an edit."""
     cache = bench.work.parent / f"cache-{number}"
     cold = argosy("audit", str(bench.work), "--json", cache=cache)
     time.sleep(SETTLE_S)
-    argosy("audit", str(bench.work), "--json", cache=cache)  # what was written in the same tick is read again
+    argosy("audit", str(bench.work), "--json", cache=cache)  # files written in the same tick are read again
     warm = argosy("audit", str(bench.work), "--json", cache=cache)
     edited = bench.work / bench.owners[number]
     edited.write_bytes(edited.read_bytes() + b"# an edit\n")
@@ -171,13 +171,13 @@ def plan_round(bench: RefitBench, number: int, findings: RefitResults) -> None:
 
 
 def pyflakes_round(bench: RefitBench, number: int, findings: RefitResults) -> None:
-    """Let pyflakes look for what it looks for."""
+    """Run pyflakes over the tree."""
     done = run([sys.executable, "-m", "pyflakes", str(bench.work)])
     findings.series["pyflakes_s"].append(done.seconds)
 
 
 def ruff_round(bench: RefitBench, number: int, findings: RefitResults) -> None:
-    """Let ruff parse the tree and look for undefined names."""
+    """Let ruff parse the tree and check for undefined names."""
     words = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--quiet"]
     done = run([*words, "--select", "F821,F822,F823,E9", "--output-format", "json", str(bench.work)])
     findings.series["ruff_s"].append(done.seconds)
@@ -195,11 +195,11 @@ def contexts_round(bench: RefitBench, number: int, findings: RefitResults) -> No
     peer = run([sys.executable, str(HERE / "refit_cases/by_libcst.py"), str(bench.sample)])
     findings.series["contexts.argosy_s"].append(own.seconds)
     findings.series["contexts.libcst_s"].append(peer.seconds)
-    findings.counts["contexts.sites_of_libcst"] = int(peer.said)
+    findings.counts["contexts.sites_of_libcst"] = int(peer.stdout)
 
 
 def apply_once(bench: RefitBench, findings: RefitResults) -> None:
-    """Write a refit of the untouched tree, look at what it did, do it again, and take it back."""
+    """Apply a refit to the original tree, check it, run it again, and undo it."""
     tree, cache = bench.tree, bench.work.parent / "cache"
     before = digests(tree)
     parses = {path for path in before if path.endswith(".py") and compiles(tree / path)}
@@ -231,7 +231,7 @@ def apply_once(bench: RefitBench, findings: RefitResults) -> None:
 
 
 def shares(findings: RefitResults, done: dict[str, Any], audited: dict[str, Any]) -> None:
-    """Take from a refit's account how much of what there was it migrated."""
+    """Add the shares of migrated sites, from the result of a refit."""
     machines = sum(item["code"] == "A402" and item["action"] == "auto" for item in audited["findings"])
     for label, code, total in (
         ("contexts.migrated", "Z301", 0),
@@ -259,14 +259,14 @@ def repair_once(bench: RefitBench, findings: RefitResults) -> None:
         findings.shares["repair.parses"] = (sum(item["parses"] for item in broken.values()), len(broken))
 
 
-# How a refit begins to say that a health loop does more than answer with what it sees.
+# The reasons by which a refit refuses a health loop that does more than answer.
 NO_RESPONDER = ("condition 1:", "condition 2:")
-# With --quick these are taken in the first round alone.
+# With --quick these run in the first round only.
 ONCE = (plan_round, ruff_round, contexts_round)
 
 
 def ratios(findings: RefitResults) -> dict[str, Ratio]:
-    """Return argosy's seconds over its peers', round by round."""
+    """Return argosy's seconds over those of the other tools, per round."""
     series = findings.series
     found: dict[str, Ratio] = {}
     for label in TIMED:
@@ -296,14 +296,14 @@ GOALS = {
     "refit.undo_differs": 0,
 }
 TIMED = ("audit.cold", "audit.warm", "audit.one_file", "audit.moved", "refit.plan", "refit.apply")
-# What pyflakes takes for the reference tree where the goals in seconds were set: a machine may be slower.
+# Pyflakes' seconds for the reference tree on the machine where the goals were set; others may be slower.
 PYFLAKES_S = 2.0
 # Of the reference tree: 250 of 278 contexts, nine of ten fallbacks, 150 of 194 broken files.
 SHARES = {"contexts.migrated": 0.8993, "fallbacks.migrated": 0.9, "repair.parses": 0.7732}
 
 
 def values(findings: RefitResults) -> dict[str, Value]:
-    """Return seconds and sizes as medians, what was counted, and the shares of all."""
+    """Return seconds and sizes as medians, the counts, and the shares."""
     found: dict[str, Value] = {}
     for label, series in findings.series.items():
         unit = "MiB" if label.endswith("_mib") else "s"

@@ -1,4 +1,4 @@
-"""Whether the wire's account closes while agents are killed and frozen, and whether anything grows.
+"""Checks that no request is lost while agents are killed and frozen, and that no process grows.
 
 `python bench/soak.py [--json] [--quick] [--seconds N]`; needs `argosy[bench]`. See bench/README.md.
 """
@@ -24,18 +24,18 @@ METHOD = [
     "three agents, two of them killed (SIGKILL) and all frozen (SIGSTOP) at random, started again at once",
     "callers: 48 tasks on one loop, 6 threads, 6 bare REQ sockets with JSON; deadlines of 0.3 to 2.5 s",
     "handlers: short, as a task, in a thread, in turn at random; each reply compared with its request",
-    "executed: 24 bytes appended to a file by the handler's first line, whatever happens after it",
-    "sent = answered + named errors; lost: neither, 10 s after the end; unlogged: answered and not in a log",
-    "late: executed 0.1 s or more after the deadline; those of old speakers, who tell none, are left out",
+    "executed: 24 bytes appended to a file by the handler's first line",
+    "sent = answered + named errors; lost: neither, 10 s after the end; unlogged: answered, not in a log",
+    "late: executed 0.1 s or more after the deadline; REQ sockets send no deadline and are left out",
     "midway: frozen between the check and the handler's first line: at most one per pause, the rest is late",
-    "denied: executed although its caller was told that it was not",
+    "denied: executed although its caller got an error that says it was not",
     "at the end, at first: the last and the first fifth of the run, without its first tenth",
-    "memory: the median of what is resident; descriptors: the most, as lanes to who is dead are closed",
+    "memory: the median resident size; descriptors: the maximum, since lanes to dead agents are closed",
 ]
 
 
 def measure(options: Options) -> Result:
-    """Soak, and tell the account."""
+    """Run the soak and return its counts."""
     machine = this_machine()
     seconds = options.seconds or (QUICK_S if options.quick else FULL_S)
     with bench_processes() as processes:
@@ -49,7 +49,7 @@ def measure(options: Options) -> Result:
 
 
 def ratios(found: SoakResult) -> dict[str, Ratio]:
-    """Return the growth of each process that lived through it."""
+    """Return the growth of each process that ran all the time."""
     result: dict[str, Ratio] = {}
     for name, looks in found.samples.items():
         memory = trend(looks, lambda each: each.resident_bytes, statistics.median)
@@ -65,7 +65,7 @@ def _growth(found: StatsTrend, goal: float, unit: str) -> Ratio:
 
 
 def values(found: SoakResult) -> dict[str, Value]:
-    """Return the account, line by line."""
+    """Return the counts of the soak."""
     account = found.account
     lines = {
         "sent": count_of(account.sent, "requests"),

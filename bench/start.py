@@ -1,4 +1,4 @@
-"""How long the same 84 agents take to start: by argosy, and by whatever else starts fleets.
+"""Compares how long argosy and other launchers take to start the same 84 agents.
 
 `python bench/start.py [--json] [--quick]`; needs `argosy[bench]`. The method is in bench/README.md.
 """
@@ -78,9 +78,9 @@ def measure(options: Options) -> Result:
 
 
 def measure_starts(options: Options, fleets: FleetFiles) -> StartResults:
-    """Start the fleet by each way in each round; let it rest once, in the first start by argosy.
+    """Start the fleet by each launcher in each round; measure its idle use once, in argosy's first start.
 
-    A quick run has it collect its garbage once too, and does not wait for it to rest.
+    A quick run collects garbage in the first round only and skips the idle measurement.
     """
     patience_s = QUICK_PORT_WAIT_S if options.quick else FULL_PORT_WAIT_S
     with prepare_fleet(fleets.processes) as fleet_env:
@@ -110,7 +110,7 @@ def measure_starts(options: Options, fleets: FleetFiles) -> StartResults:
 
 
 def list_entries(options: Options, fleets: FleetFiles, unavailable: dict[str, str]) -> list[Entry]:
-    """Return the ways to take; those that are not, go to `absent` with the reason."""
+    """Return the launchers to measure; add the others to `unavailable` with the reason."""
     one, collects = fleets.processes, fleets.is_typical
     entries = [
         Entry(ArgosyLauncher("processes"), one, collects),
@@ -146,10 +146,10 @@ def list_entries(options: Options, fleets: FleetFiles, unavailable: dict[str, st
 
 
 def measure_entry(entry: Entry, patience_s: float, rest_s: float, rests: list[float]) -> StartSample:
-    """Start the fleet once; unless `rest_s` is 0, add what argosy takes over so many seconds to `rests`."""
+    """Start the fleet once; unless `rest_s` is 0, add argosy's idle share of a core over it to `rests`."""
     collected: list[float] = []
 
-    def while_up(fleet_env: FleetEnvironment) -> None:
+    def on_ready(fleet_env: FleetEnvironment) -> None:
         if rest_s:
             wait_until_memory_sampled(fleet_env)
             before_s = argosy_processor_s()
@@ -159,7 +159,7 @@ def measure_entry(entry: Entry, patience_s: float, rest_s: float, rests: list[fl
             request_each(fleet_env.ports, COLLECT)
             collected.append(pss_bytes_of_all() / 2**20)
 
-    start = measure_start(entry.launcher, entry.fleet, patience_s, while_up)
+    start = measure_start(entry.launcher, entry.fleet, patience_s, on_ready)
     return StartSample(start, collected[0] if collected else None)
 
 

@@ -1,4 +1,4 @@
-"""How soon an agent that was killed is missed, and how soon it is there again: by argosy, and by others.
+"""Compares how soon argosy and other supervisors notice a killed agent and have it running again.
 
 `python bench/supervise.py [--json] [--quick]`; needs `argosy[bench]`. The method is in bench/README.md.
 """
@@ -32,9 +32,9 @@ from testbed.start_measurement import measure_start
 PACKAGES = ("argosy", "msgspec", "zmq", "yaml", "setproctitle", "uvloop", "supervisor", "circus", "tornado")
 WARM = "processes"
 SPAWNED = "spawned"
-# Peers spawn what they start; with more agents beside those that are killed they would only be slower.
+# Other supervisors spawn their agents; more agents beside the killed ones would only slow them down.
 PEERS_AGENTS = 12
-# An agent that was ready is started again at once the first time it dies; later it waits for its backoff.
+# An agent that was ready restarts at once the first time it exits; later restarts wait for the backoff.
 QUICK_KILLS = {WARM: 84, "supervisord": 4, "pm2": 6}
 FULL_KILLS = {WARM: 84, SPAWNED: PEERS_AGENTS, "supervisord": 6, "pm2": PEERS_AGENTS, "circus": 3}
 PATIENCE_S = 20.0
@@ -44,20 +44,20 @@ GOAL_PM2 = 9.0
 GOAL_SUPERVISORD = 100.0
 
 METHOD = [
-    "agents (bench/agents/minimal.py) that run; one after the other gets SIGKILL, the last to start first",
-    f"{PEERS_AGENTS} agents; processes: 84, each killed once, so that a 99th percentile is one",
-    "noticed, ready_again: until another client of the supervisor is told that it is gone, that it is ready",
+    "running agents (bench/agents/minimal.py) get SIGKILL one after another, the last to start first",
+    f"{PEERS_AGENTS} agents; processes: 84, each killed once, which is enough for a 99th percentile",
+    "noticed, ready_again: until another client of the supervisor receives the exit, the readiness",
     "exited: until the kernel has ended the process, the floor of `noticed`; noticed_after_exit: the rest",
-    "answers_again: until a plain REQ socket that asks each millisecond has an `ok` from its next process",
-    "pm2/processes and so on: the median answers_again of either side in the same round",
+    "answers_again: until the next process answers `ok` to a plain REQ socket that asks every millisecond",
+    "pm2/processes and so on: the median answers_again of both sides in the same round",
     "processes: forked from a zygote; spawned: the same agents, with `preload: none`",
-    "an agent is killed once a start, so that no backoff is in the figures",
-    "50 ms pass before each kill, so that what was asked of the supervisor, and the last start, are over",
+    "an agent is killed once per start, so that no backoff is measured",
+    "50 ms pass before each kill, so that earlier requests to the supervisor and starts have finished",
 ]
 
 
 class Entry(NamedTuple):
-    """A way, the fleet file it is given, how many of its agents are killed."""
+    """A launcher, its fleet file, and how many of its agents are killed."""
 
     launcher: Launcher
     fleet: Path
@@ -65,7 +65,7 @@ class Entry(NamedTuple):
 
 
 class SuperviseResults(msgspec.Struct, frozen=True):
-    """What the rounds brought, by way. told: of argosy's own words. answers_ms: by round, one a kill."""
+    """The results by launcher. kill_latencies: from argosy's reports. answers_ms: per round, one per kill."""
 
     kill_latencies: dict[str, list[KillLatency]]
     answers_ms: dict[str, list[list[float]]]
@@ -98,8 +98,8 @@ def measure(options: Options) -> Result:
 def list_entries(
     options: Options, many: FleetFiles, few: FleetFiles, unavailable: dict[str, str]
 ) -> list[Entry]:
-    """Return the ways to take; those that are left out go to `absent` with the reason."""
-    assert few.spawned is not None, "these fleets have one"
+    """Return the launchers to measure; add the others to `unavailable` with the reason."""
+    assert few.spawned is not None, "temporary fleets have a spawned file"
     kills = QUICK_KILLS if options.quick else FULL_KILLS
     launchers: list[tuple[Launcher, Path]] = [
         (ArgosyLauncher(WARM), many.processes),
@@ -110,7 +110,7 @@ def list_entries(
         f"supervise.{launcher.name}": "--quick" for launcher, _ in launchers if launcher.name not in kills
     }
     if not options.quick:
-        with contextlib.suppress(MissingError):  # its start says the same
+        with contextlib.suppress(MissingError):  # its start reports the same error
             install_pm2()
     return [
         Entry(launcher, path, kills[launcher.name]) for launcher, path in launchers if launcher.name in kills
@@ -124,15 +124,15 @@ def measure_entry(entry: Entry, results: SuperviseResults) -> None:
         return
     answers_ms: list[float] = []
 
-    def while_up(fleet_env: FleetEnvironment) -> None:
-        victims = fleet_env.graph.stop_order()[: entry.kills]
+    def on_ready(fleet_env: FleetEnvironment) -> None:
+        agents = fleet_env.graph.stop_order()[: entry.kills]
         if isinstance(entry.launcher, ArgosyLauncher):
-            told, victims = victims[::2], victims[1::2]
-            results.kill_latencies[name].extend(measure_kill(fleet_env, victim) for victim in told)
-        answers_ms.extend(measure_recovery_ms(fleet_env, victim) for victim in victims)
+            reported, agents = agents[::2], agents[1::2]
+            results.kill_latencies[name].extend(measure_kill(fleet_env, agent) for agent in reported)
+        answers_ms.extend(measure_recovery_ms(fleet_env, agent) for agent in agents)
 
     try:
-        measure_start(entry.launcher, entry.fleet, PATIENCE_S, while_up)
+        measure_start(entry.launcher, entry.fleet, PATIENCE_S, on_ready)
     except MissingError as error:
         if isinstance(entry.launcher, ArgosyLauncher):
             raise
@@ -142,7 +142,7 @@ def measure_entry(entry: Entry, results: SuperviseResults) -> None:
 
 
 def ratios(results: SuperviseResults) -> dict[str, Ratio]:
-    """Return how much later others have their agents back."""
+    """Return how much longer the others take until their agents answer again."""
     found = {}
     ours = [statistics.median(each) for each in results.answers_ms[WARM]]
     for name, goal in (("pm2", GOAL_PM2), ("supervisord", GOAL_SUPERVISORD)):
@@ -156,14 +156,14 @@ def ratios(results: SuperviseResults) -> dict[str, Ratio]:
 
 
 def values(results: SuperviseResults) -> dict[str, Value]:
-    """Return what the supervisor tells and when, and when each way's agents answer again."""
+    """Return the times of the supervisor's reports, and when each launcher's agents answer again."""
     found: dict[str, Value] = {}
-    for name, wounds in results.kill_latencies.items():
+    for name, latencies in results.kill_latencies.items():
         is_warm = name == WARM
-        noticed, ready = [each.noticed_ms for each in wounds], [each.ready_again_ms for each in wounds]
-        found[f"supervise.{name}.exited"] = value_of([each.exited_ms for each in wounds], "ms")
-        found[f"supervise.{name}.exited_p99"] = p99_of([each.exited_ms for each in wounds], "ms")
-        after_ms = [each.noticed_ms - each.exited_ms for each in wounds]
+        noticed, ready = [each.noticed_ms for each in latencies], [each.ready_again_ms for each in latencies]
+        found[f"supervise.{name}.exited"] = value_of([each.exited_ms for each in latencies], "ms")
+        found[f"supervise.{name}.exited_p99"] = p99_of([each.exited_ms for each in latencies], "ms")
+        after_ms = [each.noticed_ms - each.exited_ms for each in latencies]
         found[f"supervise.{name}.noticed_after_exit"] = value_of(after_ms, "ms")
         found[f"supervise.{name}.noticed_after_exit_p99"] = p99_of(after_ms, "ms")
         found[f"supervise.{name}.noticed"] = value_of(noticed, "ms")

@@ -1,4 +1,4 @@
-"""Whether exactly what shall run does, once each, while the engine and the agents are killed at random.
+"""Checks that exactly the wanted agents run, once each, while engine and agents are killed at random.
 
 `python bench/survival.py [--json] [--quick] [--seconds N]`; needs `argosy[bench]` and the tests beside it.
 See bench/README.md.
@@ -28,7 +28,7 @@ from rig.trial import Trial
 FULL_S = 300.0
 QUICK_S = 20.0
 SEED = 20240229
-# How often each event, of a hundred.
+# The weight of each event, in percent.
 WEIGHTS = {
     "ambush": 30,
     "crash": 20,
@@ -44,18 +44,18 @@ WEIGHTS = {
 METHOD = [
     "a fleet of three or four agents, spawned and forked from a zygote, in a folder of its own",
     "an event at random: an agent, the supervisor, or the forker and the zygotes killed (SIGKILL); an "
-    "ambush: whoever of the engine comes first to a named step of its work is killed there; `up`, `down`, "
-    "one stopped, one changed in the file, added or removed",
-    "after each, by what the agents themselves write and lock and by /proc: exactly what shall run does, "
-    "each has lived as often as it was to be started, never two at once; status, or the leases where no "
-    "supervisor is, names these processes; no forker but the supervisor's own is left",
-    "wrong: an event after which that was not so within 15 s; the run ends with the first",
-    "settled: from `up` after a supervisor's death until all of that is so, in which the next one starts",
+    "ambush: the first engine process that reaches a named step is killed there; `up`, `down`, "
+    "one agent stopped, one changed in the file, added or removed",
+    "checked after each event by the agents' own files and locks and by /proc: exactly the wanted agents "
+    "run, each was started as often as expected, never two at once; status, or without a supervisor the "
+    "leases, names these processes; no forker but the supervisor's own is left",
+    "wrong: an event after which a check failed for 15 s; the run ends with the first",
+    "settled: from `up` after a supervisor was killed until all checks pass, the next one's start included",
 ]
 
 
 def measure(options: Options) -> Result:
-    """Let happen what can, and tell how often what did."""
+    """Inject faults at random and count them."""
     machine = this_machine()
     seconds = options.seconds or (QUICK_S if options.quick else FULL_S)
     folder = Path(tempfile.mkdtemp(prefix="argosy-s-", dir="/tmp"))

@@ -1,4 +1,4 @@
-"""What a request through argosy costs: against bare sockets, other libraries, and when a peer dies.
+"""Measures requests through argosy against bare sockets and other libraries, and when a peer dies.
 
 `python bench/wire.py [--json] [--quick]`; needs `argosy[bench]`. The method is in bench/README.md.
 """
@@ -40,19 +40,19 @@ GOAL_STOPPED_MS = 1500.0
 
 METHOD = [
     "ipc, 64 bytes each way, every answer compared; servers pinned to one core, callers to another",
-    "a bout: two slices of each side (left, right, right, left); a ratio is taken within a bout",
-    "argosy: uvloop where installed, with ids, deadlines, types, figures and a trace; 32 callers at once",
+    "a round: two slices of each side (left, right, right, left); a ratio is taken within a round",
+    "argosy: uvloop where installed, with ids, deadlines, types, metrics and a trace; 32 callers at once",
     "typed: a struct of two fields in and out, checked at both ends; frames: the 64 bytes as they are",
     "raw_req_rep: REQ and REP in blocking loops; raw_dealer_router: a blocking DEALER with 32 in flight",
     "array: 1 MiB of float32 there and back, one caller; copying: REQ and REP with the array in msgpack",
-    "figures: processor time per request of caller and callee, against the same agent without; 50 ms each",
-    "killed, stopped: from the signal until the last of 100 requests in flight has ended by name",
-    "lost, executed twice or late: what callers were told against the callees' own logs, see soak",
+    "figures: processor time per request of caller and callee, with metrics and without; 50 ms each",
+    "killed, stopped: from the signal until the last of 100 requests in flight ended with a named error",
+    "lost, executed twice or late: outcomes at the callers compared with the callees' logs, see soak",
 ]
 
 
 class WireResults(msgspec.Struct, frozen=True):
-    """What the rounds brought: bouts and goals by label, falls by signal, threads by process."""
+    """The results: rounds by label, failure latencies by signal, threads by process."""
 
     rows: list[Row]
     paired_rounds: dict[str, list[PairedRound]]
@@ -81,7 +81,7 @@ def measure(options: Options) -> Result:
 
 
 def find(processes: BenchProcesses, options: Options) -> WireResults:
-    """Let peers die, make the account, then let each row's sides ask by turns."""
+    """Measure failing peers, run a short soak, then compare the two sides of each row."""
     quick = options.quick
     killed = _measure_failures(processes, QUICK_KILLS if quick else FULL_KILLS, signal.SIGKILL, "PeerLost")
     stopped = _measure_failures(processes, QUICK_STOPS if quick else FULL_STOPS, signal.SIGSTOP, "PeerFrozen")
@@ -134,7 +134,7 @@ def _count_legacy_threads(processes: BenchProcesses) -> ThreadCounts:
 
 
 def ratios(results: WireResults) -> Iterator[tuple[str, Ratio]]:
-    """Yield each row's ratio: of rates the higher is better, of costs the lower."""
+    """Yield each row's ratio; for rates higher is better, for costs lower."""
     for row in results.rows:
         paired_rounds = results.paired_rounds[row.label]
         if row.counts == "rate":
@@ -146,7 +146,7 @@ def ratios(results: WireResults) -> Iterator[tuple[str, Ratio]]:
 
 
 def values(results: WireResults) -> dict[str, Value]:
-    """Return how soon calls end when a peer falls, the account, who has how many contexts."""
+    """Return the failure latencies, the counts of the soak, and the contexts of each process."""
     killed = [failure.last_ms for failure in results.killed]
     stopped = [failure.last_ms for failure in results.stopped]
     account = results.account
@@ -170,7 +170,7 @@ def values(results: WireResults) -> dict[str, Value]:
 
 
 def rates(results: WireResults) -> dict[str, Value]:
-    """Return requests per second of each side, over all rounds in which it was asked."""
+    """Return the requests per second of each side over all its rounds."""
     found: dict[str, list[float]] = defaultdict(list)
     for row in results.rows:
         if row.counts == "rate":

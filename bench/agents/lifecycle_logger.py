@@ -1,4 +1,4 @@
-"""An agent that leaves a line for each of its lives, so that others can count them."""
+"""An agent that logs a line at each start, so that a bench can count the starts."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from argosy.agent import Agent, request
 
 
 class LifecycleLogger(Agent):
-    """Says back what it is told. LIFECYCLE_LOG_DIR: the folder of the lines, a file an agent."""
+    """Returns what it receives. LIFECYCLE_LOG_DIR: the folder of the logs, one file per agent."""
 
     async def start(self) -> None:
-        """Note this life."""
+        """Log this start."""
         with open(Path(os.environ["LIFECYCLE_LOG_DIR"]) / os.environ["ARGOSY_AGENT"], "a") as lives:
             lives.write(f"{os.getpid()}\n")
 

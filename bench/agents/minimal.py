@@ -1,4 +1,4 @@
-"""An agent that does nothing but be one: what follows a kill is then the engine's work, not the agent's."""
+"""A minimal agent: after a kill, the engine's work is measured, not the agent's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from argosy.agent import Agent, request
 
 
 class MinimalAgent(Agent):
-    """Says back what it is told."""
+    """Returns what it receives."""
 
     @request
     async def echo(self, text: str) -> str:

@@ -1,7 +1,7 @@
-"""The agent that the goals of the start are about: it imports zmq, yaml, psutil and pydantic and uses them.
+"""A typical agent, for which the goals of the start bench are set: it uses zmq, yaml, psutil and pydantic.
 
-A stand-in for an agent as fleets have them: models of its own, settings in YAML, figures of its
-process, a port. bench/testbed/fleet_files.py puts it behind each name of a fleet.
+It has models, settings in YAML, metrics of its process and a port. bench/testbed/fleet_files.py writes fleets
+in which every agent is this one.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ labels: {kind: typical, tier: one}
 
 
 class Limits(pydantic.BaseModel):
-    """What an agent may take."""
+    """The limits of an agent."""
 
     queue: int = pydantic.Field(gt=0)
     retries: int = 3
 
 
 class Settings(pydantic.BaseModel):
-    """What its settings hold."""
+    """The settings of the agent."""
 
     window: float
     thresholds: list[float]
@@ -42,7 +42,7 @@ class Settings(pydantic.BaseModel):
 
 
 class Reading(pydantic.BaseModel):
-    """One value it was given; level: how many thresholds it is above."""
+    """One value; level: how many thresholds it exceeds."""
 
     value: float
     level: int
@@ -52,7 +52,7 @@ class TypicalAgent(Agent):
     """Reads its settings, then grades values."""
 
     async def start(self) -> None:
-        """Read the settings and look at its own process."""
+        """Read the settings and open its own process."""
         self.settings = Settings.model_validate(yaml.safe_load(SETTINGS))
         self.process = psutil.Process()
 
@@ -68,5 +68,5 @@ class TypicalAgent(Agent):
         return gc.collect()
 
     def health(self) -> Health:
-        """Return what it reads by."""
+        """Return the window of the settings and the version of libzmq."""
         return Health(facts={"window": self.settings.window, "libzmq": zmq.zmq_version()})

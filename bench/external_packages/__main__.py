@@ -1,8 +1,8 @@
-"""Refits published code bases that nobody prepared, and asks their own tests before and after.
+"""Refits published packages as they are and compares their own tests before and after.
 
-`python bench/external_packages [--json] [PACKAGE...]`; needs PyPI, root for its own networks, and minutes.
-The method is in bench/README.md. Exit code 1: a test differs in every run, or something else was not as it
-must be.
+`python bench/external_packages [--json] [PACKAGE...]`; needs PyPI and minutes, and root for network
+namespaces. The method is in bench/README.md. Exit code 1: a test differs in every run, a second refit
+changes files, or `--undo` does not restore every byte.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from packages import PACKAGES
 from trial import Trial, TrialError, try_package
 
 METHOD = [
-    "each package's own tests, test by test, as published and after `argosy refit --apply`, nothing prepared",
-    "calls: of each rewritten place, in every process that the tests start; 0: the tests prove nothing of it",
-    "a test that came out in another way is run alone twice more on both sides: it differs always or not",
-    "again: files that a second refit would change; undone: `--undo` brought back every byte",
+    "each package's own tests, test by test, as published and after `argosy refit --apply`",
+    "calls: of each rewritten place, in all processes of the tests; with 0 calls the tests prove nothing",
+    "a test with another outcome is run alone twice more on both sides: it differs always or at times",
+    "again: files that a second refit would change; undone: `--undo` restored every byte",
 ]
 
 
 def main() -> int:
-    """Try the packages and print what came of it."""
+    """Try the packages and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="PACKAGE", help="only these")
-    parser.add_argument("--keep", metavar="FOLDER", help="leave what was made there, to look at")
+    parser.add_argument("--keep", metavar="FOLDER", help="keep the working files in this folder")
     parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
     args = parser.parse_args()
     unknown = set(args.names) - {package.name for package in PACKAGES}

@@ -1,4 +1,4 @@
-"""The code bases: published packages that use pyzmq and bring their own tests."""
+"""The published packages that are tried: they use pyzmq and include their tests."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import msgspec
 class Package(msgspec.Struct, frozen=True, kw_only=True):
     """One package at one version.
 
-    form: where its files are taken from; only some put their tests into the wheel. root: the folder in it
-    that imports begin at. tests, options: what pytest is given. extras: what the tests need beside the
-    package. settings: variables of the environment that its tests want. fleet: a fleet file that names the
-    literal addresses of the code, for the address rewrites; empty for none.
+    form: the kind of archive its files come from; some wheels contain the tests. root: the import root in
+    the archive. tests, options: arguments of pytest. extras: packages that the tests need besides. settings:
+    environment variables of the tests. fleet: a fleet file with the literal addresses of the code, for the
+    address rewrites; empty for none.
     """
 
     name: str
@@ -90,6 +90,6 @@ PACKAGES = (
         form="sdist",
         root="src",
         tests=("src/meshcat/tests",),
-        settings={"CI": "1"},  # no browser: a client of its own takes what is drawn
+        settings={"CI": "1"},  # no browser: its own client receives the plots
     ),
 )

@@ -1,4 +1,4 @@
-"""One package's tests before and after a refit of it, test by test, with the calls of what was rewritten."""
+"""Compares one package's tests before and after a refit, and counts the calls of rewritten code."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _RERUNS = 2
 
 
 class DifferingTest(msgspec.Struct, frozen=True):
-    """A test whose outcome was not the same. before, after: of each run."""
+    """A test with different outcomes. before, after: the outcome of each run."""
 
     test: str
     before: tuple[str, ...]
@@ -51,17 +51,17 @@ class DifferingTest(msgspec.Struct, frozen=True):
 
     @property
     def is_steady(self) -> bool:
-        """Whether it differs in every run, so that the refit may be to blame."""
+        """Whether it differs in every run, so that the refit may be the cause."""
         return len(set(self.before)) == 1 and len(set(self.after)) == 1
 
 
 class PackageTrial(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one package.
+    """The result for one package.
 
-    sites: by code, migrated and refused. reasons: why sites were refused, and how many. before, after: how
-    many tests by outcome. calls: of each rewritten place, `path:line` in the rewritten tree. processes: how
-    many called one. again: files that a second refit would change. undone: whether `--undo` brought back
-    every byte.
+    sites: migrated and refused sites by code. reasons: number of refused sites by reason. before, after:
+    number of tests by outcome. calls: by rewritten place, `path:line` in the rewritten tree. processes: how
+    many processes called one. again: number of files that a second refit would change. undone: whether
+    `--undo` restored every byte.
     """
 
     name: str
@@ -78,16 +78,16 @@ class PackageTrial(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def uncalled(self) -> tuple[str, ...]:
-        """The rewritten places that no test reaches: for these the tests prove nothing."""
+        """The rewritten places that no test calls; the tests prove nothing about them."""
         return tuple(place for place, count in self.calls.items() if not count)
 
 
 class TrialError(Exception):
-    """A package could not be tried. The text says at which step, and the end of what the step said."""
+    """A package could not be tried; the text has the step and the end of its output."""
 
 
 class TrialDirectory:
-    """A folder with one package's environment, its tree as published, and its tree rewritten."""
+    """A folder with one package's environment, its tree as published, and a copy to rewrite."""
 
     def __init__(self, package: Package, folder: Path) -> None:
         self.package = package
@@ -99,7 +99,7 @@ class TrialDirectory:
         self.calls = folder / "calls"
 
     def install(self) -> None:
-        """Install the package with what it needs, and lay its files beside each other twice."""
+        """Install the package and its dependencies, and unpack its files twice."""
         package = self.package
         _run_command([sys.executable, "-m", "venv", str(self.folder / "venv")], self.folder)
         wanted = f"{package.name}=={package.version}"
@@ -120,7 +120,7 @@ class TrialDirectory:
         _run_command([self.python, "-m", "pip", *words, "-q", "--disable-pip-version-check"], self.folder)
 
     def refit(self, *words: str) -> dict[str, object]:
-        """Run `argosy refit` on the tree that is to be rewritten, and return `refit/1`."""
+        """Run `argosy refit` on the copy and return `refit/1`."""
         command = [str(self.folder / "venv/bin/argosy"), "refit", str(self.after), "--json", *words]
         if self.package.fleet and "--undo" not in words:
             command += ["--fleet", str(self.fleet)]
@@ -131,7 +131,7 @@ class TrialDirectory:
         return found
 
     def test(self, tree: Path, tests: Sequence[str] = ()) -> dict[str, str]:
-        """Return the outcome of each test, in a network of its own where that can be had."""
+        """Run the tests, in a network namespace if possible, and return the outcome of each."""
         report = self.folder / "report.xml"
         report.unlink(missing_ok=True)
         asked = tests or self.package.tests
@@ -140,7 +140,7 @@ class TrialDirectory:
                 subprocess.run(
                     _alone([self.python, *_PYTEST, f"--junitxml={report}", *self.package.options, *asked]),
                     cwd=tree,
-                    env=self.surroundings(tree),
+                    env=self.environment(tree),
                     stdin=subprocess.DEVNULL,
                     stdout=said,
                     stderr=subprocess.STDOUT,
@@ -154,7 +154,7 @@ class TrialDirectory:
             raise TrialError(f"pytest wrote no report:\n{end}")
         return dict(_outcomes(report))
 
-    def surroundings(self, tree: Path) -> dict[str, str]:
+    def environment(self, tree: Path) -> dict[str, str]:
         paths = [str(HOOK), str(tree / self.package.root)]
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("ARGOSY")},
@@ -171,7 +171,7 @@ class TrialDirectory:
 def run_trial(package: Package, folder: Path) -> PackageTrial:
     """Run the tests, refit, run them again, and undo.
 
-    Raises TrialError: a step before the judgement failed.
+    Raises TrialError: a step failed, so there is no result.
     """
     room = TrialDirectory(package, folder)
     room.install()
@@ -215,7 +215,7 @@ def _contents(tree: Path) -> dict[str, bytes]:
 def _differing(
     room: TrialDirectory, before: Mapping[str, str], after: Mapping[str, str]
 ) -> Iterator[DifferingTest]:
-    """Yield the tests that came out in another way, run alone twice more on both sides."""
+    """Yield the tests with different outcomes, run alone twice more on both sides."""
     for test in sorted(before.keys() | after.keys()):
         first, second = before.get(test, "missing"), after.get(test, "missing")
         if first == second:
@@ -228,7 +228,7 @@ def _differing(
 
 
 def _called(room: TrialDirectory) -> tuple[dict[str, int], int]:
-    """Return how often each rewritten place was called, and in how many processes."""
+    """Return the number of calls of each rewritten place, and the number of calling processes."""
     places = {place: 0 for path in sorted(room.after.rglob("*.py")) for place in _places(room.after, path)}
     processes: set[str] = set()
     lines = room.calls.read_text().splitlines() if room.calls.is_file() else []
@@ -259,7 +259,7 @@ def _outcomes(report: Path) -> Iterator[tuple[str, str]]:
 
 
 def _node(case: ElementTree.Element) -> str:
-    """Return a test as pytest is asked for it: `file::Class::name`."""
+    """Return pytest's name of a test: `file::Class::name`."""
     file, classes = case.get("file") or "", case.get("classname") or ""
     module = file.removesuffix(".py").replace("/", ".")
     inner = classes.removeprefix(module).strip(".")
@@ -267,7 +267,7 @@ def _node(case: ElementTree.Element) -> str:
 
 
 def _alone(command: Sequence[str]) -> list[str]:
-    """Return a command that has processes and a network of its own, where that can be had."""
+    """Return the command in process and network namespaces, if possible."""
     alone = ["unshare", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]
     if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
         return list(command)

@@ -1,1 +1,1 @@
-"""What a hub's page costs those who look and the hub, and how soon it tells what is wrong."""
+"""Measurements of hubs with running fleets: the cost of the page, alert latency, metric cardinality."""

@@ -1,4 +1,4 @@
-"""The alarm: how soon a root that died is one alert at a receiver, with all that hangs on it."""
+"""Measures how soon the death of an agent arrives at a receiver as one alert with all its dependents."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ DEPENDENTS: Final = 20
 GOAL_S: Final = 5.0
 
 METHOD: Final = [
-    f"hub.alert/root_cause: SIGKILL to an agent on which {DEPENDENTS} others hang, which stays down; until a",
-    "  local receiver has the alert, with default times; it has to be the only one, and to name them all",
+    f"hub.alert/root_cause: SIGKILL to an agent with {DEPENDENTS} dependents, which stays down; until a",
+    "  local receiver has the alert, with default times; it must be the only one and name all dependents",
 ]
 
 _NOTIFY_PROGRAM: Final = """
@@ -53,13 +53,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def measure_alert_latency(rounds: int) -> dict[str, Value]:
-    """Return how long it took, in seconds, a value a round. Raises RefusedError: it was not one alert."""
+    """Return the seconds of each round. Raises RefusedError: a round had not exactly one alert."""
     receiver = _WebhookReceiver()
     with tempfile.TemporaryDirectory(prefix="argosy-b-", dir="/tmp") as temporary:
         path = _fleet(Path(temporary), receiver.server_port)
         took: list[float] = []
         for _ in range(rounds):
-            # A hub that has seen the root die twice holds it for flapping, and says less.
+            # A new hub each round: after two deaths, a hub takes the root for flapping and reports less.
             with running_hub_fleet(path) as fleet:
                 took.append(_round(fleet, receiver))
     receiver.shutdown()
@@ -74,7 +74,7 @@ def _round(fleet: HubFleet, receiver: _WebhookReceiver) -> float:
     os.kill(root["pid"], signal.SIGKILL)
     wait_until(lambda: bool(receiver.received))
     fleet.argosy("up", "-d")
-    wait_until(lambda: len(receiver.received) > 1)  # raised, and cleared
+    wait_until(lambda: len(receiver.received) > 1)  # raised and cleared
     notifications = [(body["kind"], body["subject"]) for _, body in receiver.received]
     (at_s, first), *_ = receiver.received
     if notifications != [("raised", "Root"), ("cleared", "Root")] or len(first["dependents"]) != DEPENDENTS:
@@ -98,5 +98,5 @@ def _fleet(folder: Path, port: int) -> Path:
         "agents": agents,
     }
     path = folder / "fleet.yaml"
-    path.write_text(json.dumps(fleet))  # which is YAML too
+    path.write_text(json.dumps(fleet))  # JSON is YAML too
     return path

@@ -1,4 +1,4 @@
-"""A fleet with its hub for a bench: brought up by the command, in folders of its own, and taken down."""
+"""Runs a fleet with its hub for a bench, in temporary folders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TIMEOUT_S: Final = 30.0
 
 
 class HubFleet:
-    """A fleet that runs with its hub. url: of the hub; link: to its page, with the token."""
+    """A running fleet with its hub. url: of the hub. link: to its page, with the token."""
 
     def __init__(self, path: Path, environ: dict[str, str]) -> None:
         self._path = path
@@ -42,24 +42,24 @@ class HubFleet:
         return found
 
     def get_json(self, path: str) -> Any:
-        """Return what the hub answers."""
+        """Return the hub's JSON answer."""
         with urllib.request.urlopen(self.url + path, timeout=_TIMEOUT_S) as answer:
             return json.loads(answer.read())
 
     def hub_pid(self) -> int:
-        """Return the hub's process."""
+        """Return the pid of the hub."""
         lock = Path(self.argosy("status")["folder"], "hub.lock")
         return int(json.loads(lock.read_bytes())["pid"])
 
 
 @contextlib.contextmanager
 def running_hub_fleet(path: Path) -> Iterator[HubFleet]:
-    """Bring a fleet up, wait for its hub to know all of it, and take it down at the end."""
-    with tempfile.TemporaryDirectory(prefix="argosy-b-", dir="/tmp") as room:
+    """Start a fleet, wait until its hub knows all agents, and stop the fleet at the end."""
+    with tempfile.TemporaryDirectory(prefix="argosy-b-", dir="/tmp") as temporary:
         environ = {
             **os.environ,
-            "XDG_STATE_HOME": f"{room}/s",
-            "XDG_RUNTIME_DIR": room,
+            "XDG_STATE_HOME": f"{temporary}/s",
+            "XDG_RUNTIME_DIR": temporary,
             "ENV_TYPE": "testing",
             "ARGOSY_HUB": "on",
         }
@@ -77,15 +77,17 @@ def running_hub_fleet(path: Path) -> Iterator[HubFleet]:
 
 
 def wait_until(what: Callable[[], bool], pause_s: float = 0.02) -> None:
-    """Wait for something, and not for ever."""
+    """Wait until `what` returns True. Raises RefusedError: it does not within 30 s."""
     end_s = time.monotonic() + _TIMEOUT_S
     while not what():
         if time.monotonic() > end_s:
-            raise RefusedError(Fault("bench", "bench", f"it did not happen within {_TIMEOUT_S:.0f} s"))
+            raise RefusedError(
+                Fault("bench", "bench", f"the expected state was not reached within {_TIMEOUT_S:.0f} s")
+            )
         time.sleep(pause_s)
 
 
 def processor_s(pid: int) -> float:
-    """Return the seconds of a processor that a process's threads took; finer than its ticks."""
+    """Return the processor seconds of a process's threads, finer than clock ticks."""
     threads = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((each / "schedstat").read_text().split()[0]) for each in threads) / 1e9

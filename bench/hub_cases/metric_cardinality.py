@@ -1,6 +1,6 @@
-"""An agent that makes 20,000 new names of figures a second, and 100,000 that stay: what that costs the hub.
+"""Measures a hub's cost with 20,000 new metric names per second, and with 100,000 constant names.
 
-By itself, in the folder `bench`: `python -m hub_cases.metric_cardinality [SECONDS]`.
+To run it alone, in the folder `bench`: `python -m hub_cases.metric_cardinality [SECONDS]`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,9 @@ REQUESTS: Final = 5
 SECONDS: Final = 30.0
 
 METHOD: Final = [
-    f"hub.flood: one agent whose health has {NEW_NAMES_PER_S} new names a second, for {SECONDS:.0f} s;",
-    f"  hub.series: {AGENTS} agents of {STEADY_NAMES} names each, kept by `most_figures`;",
-    f"  then /metrics is requested {REQUESTS} times:",
-    "  resident is of the hub's process after that, healthz_p99 of /healthz asked without pause meanwhile",
+    f"hub.flood: one agent reports {NEW_NAMES_PER_S} new names a second, for {SECONDS:.0f} s; hub.series:",
+    f"  {AGENTS} agents of {STEADY_NAMES} names each, allowed by `most_figures`; then /metrics is requested",
+    f"  {REQUESTS} times; resident: of the hub's process after that; healthz_p99: of /healthz meanwhile",
 ]
 _AGENT: Final = """
 from argosy.agent import Agent, Health
@@ -49,11 +48,11 @@ class Flood(Agent):
 
 
 def measure_cardinality(seconds: float = SECONDS) -> dict[str, Value]:
-    """Return what both cases cost."""
-    with tempfile.TemporaryDirectory(prefix="argosy-b-", dir="/tmp") as room:
-        values = _case(_fleet(Path(room, "flood"), 1, NEW_NAMES_PER_S, {}, step=1), "flood", seconds)
+    """Return the values of both cases."""
+    with tempfile.TemporaryDirectory(prefix="argosy-b-", dir="/tmp") as temporary:
+        values = _case(_fleet(Path(temporary, "flood"), 1, NEW_NAMES_PER_S, {}, step=1), "flood", seconds)
         steady = _fleet(
-            Path(room, "series"), AGENTS, STEADY_NAMES, {"most_figures": 2 * STEADY_NAMES}, step=0
+            Path(temporary, "series"), AGENTS, STEADY_NAMES, {"most_figures": 2 * STEADY_NAMES}, step=0
         )
         return values | _case(steady, "series", seconds / 3)
 
@@ -68,7 +67,7 @@ def _case(path: Path, name: str, seconds: float) -> dict[str, Value]:
     ordered = sorted(waits)
     p99 = 1000 * ordered[int(0.99 * (len(ordered) - 1))]
     log_progress(
-        f"{resident:.0f} MiB, {sizes[-1]:.1f} MB in {statistics.median(took):.2f} s, {len(waits)} asks"
+        f"{resident:.0f} MiB, {sizes[-1]:.1f} MB in {statistics.median(took):.2f} s, {len(waits)} /healthz"
     )
     return {
         f"hub.{name}/resident": value_of([resident], "MiB"),
@@ -79,19 +78,19 @@ def _case(path: Path, name: str, seconds: float) -> dict[str, Value]:
 
 
 def _measure_requests(fleet: HubFleet) -> tuple[list[float], list[float], list[float]]:
-    """Return the sizes (MB) and times of some answers of `/metrics`, and those of `/healthz` meanwhile."""
+    """Return sizes (MB) and times of `/metrics`, and times of `/healthz` requested meanwhile."""
     waits: list[float] = []
     end = threading.Event()
 
-    def look() -> None:
+    def poll_healthz() -> None:
         while not end.is_set():
             waits.append(_timed_get(f"{fleet.url}/healthz")[1])
 
-    looking = threading.Thread(target=look)
-    looking.start()
+    poller = threading.Thread(target=poll_healthz)
+    poller.start()
     found = [_timed_get(f"{fleet.url}/metrics") for _ in range(REQUESTS)]
     end.set()
-    looking.join()
+    poller.join()
     return [size / 1e6 for size, _ in found], [took for _, took in found], waits
 
 

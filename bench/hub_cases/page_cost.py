@@ -1,4 +1,4 @@
-"""The page: its first paint and its bytes, and what one who looks costs the hub and his own browser."""
+"""Measures the hub's page: first paint, transferred bytes, and the cost of a viewer for hub and browser."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ LABELS: Final = ("hub.page/first_paint", "hub.page/transferred", "hub.page/rende
 LOADS: Final = 7
 VIEWERS: Final = 20
 MEASURE_S: Final = 10.0
-POLL_S: Final = 3.0  # as the page asks for the alerts
+POLL_S: Final = 3.0  # the page's own interval for alerts
 
 METHOD: Final = [
-    "hub.page: the example fleet of 84 agents runs, and its hub; headless Chromium, nothing in its cache",
-    f"first_paint, transferred: of {LOADS} loads, until the first contentful paint; all that was received",
-    f"viewer: the hub's processor time with {VIEWERS} viewers (the stream, alerts each {POLL_S:.0f} s), less",
-    f"  that with none, over {MEASURE_S:.0f} s each, shared among them; renderer: of what draws one page",
+    "hub.page: the example fleet of 84 agents runs with its hub; headless Chromium with an empty cache",
+    f"first_paint: until the first contentful paint, of {LOADS} loads; transferred: all bytes received",
+    f"viewer: the hub's processor time with {VIEWERS} viewers (stream, alerts every {POLL_S:.0f} s), less",
+    f"  that without, over {MEASURE_S:.0f} s each, per viewer; renderer: of the process that draws one page",
 ]
 
 
 def measure_page(fleet: HubFleet, rounds: int) -> tuple[dict[str, Value], dict[str, str]]:
-    """Return the values, and what could not be measured, with the reason."""
-    log_progress("what a viewer costs the hub")
+    """Return the values, and the rows that could not be measured with the reason."""
+    log_progress("measuring the cost of a viewer for the hub")
     values = {"hub.page/viewer": value_of(_measure_viewer_cost(fleet, rounds), "% of a core", goal=2.0)}
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     try:
@@ -40,7 +40,7 @@ def measure_page(fleet: HubFleet, rounds: int) -> tuple[dict[str, Value], dict[s
         return values, dict.fromkeys(LABELS, "Playwright is not installed (pip install playwright)")
     if chromium is None:
         return values, dict.fromkeys(LABELS, "no Chromium is installed (Debian: chromium)")
-    log_progress("what the page costs its reader")
+    log_progress("measuring the cost of the page for the browser")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         loads = [_load(browser, fleet.link) for _ in range(LOADS)]
@@ -53,7 +53,7 @@ def measure_page(fleet: HubFleet, rounds: int) -> tuple[dict[str, Value], dict[s
 
 
 def _load(browser: Any, link: str) -> tuple[float, float]:
-    """Return the seconds to the first paint of a page, and the KiB that it took."""
+    """Return the seconds to the first paint of a page, and the KiB transferred."""
     context = browser.new_context()
     page = context.new_page()
     page.goto(link)
@@ -68,14 +68,14 @@ def _load(browser: Any, link: str) -> tuple[float, float]:
 
 
 def _renderer(browser: Any, link: str) -> float:
-    """Return what the process that draws an open page takes, in percent of a core."""
+    """Return the processor use of the process that draws an open page, in percent of a core."""
     before = _renderers()
     context = browser.new_context()
     page = context.new_page()
     page.goto(link)
     page.locator(".tile").nth(83).wait_for()
-    page.wait_for_timeout(2000)  # until it has settled: what follows is the cost of leaving it open
-    mine = _renderers() - before  # the page's, and one that Chromium keeps ready
+    page.wait_for_timeout(2000)  # wait for loading to end: the cost of an open page is measured
+    mine = _renderers() - before  # the page's renderer, and a spare one of Chromium
     began_s = sum(map(processor_s, mine))
     page.wait_for_timeout(1000 * MEASURE_S)
     took_s = sum(map(processor_s, mine)) - began_s
@@ -97,9 +97,9 @@ def _renderers() -> set[int]:
 
 
 def _measure_viewer_cost(fleet: HubFleet, rounds: int) -> list[float]:
-    """Return what each of many viewers costs the hub, in percent of a core, a value a round."""
+    """Return the hub's cost per viewer in percent of a core, one value per round."""
     pid = fleet.hub_pid()
-    _measure_processor_s(pid)  # until the start of the fleet is over for the hub too
+    _measure_processor_s(pid)  # wait until the hub has processed the start of the fleet
     found = []
     for _ in range(rounds):
         alone = _measure_processor_s(pid)
@@ -117,7 +117,7 @@ def _measure_viewer_cost(fleet: HubFleet, rounds: int) -> list[float]:
             viewer.join()
         wait_until(lambda: fleet.get_json("/api/machines")["viewers"] == 0)
         found.append(100 * max(0.0, together - alone) / MEASURE_S / VIEWERS)
-    log_progress(f"{statistics.median(found):.2f} % of a core a viewer")
+    log_progress(f"{statistics.median(found):.2f} % of a core per viewer")
     return found
 
 
@@ -128,8 +128,8 @@ def _measure_processor_s(pid: int) -> float:
 
 
 def _act_as_viewer(url: str, end: threading.Event) -> None:
-    """Look as an open page does."""
-    with urllib.request.urlopen(url + "/events", timeout=60):  # what comes fits its buffers
+    """Request what an open page requests."""
+    with urllib.request.urlopen(url + "/events", timeout=60):  # the events fit the socket buffer
         while not end.wait(POLL_S):
             with urllib.request.urlopen(url + "/api/alerts", timeout=60) as answer:
                 answer.read()

@@ -1,4 +1,4 @@
-"""The ways to start one fleet that are measured against each other, a module a way."""
+"""Launchers that start the same fleet, one module each; benches compare them."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ __all__ = ["Launcher"]
 
 
 class Launcher(Protocol):
-    """A way to start a fleet and to stop it.
+    """Starts and stops a fleet.
 
-    name: as it stands in the labels.
+    name: its name in the labels.
     """
 
     name: str
 
     def prepare(self, fleet_env: FleetEnvironment) -> None:
-        """Do what is there before the start and is no part of it.
+        """Do the work before the start that is not measured.
 
-        Raises MissingError: the way is not installed.
+        Raises MissingError: the launcher is not installed.
         """
 
     def start(self, fleet_env: FleetEnvironment) -> None:
-        """Start the fleet; return when the way says that it is up, at once where it has no such word.
+        """Start the fleet; return when the launcher reports that it is up, or at once if it never does.
 
-        Raises RefusedError: it did not come up.
+        Raises RefusedError: the fleet did not start.
         """
 
     def stop(self, fleet_env: FleetEnvironment) -> None:
-        """Stop the fleet and whatever started it; return when all of it has ended.
+        """Stop the fleet and the launcher's processes; return when all have exited.
 
-        Raises RefusedError: it did not end in order.
+        Raises RefusedError: the fleet did not stop in order.
         """

@@ -1,4 +1,4 @@
-"""Argosy: `argosy up -d` to its account, from nothing or with its zygote there already."""
+"""Launches a fleet by `argosy up -d`, from nothing or with a running zygote."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ _POLL_S = 0.5
 
 
 class Up(msgspec.Struct, frozen=True, tag_field="argosy", tag="up/1"):
-    """What counts of the account."""
+    """The fields of `up/1` that are checked."""
 
     ready: list[str]
     not_ready: dict[str, str]
 
 
 class Down(msgspec.Struct, frozen=True, tag_field="argosy", tag="down/1"):
-    """Which agents did not end within their grace."""
+    """The agents that did not end within their stop time-out."""
 
     killed: list[str]
 
 
 class ErrorReport(msgspec.Struct, frozen=True, tag_field="argosy", tag="error/1"):
-    """Why a command was not carried out."""
+    """Why a command failed."""
 
     errors: list[Fault]
 
 
 class ArgosyLauncher:
-    """The command, as a person gives it; `name` tells what fleet it is given.
+    """Runs the `argosy` command; `name` says which fleet it gets.
 
-    is_warm: the supervisor and its zygote are there when it is given, with one agent of the fleet that
-    nothing is needed by: a supervisor of nothing ends.
+    is_warm: the supervisor and its zygote run before the start, with one agent of the fleet that has no
+    needs, because a supervisor without agents exits.
     """
 
     def __init__(self, name: str, *, is_warm: bool = False) -> None:
@@ -51,7 +51,7 @@ class ArgosyLauncher:
         self._is_warm = is_warm
 
     def prepare(self, fleet_env: FleetEnvironment) -> None:
-        """Look that it is there; have the supervisor and the zygote warm."""
+        """Check that the command exists; start the supervisor and the zygote if `is_warm`."""
         if not _command().exists():
             hint = "`pip install 'argosy[bench]'` for this interpreter"
             raise MissingError(Fault("bench", "no-argosy", f"there is no `{_command()}`", hint))
@@ -60,7 +60,7 @@ class ArgosyLauncher:
             _wait_for_zygote(fleet_env)
 
     def start(self, fleet_env: FleetEnvironment) -> None:
-        """Run `argosy up`; every agent must be in its account as ready."""
+        """Run `argosy up`; it must report every agent as ready."""
         account = _run_argosy(fleet_env, "up", "-d", "--no-hub")
         if isinstance(account, Up) and len(account.ready) != len(fleet_env.processes):
             name, reason = next(iter(account.not_ready.items()))
@@ -68,7 +68,7 @@ class ArgosyLauncher:
             raise RefusedError(Fault("bench", "not-ready", message))
 
     def stop(self, fleet_env: FleetEnvironment) -> None:
-        """Run `argosy down`; every agent must end by itself."""
+        """Run `argosy down`; every agent must end without being killed."""
         answer = _run_argosy(fleet_env, "down")
         if isinstance(answer, Down) and answer.killed:
             raise RefusedError(Fault("bench", "killed", f"argosy had to kill {', '.join(answer.killed)}"))
@@ -79,24 +79,28 @@ def _command() -> Path:
 
 
 def _wait_for_zygote(fleet_env: FleetEnvironment) -> None:
-    """Return when the diary tells that a zygote is warm."""
+    """Return when the event log says that a zygote is ready."""
     deadline = time.monotonic() + _WARM_WITHIN_S
     while not any(entry.kind == "zygote-ready" for entry in read_event_log(fleet_env.folder.event_log)):
         if time.monotonic() > deadline:
-            raise RefusedError(Fault("bench", "no-zygote", f"no zygote was warm within {_WARM_WITHIN_S:g} s"))
+            raise RefusedError(
+                Fault("bench", "no-zygote", f"no zygote was ready within {_WARM_WITHIN_S:g} s")
+            )
         time.sleep(0.02)
 
 
 def wait_until_memory_sampled(fleet_env: FleetEnvironment) -> None:
-    """Return when the supervisor has read the memory of each agent once, as it does after a start.
+    """Return when the supervisor has sampled the memory of each agent once.
 
-    Raises RefusedError: it is not there, or has not done so within 60 s.
+    Raises RefusedError: there is no supervisor, or it has not done so within 60 s.
     """
     deadline = time.monotonic() + _WEIGHED_WITHIN_S
     while True:
         client = connect(fleet_env.folder, "bench")
         if client is None or time.monotonic() > deadline:
-            raise RefusedError(Fault("bench", "not-weighed", "the supervisor does not weigh its agents"))
+            raise RefusedError(
+                Fault("bench", "no-memory-sample", "the supervisor does not sample the memory of its agents")
+            )
         with client:
             report = client.fetch_status()
         if all(each.pss_bytes for each in report.agents.values()):
@@ -105,7 +109,7 @@ def wait_until_memory_sampled(fleet_env: FleetEnvironment) -> None:
 
 
 def _run_argosy(fleet_env: FleetEnvironment, verb: str, *options: str) -> Up | Down:
-    """Run one command and return its answer; raises RefusedError with what it says is wrong."""
+    """Run a verb and return its answer; raises RefusedError with the errors it reports."""
     ended = subprocess.run(
         [_command(), verb, str(fleet_env.fleet_path), *options, "--json"],
         env=fleet_env.environ,

@@ -1,7 +1,7 @@
-"""Peers that are a daemon with a configuration: every agent a program of it, all started at once.
+"""Launches a fleet by a process manager with a configuration file that lists every agent.
 
-They know no order and no word for the moment when all is up. Each is one `Daemon`: what it is run by,
-and how it is told of the agents.
+These daemons have no dependencies and do not report when all agents are up. Each is one `DaemonSpec`: its
+command and the text of its configuration.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from testbed.process_usage import kill_all
 
 
 class DaemonSpec(NamedTuple):
-    """A peer.
+    """One process manager.
 
-    find: its command line but for the configuration file, raises MissingError where it is not installed.
-    write: the text of that file. suffix: of its name. variables: of the daemon's own, with `{home}` in
-    them for the stage's folder.
+    find: return its command line without the configuration file; raises MissingError if it is not installed.
+    write: return the text of that file. suffix: the end of the file's name. variables: environment variables
+    of the daemon; `{home}` stands for the temporary folder.
     """
 
     name: str
@@ -37,14 +37,14 @@ class DaemonSpec(NamedTuple):
 
 
 class DaemonLauncher:
-    """A daemon in the foreground."""
+    """Runs a daemon in the foreground."""
 
     def __init__(self, daemon: DaemonSpec) -> None:
         self.name = daemon.name
         self._daemon = daemon
 
     def prepare(self, fleet_env: FleetEnvironment) -> None:
-        """Write the configuration that holds every agent."""
+        """Write the configuration with every agent."""
         self._command = self._daemon.find()
         self._configuration = fleet_env.home / f"{self.name}{self._daemon.suffix}"
         self._configuration.write_text(self._daemon.write(fleet_env))
@@ -64,14 +64,14 @@ class DaemonLauncher:
             )
 
     def stop(self, fleet_env: FleetEnvironment) -> None:
-        """Kill the daemon, then what it ran: its own end takes up to a second an agent, and is no start."""
+        """Kill the daemon, then its agents; an orderly stop takes up to a second per agent."""
         self._process.kill()
         self._process.wait()
         kill_all()
 
 
 def _module(name: str, *options: str) -> Callable[[], list[str]]:
-    """Return what finds a peer from PyPI that `python -m` runs."""
+    """Return a function that finds a package to run by `python -m`."""
 
     def find() -> list[str]:
         package = name.partition(".")[0]

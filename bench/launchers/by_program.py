@@ -1,4 +1,4 @@
-"""Ways that are a program of ours: told of the agents by a file, they say `up`, and end with their input."""
+"""Launches a fleet by a program of this folder, which reads a launch specification and prints `up`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from testbed.fleet_environment import FleetEnvironment
 MAX_CONCURRENT = 10
 POLL_S = 0.1
 _STOP_WITHIN_S = 30.0
-# Prints what is loaded once these modules are, but for what lies in this folder: the agents' own code.
+# Imports the given modules and prints all loaded modules except those of the working folder, the agents' own.
 _LIST_MODULES_PROGRAM = """
 import asyncio, importlib, os, sys
 import argosy.agent.runner, argosy.wire
@@ -33,9 +33,10 @@ LaunchSpecBuilder = Callable[[FleetEnvironment], dict[str, Any]]
 
 
 class ProgramLauncher:
-    """A program beside this file, run as `PROGRAM.py LAUNCH_SPEC.json`.
+    """Runs a program beside this file as `PROGRAM.py LAUNCH_SPEC.json`.
 
-    name: in the labels. orders: what the program is told; raises MissingError where it cannot run.
+    name: its name in the labels. launch_spec: build the content of the file; raises MissingError if the
+    program cannot run.
     """
 
     def __init__(self, name: str, program: str, launch_spec: LaunchSpecBuilder) -> None:
@@ -44,12 +45,12 @@ class ProgramLauncher:
         self._build_launch_spec = launch_spec
 
     def prepare(self, fleet_env: FleetEnvironment) -> None:
-        """Write its orders."""
+        """Write the launch specification."""
         self._launch_spec = fleet_env.home / "launch-spec.json"
         self._launch_spec.write_bytes(msgspec.json.encode(self._build_launch_spec(fleet_env)))
 
     def start(self, fleet_env: FleetEnvironment) -> None:
-        """Return when the program has said that all are up."""
+        """Start the program; return when it prints `up`."""
         self._program = subprocess.Popen(
             [sys.executable, str(self._path), str(self._launch_spec)],
             env=fleet_env.environ,
@@ -64,26 +65,26 @@ class ProgramLauncher:
             raise RefusedError(Fault("bench", "not-ready", message))
 
     def stop(self, fleet_env: FleetEnvironment) -> None:
-        """Close the program's standard input, which tells it to stop all, and wait for it."""
+        """Close the program's standard input, which makes it stop all agents, and wait for it."""
         self._program.communicate(timeout=_STOP_WITHIN_S)
 
 
 def level_barrier_launcher(name: str = "level_barrier") -> ProgramLauncher:
-    """Return the level barrier: a level of the graph after the other, ten agents at a time, health polled.
+    """Return the level barrier: one level of the graph after another, ten agents at a time, health polled.
 
-    What a fleet had before: its start script without its faults (no fixed pauses, no agent forgotten,
-    every answer checked).
+    It is a typical start script without its usual faults: no fixed pauses, no agent forgotten, every answer
+    checked.
     """
     return ProgramLauncher(name, "level_barrier", _level_barrier_spec)
 
 
 def forkserver_launcher() -> ProgramLauncher:
-    """Return multiprocessing's forkserver, with what a zygote would load, and a ready queue like argosy's."""
+    """Return multiprocessing's forkserver with all modules preloaded and a ready queue like argosy's."""
     return ProgramLauncher("forkserver", "forkserver", _forkserver_spec)
 
 
 def ray_launcher() -> ProgramLauncher:
-    """Return Ray on this machine alone: each agent runs in an actor, which is a process; all at once."""
+    """Return Ray on this machine: each agent runs in an actor, which is a process; all start at once."""
     return ProgramLauncher("ray", "ray_actors", _ray_spec)
 
 
@@ -109,7 +110,7 @@ def _ray_spec(fleet_env: FleetEnvironment) -> dict[str, Any]:
 
 
 def _preload(fleet_env: FleetEnvironment) -> list[str]:
-    """Return all installed modules that one agent of each class loads: more than what it names itself."""
+    """Return all installed modules that an agent of each class loads, directly or indirectly."""
     classes = {word.partition(":")[0] for each in fleet_env.commands for word in each.argv[3:4]}
     listed = subprocess.run(
         [sys.executable, "-c", _LIST_MODULES_PROGRAM, *classes],

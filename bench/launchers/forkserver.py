@@ -1,9 +1,9 @@
-"""A ready queue over multiprocessing's forkserver: an agent is forked in the instant its needs are ready.
+"""A ready queue over multiprocessing's forkserver: an agent is forked as soon as its needs are ready.
 
     forkserver.py LAUNCH_SPEC.json
 
-Readiness is pushed, by the sd_notify protocol, as it is to argosy. Prints `up` when all are ready, else
-what went wrong; ends, with its agents, at the end of its standard input.
+Agents report readiness by the sd_notify protocol, as they do to argosy. Prints `up` when all are ready, or
+the error; stops its agents and exits when its standard input closes.
 """
 
 import json
@@ -23,7 +23,7 @@ AgentSpec = dict[str, Any]
 
 
 def run_agent(spec: AgentSpec) -> None:
-    """In the forked child: be the agent."""
+    """Run the agent, in the forked child."""
     os.setsid()
     log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
@@ -37,7 +37,7 @@ def run_agent(spec: AgentSpec) -> None:
 
 
 class ReadyQueue:
-    """Starts what has all its needs; `alive` holds what was started."""
+    """Starts each agent when all its needs are ready; `alive` holds the started processes."""
 
     def __init__(self, launch_spec: dict[str, Any]) -> None:
         self.alive: dict[str, BaseProcess] = {}
@@ -49,7 +49,7 @@ class ReadyQueue:
         multiprocessing.set_forkserver_preload(["__main__", *launch_spec["preload"]])
 
     def run(self) -> None:
-        """Start all; raises RuntimeError when an agent does not become ready."""
+        """Start all agents; raises RuntimeError when one does not become ready."""
         deadline = time.monotonic() + START_WITHIN_S
         self._start([name for name, needs in self._unmet_needs.items() if not needs])
         while self._selector.get_map():
@@ -87,7 +87,7 @@ class ReadyQueue:
 
 
 def stop_all(agents: dict[str, BaseProcess]) -> None:
-    """Stop all at once; kill what has not ended after 10 s."""
+    """Stop all agents at once; kill those that still run after 10 s."""
     for agent in agents.values():
         agent.terminate()
     deadline = time.monotonic() + 10
@@ -99,7 +99,7 @@ def stop_all(agents: dict[str, BaseProcess]) -> None:
 
 
 def main() -> None:
-    """Start, tell, wait, stop."""
+    """Start the fleet, print `up`, wait for the end of standard input, stop the fleet."""
     with open(sys.argv[1], encoding="utf-8") as file:
         queue = ReadyQueue(json.load(file))
     try:

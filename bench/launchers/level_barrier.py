@@ -1,9 +1,9 @@
-"""A start script: levels, a pool of threads, health polled until it is ok; then it waits to be stopped.
+"""A start script: level by level, with a thread pool, polling the health of each agent until it is ok.
 
     level_barrier.py LAUNCH_SPEC.json
 
-Prints `up` when the last level answers, else what went wrong; ends, with its agents, at the end of its
-standard input.
+Prints `up` when the last level answers, or the error; stops its agents and exits when its standard input
+closes.
 """
 
 import json
@@ -23,7 +23,7 @@ Agents = dict[str, "subprocess.Popen[bytes]"]
 
 
 def start_levels(levels: list[list[AgentSpec]], max_concurrent: int, poll_s: float, agents: Agents) -> None:
-    """Start level by level; raises RuntimeError when an agent does not come up."""
+    """Start level by level; raises RuntimeError when an agent does not start."""
     with zmq.Context() as context:
         for level in levels:
             with ThreadPoolExecutor(max_concurrent) as pool:
@@ -34,7 +34,7 @@ def start_levels(levels: list[list[AgentSpec]], max_concurrent: int, poll_s: flo
 def start_one(
     context: "zmq.Context[zmq.Socket[bytes]]", spec: AgentSpec, poll_s: float, agents: Agents
 ) -> None:
-    """Start one agent and poll it until it says ok."""
+    """Start one agent and poll it until its health is ok."""
     with open(spec["log"], "ab") as log:
         agent = subprocess.Popen(
             spec["argv"],
@@ -57,7 +57,7 @@ def start_one(
 
 
 def is_healthy(context: "zmq.Context[zmq.Socket[bytes]]", port: int, within_s: float) -> bool:
-    """Ask once; an answer that takes longer than the interval is asked for again."""
+    """Ask once and wait `within_s` for the answer."""
     with context.socket(zmq.REQ) as socket:
         socket.linger = 0
         socket.connect(f"tcp://127.0.0.1:{port}")
@@ -66,7 +66,7 @@ def is_healthy(context: "zmq.Context[zmq.Socket[bytes]]", port: int, within_s: f
 
 
 def stop_all(agents: Agents) -> None:
-    """Stop all at once; kill what has not ended after 10 s."""
+    """Stop all agents at once; kill those that still run after 10 s."""
     for agent in agents.values():
         agent.terminate()
     deadline = time.monotonic() + 10
@@ -79,7 +79,7 @@ def stop_all(agents: Agents) -> None:
 
 
 def main() -> None:
-    """Start, tell, wait, stop."""
+    """Start the fleet, print `up`, wait for the end of standard input, stop the fleet."""
     with open(sys.argv[1], encoding="utf-8") as file:
         launch_spec = json.load(file)
     agents: Agents = {}

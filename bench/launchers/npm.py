@@ -1,4 +1,4 @@
-"""Peers from npm, installed once for a user where npm can do it."""
+"""Finds or installs launchers from npm, once per user."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _WITHIN_S = 180.0
 
 
 def pm2_runtime() -> list[str]:
-    """Return the command of pm2 in the foreground: the one on the PATH, else the one that was installed.
+    """Return the command that runs pm2 in the foreground, from PATH or from the bench's cache.
 
-    Raises MissingError: it is neither.
+    Raises MissingError: pm2 is in neither.
     """
     found = shutil.which("pm2-runtime") or shutil.which(
         "pm2-runtime", path=str(_folder() / "node_modules/.bin")
     )
     if found is None:
-        raise MissingError(Fault("bench", "no-peer", "pm2 is not installed", "a full run has npm install it"))
+        raise MissingError(Fault("bench", "no-peer", "pm2 is not installed", "a full run installs it by npm"))
     return [found, "start"]
 
 
 def install_pm2() -> None:
-    """Have npm install pm2 for this user unless it is there.
+    """Install pm2 by npm into the user's cache unless it is installed.
 
-    Raises MissingError: there is no npm, or it does not install it; the message says why.
+    Raises MissingError: there is no npm, or the installation fails; the message gives the reason.
     """
     try:
         pm2_runtime()
@@ -48,7 +48,7 @@ def install_pm2() -> None:
             raise MissingError(Fault("bench", "no-peer", message)) from error
         if ended.returncode != 0:
             said = (ended.stderr.strip() or "no reason").splitlines()[-1]
-            raise MissingError(Fault("bench", "no-peer", f"npm does not install pm2: {said}")) from None
+            raise MissingError(Fault("bench", "no-peer", f"npm cannot install pm2: {said}")) from None
 
 
 def _folder() -> Path:

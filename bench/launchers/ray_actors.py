@@ -1,8 +1,8 @@
-"""Ray on one machine: an actor for each agent, all at once.
+"""Starts a fleet by Ray on one machine: one actor per agent, all at once.
 
     ray_actors.py LAUNCH_SPEC.json
 
-Prints `up` when every actor has been asked for; ends, with all of Ray, at the end of its standard input.
+Prints `up` when every actor has been requested; stops Ray and exits when its standard input closes.
 """
 
 import json
@@ -15,10 +15,10 @@ import ray
 
 
 class AgentActor:
-    """The actor: a process that becomes an agent."""
+    """The actor, a process that runs one agent."""
 
     def run(self, spec: dict[str, Any]) -> None:
-        """Be the agent; never returns."""
+        """Run the agent; never returns."""
         os.environ.update(spec["env"])
         os.chdir(spec["cwd"])
         _, _, module, *words = spec["argv"]  # python -m MODULE WORDS...
@@ -28,7 +28,7 @@ class AgentActor:
 
 
 def main() -> None:
-    """Start, tell, wait, stop."""
+    """Start the actors, print `up`, wait for the end of standard input, stop Ray."""
     with open(sys.argv[1], encoding="utf-8") as file:
         launch_spec = json.load(file)
     agents = launch_spec["agents"]

@@ -1,1 +1,1 @@
-"""What `bench/refit.py` measures with: trees, commands, peers, and what a refit did to a tree."""
+"""Helpers of `bench/refit.py`: trees to measure, commands, a LibCST rewrite, and checks of a refit."""

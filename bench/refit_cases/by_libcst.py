@@ -1,6 +1,6 @@
-"""The rewrite of contexts on LibCST: argv is a folder; prints how many sites it replaced.
+"""Rewrites the contexts of a folder by LibCST and prints the number of replaced sites.
 
-Names are resolved with LibCST's own metadata, as argosy resolves them with its scopes.
+Names are resolved by LibCST's metadata, as argosy resolves them by its scopes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from libcst.metadata import MetadataWrapper, QualifiedNameProvider
 
 
 class Contexts(libcst.CSTTransformer):
-    """Replaces each `zmq.Context()`, whatever it is called in the file."""
+    """Replaces each `zmq.Context()`, under any name it has in the file."""
 
     METADATA_DEPENDENCIES = (QualifiedNameProvider,)
 

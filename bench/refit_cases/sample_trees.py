@@ -1,4 +1,4 @@
-"""The tree that is measured: a given one, the reference monorepo where it lies near, or one made here."""
+"""Provides the tree to measure: a given one, the reference monorepo, or a generated one."""
 
 from __future__ import annotations
 
@@ -119,14 +119,14 @@ _WORDS = [
 
 
 def reference() -> Path | None:
-    """Return the archive of the reference monorepo where it lies beside the checkout, else None."""
+    """Return the archive of the reference monorepo beside the checkout, or None."""
     return next((folder / CORPUS for folder in ROOT.parents if (folder / CORPUS).is_file()), None)
 
 
 def unpack_tree(given: Path | None, target: Path) -> str:
-    """Make the tree to measure at `target`, and return what it is.
+    """Make the tree to measure at `target` and return its description.
 
-    Raises InputError: what was given is no folder and no archive.
+    Raises InputError: `given` is neither a folder nor an archive.
     """
     source = given or reference()
     if source is None:
@@ -144,7 +144,7 @@ def unpack_tree(given: Path | None, target: Path) -> str:
 
 
 def _flatten(target: Path) -> None:
-    """Take the content of an archive's only folder up."""
+    """Move the content of an archive's only folder up."""
     inside = list(target.iterdir())
     if len(inside) == 1 and inside[0].is_dir():
         for item in list(inside[0].iterdir()):
@@ -153,7 +153,7 @@ def _flatten(target: Path) -> None:
 
 
 def generate_tree(target: Path) -> None:
-    """Write a monorepo as they grow: a file an agent, each with contexts of its own, some damaged."""
+    """Write a typical monorepo: one file per agent, each with contexts of its own, some damaged."""
     random_source = random.Random(7)
     (target / "agents").mkdir(parents=True)
     fleet = [_FLEET]
@@ -194,7 +194,7 @@ def _agent(name: str, number: int, random_source: random.Random) -> str:
 
 
 def _break_source(text: str, number: int, random_source: random.Random) -> str:
-    """Do what text rewrites do to a file: a bracket too many, a statement at column 0, two on one line."""
+    """Damage a file as text rewrites do: an extra bracket, a statement at column 0, two on one line."""
     kind = (number // BROKEN_EVERY) % 3
     if kind == 0:
         return text.replace("self.context.socket(zmq.REP)", "self.context.socket(zmq.REP))", 1)

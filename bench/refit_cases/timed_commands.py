@@ -1,4 +1,4 @@
-"""Commands as users run them: their time, their largest memory, what they print."""
+"""Runs commands as users do and measures their time and memory."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _ARGOSY = "import sys; from argosy.cli import main; sys.exit(main(sys.argv[1:]))
 
 
 class CompletedCommand(msgspec.Struct, frozen=True):
-    """One command. rss_bytes: the largest resident size of any process of it. said: its stdout."""
+    """A finished command. rss_bytes: the largest resident size of its processes. stdout: its output."""
 
     seconds: float
     rss_bytes: int
     code: int
-    said: str
+    stdout: str
 
 
 def run(words: Sequence[str], env: Mapping[str, str] | None = None) -> CompletedCommand:
@@ -43,24 +43,24 @@ def run(words: Sequence[str], env: Mapping[str, str] | None = None) -> Completed
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
-        said, complained = out.read(), err.read()
+        stdout, stderr = out.read(), err.read()
     if process.returncode not in (0, 1):
         raise MissingError(
             Fault(
                 words[0],
                 "failed",
-                f"`{' '.join(words[:6])}` ended with {process.returncode}: {complained[-300:]}",
+                f"`{' '.join(words[:6])}` ended with {process.returncode}: {stderr[-300:]}",
             )
         )
-    return CompletedCommand(seconds, usage.ru_maxrss * 1024, process.returncode, said)
+    return CompletedCommand(seconds, usage.ru_maxrss * 1024, process.returncode, stdout)
 
 
 def argosy(*words: str, cache: Path) -> CompletedCommand:
-    """Run argosy with the interpreter of the bench. cache: where it may remember things."""
+    """Run argosy with the interpreter of the bench. cache: its cache folder."""
     return run([sys.executable, "-c", _ARGOSY, *words], {"XDG_CACHE_HOME": str(cache)})
 
 
 def parsed_json(done: CompletedCommand) -> dict[str, Any]:
-    """Return the JSON object that a command has printed."""
-    found: dict[str, Any] = json.loads(done.said)
+    """Return the JSON object that a command printed."""
+    found: dict[str, Any] = json.loads(done.stdout)
     return found

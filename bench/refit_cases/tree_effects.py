@@ -1,4 +1,4 @@
-"""What a refit did to a tree: counted from outside, by Python's own compiler, pyflakes and digests."""
+"""Checks the effects of a refit on a tree by Python's compiler, pyflakes and digests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyflakes.reporter import Reporter
 
 
 def digests(tree: Path) -> dict[str, str]:
-    """Return the digest of every file of a tree, but those of the refit's own runs."""
+    """Return the digest of every file of a tree, without the files of the refit's runs."""
     return {
         str(path.relative_to(tree)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(tree.rglob("*"))
@@ -34,14 +34,14 @@ def compiles(path: Path) -> bool:
 
 
 def undefined_names(path: Path) -> Counter[str]:
-    """Return how often pyflakes calls each name of a file undefined."""
+    """Return the number of times that pyflakes reports each name of a file as undefined."""
     seen = _CollectingReporter()
     check(path.read_bytes().decode("utf-8", "replace"), str(path), seen)
     return seen.names
 
 
 def new_undefined(before: dict[str, Counter[str]], tree: Path, paths: Iterable[str]) -> int:
-    """Return how many names are undefined in `paths` that were not."""
+    """Return how many names are newly undefined in `paths`."""
     return sum((undefined_names(tree / path) - before[path]).total() for path in paths)
 
 
@@ -52,12 +52,12 @@ class _CollectingReporter(Reporter):  # type: ignore[misc]
     def unexpectedError(  # noqa: N802 - the name is pyflakes'
         self, filename: str, msg: str
     ) -> None:
-        """A file that cannot be read has no names."""
+        """Report no names for a file that cannot be read."""
 
     def syntaxError(  # noqa: N802
         self, filename: str, msg: str, lineno: int, offset: int, text: str
     ) -> None:
-        """A file that does not parse has no names."""
+        """Report no names for a file that does not parse."""
 
     def flake(self, message: Message) -> None:
         if isinstance(message, UndefinedName | UndefinedLocal):

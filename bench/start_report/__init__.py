@@ -1,1 +1,1 @@
-"""What bench/start.py finds and shows."""
+"""The results of bench/start.py and the rows that it reports."""

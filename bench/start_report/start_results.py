@@ -1,4 +1,4 @@
-"""What the rounds of bench/start.py brought, and the quantities that two ways are compared by."""
+"""The measurements of bench/start.py and the quantities by which launchers are compared."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from testbed.start_measurement import StartMeasurement
 
 
 class StartSample(msgspec.Struct, frozen=True):
-    """One start by one way.
+    """One start by one launcher.
 
-    pss_after_gc_mib: the memory of all its processes once each agent has collected its garbage, None where
-    that was not asked for.
+    pss_after_gc_mib: the memory of all its processes after a garbage collection in each agent, or None.
     """
 
     start: StartMeasurement
@@ -22,11 +21,11 @@ class StartSample(msgspec.Struct, frozen=True):
 
 
 class StartResults(msgspec.Struct, frozen=True):
-    """What was found.
+    """The results of all rounds.
 
-    starts: by way, one a round. absent: way to the reason why it was not taken. rests: shares of a core that
-    argosy's own processes took while nothing happened. alone_s: starts of agents with nothing else going
-    on. chain: agents on the longest chain of needs. agents: in the fleet.
+    starts: by launcher, one per round. unavailable: launcher to the reason why it was not measured.
+    idle_shares: shares of a core that argosy's own processes used while idle. single_starts_s: starts of
+    single agents on an idle machine. chain: agents on the longest chain of needs. agents: in the fleet.
     """
 
     starts: dict[str, list[StartSample]]
@@ -38,12 +37,12 @@ class StartResults(msgspec.Struct, frozen=True):
 
 
 def _after_gc_mib(found: StartSample) -> float:
-    assert found.pss_after_gc_mib is not None, "a way of this row was told to collect"
+    assert found.pss_after_gc_mib is not None, "launchers of this row collect garbage"
     return found.pss_after_gc_mib
 
 
 class Quantity(Enum):
-    """What is compared; its value is the end of a label and the unit."""
+    """What is compared; the value of a member is its label suffix and its unit."""
 
     WALL = ("", "s")
     PROCESSOR = ("_cpu", "s")
@@ -52,7 +51,7 @@ class Quantity(Enum):
 
     @property
     def suffix(self) -> str:
-        """What follows a way's name in a label."""
+        """The text after a launcher's name in a label."""
         return self.value[0]
 
     @property
@@ -61,7 +60,7 @@ class Quantity(Enum):
         return self.value[1]
 
     def of(self, found: list[StartSample]) -> list[float]:
-        """Return its series."""
+        """Return the quantity of each start."""
         return [_READ[self](each) for each in found]
 
 

@@ -1,4 +1,4 @@
-"""The rows of bench/start.py: which ways are compared by what, with which goal."""
+"""The rows of bench/start.py: the launchers compared, the quantity and the goal."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ GOAL_CELLS_CONTEXTS = 20
 GOAL_OWN_MS = 1.0
 GOAL_REST = 0.003
 GOAL_CELLS_MEMORY = 1 / 25
-# Processor seconds of the level barrier where the goal of 1 ms was set: a machine may be slower.
+# Processor seconds of the level barrier on the machine where the goal of 1 ms was set; others may be slower.
 BARRIER_S = 9.8
 FLOOR = "processor_floor"
 
 
 class Row(NamedTuple):
-    """One way over another, by one quantity; the lower the better."""
+    """The ratio of two launchers by one quantity; lower is better."""
 
     left: str
     right: str
@@ -30,7 +30,7 @@ class Row(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Both sides."""
+        """The names of both sides."""
         return f"start.{self.left}{self.quantity.suffix}/{self.right}{self.quantity.suffix}"
 
 
@@ -59,33 +59,33 @@ ROWS = [
 
 METHOD = [
     "wall: from the command until each agent has answered `ok` under its own name to a plain REQ socket",
-    "each way from nothing (its own start included), in folders of its own; same agents, same interpreter",
-    "the runtime folder is in memory, as a login's is; state and logs are on the disk",
-    "agents: bench/agents/typical.py, with names, ports and needs of the example; example: its own agents",
-    "bytecode of all that is imported is there before the first start",
+    "each launcher from nothing (its own start included), in temporary folders; same agents and interpreter",
+    "the runtime folder is in memory, like a login's; state and logs are on the disk",
+    "agents: bench/agents/typical.py with names, ports and needs of the example; example: its own agents",
+    "bytecode of all imports exists before the first start",
     "rounds interleaved, every second one backwards; a ratio is taken within a round",
-    "processor: of all processes of the way at that moment: each one's clock, and the children it has reaped",
-    "_warm: supervisor, zygote and one agent are there, the zygote has loaded all, then the command is given",
-    "PSS (smaps_rollup), threads, contexts, descriptors: of all processes of the way, supervisors included",
-    "_pss_after_gc: each agent has been asked to run gc.collect() before",
-    "cells: the command for the same agents, some to a process, as the example's cells.yaml says",
-    "spawned: the command for the same agents, with `preload: none`",
-    "level_barrier: a level of needs after the other, 10 agents at a time, health polled each 0.1 s",
-    "forkserver: of multiprocessing, loads every module that an agent does; ready queue, readiness pushed",
-    "supervisord, circus, honcho, pm2, ray: have no dependencies; all agents at once",
+    "processor: clocks of all processes of the launcher at that moment, and of the children they reaped",
+    "_warm: supervisor, zygote and one agent run and the zygote has loaded all before the command starts",
+    "PSS (smaps_rollup), threads, contexts, descriptors: of all its processes, supervisors included",
+    "_pss_after_gc: after gc.collect() in each agent",
+    "cells: the same agents, several in a process, as in the example's cells.yaml",
+    "spawned: the same agents with `preload: none`",
+    "level_barrier: one level of needs after another, 10 agents at a time, health polled every 0.1 s",
+    "forkserver: multiprocessing's, every module of the agents preloaded; ready queue, readiness reported",
+    "supervisord, circus, honcho, pm2, ray: no dependencies; all agents at once",
     "processor_floor: processor seconds of the same start / cores",
-    "critical_path_floor: agents on the longest chain of needs x median start of an agent alone",
-    "disturbance: share of the machine's processors that was busy with other work; above 0.1, measure again",
+    "critical_path_floor: agents on the longest chain of needs x median start of a single agent",
+    "disturbance: share of the machine's processors used by other work; above 0.1, measure again",
     "own_ms_per_start: the supervisor's processor time in a warm start / agents",
-    "own_cpu/level_barrier_cpu: goal: 1 ms a start over the 9.8 s that the barrier took where that was set",
-    "cells_without_supervisor: the cells and their zygotes, which is what the goal was set with",
-    "rest: processor seconds a second of supervisor, forker and zygote while nothing happens; 1 is a core",
-    "rest begins when the supervisor has read the memory of each agent for the first time",
+    "own_cpu/level_barrier_cpu: the goal is 1 ms per start over the 9.8 s that the barrier took at that time",
+    "cells_without_supervisor: the cells and their zygotes, for which the goal was set",
+    "rest: processor seconds per second of supervisor, forker and zygote while idle; 1 is a core",
+    "rest begins after the supervisor's first memory sample of each agent",
 ]
 
 
 def ratios(results: StartResults, machine: Machine) -> dict[str, Ratio]:
-    """Return the rows whose both sides were taken."""
+    """Return the rows of which both sides were measured."""
     starts, found = results.starts, {}
     for row in ROWS:
         if row.left in starts and row.right in starts:
@@ -116,7 +116,7 @@ def ratios(results: StartResults, machine: Machine) -> dict[str, Ratio]:
 
 
 def skipped(results: StartResults) -> dict[str, str]:
-    """Return the rows that were left out, with the reason of the side that was not there."""
+    """Return the skipped rows with the reason."""
     found = {}
     for row in ROWS:
         reasons = [results.unavailable[side] for side in (row.left, row.right) if side in results.unavailable]
@@ -132,7 +132,7 @@ def _floors(found: list[StartSample], machine: Machine) -> list[float]:
 
 
 def values(results: StartResults, machine: Machine) -> dict[str, Value]:
-    """Return what each way takes, the floors, and what argosy itself costs."""
+    """Return the values of each launcher, the floors, and argosy's own cost."""
     starts = results.starts
     found: dict[str, Value] = {}
     for name, each in starts.items():

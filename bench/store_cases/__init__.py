@@ -1,1 +1,1 @@
-"""The stores that the hub's is held against: each takes the same hour of the same fleet."""
+"""The hub's store and the stores it is compared with; each gets the same hour of the same fleet."""

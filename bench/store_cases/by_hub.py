@@ -1,4 +1,4 @@
-"""The hub's own store, as the hub uses it: a tick a second, segments sealed on the way."""
+"""The hub's own store, as the hub uses it: one tick per second, segments sealed on the way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from store_cases.sample_stream import METRICS
 
 
 class ByHub:
-    """One file, a commit a second, each on the disk."""
+    """One file, one commit per second, each synced to the disk."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "hub.db"

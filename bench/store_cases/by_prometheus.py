@@ -1,4 +1,4 @@
-"""Prometheus (Debian: prometheus), a server on this machine: filled by its bulk tool, asked over HTTP."""
+"""Prometheus (Debian: prometheus), a local server: filled by its bulk tool, queried over HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_there() -> bool:
 
 
 class ByPrometheus:
-    """Text in a file, blocks made of it at the end, then a server on them."""
+    """Writes samples as text, builds blocks of them at the end, then starts a server on the blocks."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "prometheus"
@@ -48,7 +48,7 @@ class ByPrometheus:
         Path(self._text.name).unlink()
 
     def _started(self) -> Server:
-        """Return the server, which is started for the first question."""
+        """Return the server, started at the first query."""
         if self._server is None:
             config = self._folder / "prometheus.yml"
             config.write_text("{}")

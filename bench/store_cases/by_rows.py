@@ -1,4 +1,4 @@
-"""SQLite with a row for each sample, clustered by series: what a hub without blocks would do."""
+"""SQLite with one row per sample, clustered by series: a hub without blocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from store_cases.sample_stream import METRICS
 
 
 class ByRows:
-    """One file, a commit a second, each on the disk."""
+    """One file, one commit per second, each synced to the disk."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "rows.db"

@@ -1,4 +1,4 @@
-"""VictoriaMetrics (Debian: victoria-metrics), a server on this machine, over one HTTP connection."""
+"""VictoriaMetrics (Debian: victoria-metrics), a local server, over one HTTP connection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_there() -> bool:
 
 
 class ByVictoria:
-    """One server with a folder of its own; a request of text a second."""
+    """One server with a temporary folder; one text request per second."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "victoria"

@@ -1,4 +1,4 @@
-"""A rival's server on this machine: started on a free port, asked over one HTTP connection, ended."""
+"""Runs a local database server on a free port, with one HTTP connection to it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _READY_S = 30.0
 class Server:
     """One server.
 
-    words: the command that listens on a port. healthy: the path that it answers well once it is ready.
-    Raises TimeoutError: it is not ready within half a minute.
+    command_for_port: return the command that listens on a port. health_path: a path that succeeds once the
+    server is ready. Raises TimeoutError: the server is not ready within half a minute.
     """
 
     def __init__(self, command_for_port: Callable[[int], Sequence[str]], health_path: str) -> None:
@@ -33,7 +33,7 @@ class Server:
             raise
 
     def request(self, method: str, path: str, body: str | None = None) -> bytes:
-        """Return the answer. Raises OSError: it is none, or says that it failed."""
+        """Return the body of the answer. Raises OSError: no answer, or a status of 300 or more."""
         self._connection.request(method, path, body)
         answer = self._connection.getresponse()
         content = answer.read()
@@ -42,7 +42,7 @@ class Server:
         return content
 
     def close(self) -> None:
-        """End it, and wait for its end."""
+        """Stop the server and wait for its exit."""
         self._connection.close()
         self._process.terminate()
         self._process.wait(20)

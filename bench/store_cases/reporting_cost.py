@@ -1,4 +1,4 @@
-"""What reporting costs an agent: the same agent with a hub and in a fleet without one."""
+"""Measures the cost of reporting: the same agent with a hub and in a fleet without one."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _READY_S = 20.0
 
 
 def cores() -> list[int]:
-    """Return the processors of this process: where the scheduler puts an agent is not the hub's doing."""
+    """Return the cores of this process; agents are pinned, so that scheduling does not change the result."""
     return sorted(os.sched_getaffinity(0))
 
 
 def processor_s(pid: int) -> float:
-    """Return the processor time of a process, all threads, by the scheduler's own count."""
+    """Return the processor seconds of all threads of a process, from the scheduler."""
     tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
@@ -46,7 +46,7 @@ def processor_s(pid: int) -> float:
 def running_agents(
     folder: Path, hub: Callable[..., contextlib.AbstractContextManager[Any]]
 ) -> Iterator[dict[str, int]]:
-    """Run an agent of each kind, and the hub of the one that has it; yield the pids once figures come in."""
+    """Run an agent with a hub and one without; yield the pids once the hub receives metrics."""
     pids = {}
     with contextlib.ExitStack() as open_:
         for kind, hubs in (("reporting", {"here": AgentAddress("here")}), ("silent", {})):
@@ -69,7 +69,7 @@ def running_agents(
         until = time.monotonic() + _READY_S
         while not _has_reported(folder / "reports.db"):
             if time.monotonic() > until:
-                raise TimeoutError(f"no figures came within {_READY_S:.0f} s")
+                raise TimeoutError(f"the hub received no metrics within {_READY_S:.0f} s")
             time.sleep(0.05)
         yield pids
 
@@ -80,21 +80,21 @@ def _has_reported(path: Path) -> bool:
     reading = StoreReader(path)
     try:
         return bool(reading.metric_names())
-    except sqlite3.OperationalError:  # it is being made
+    except sqlite3.OperationalError:  # the database is being created
         return False
     finally:
         reading.close()
 
 
 def idle_cost(pids: dict[str, int]) -> dict[str, float]:
-    """Return the share of a core that each takes while nobody asks it."""
+    """Return the share of a core that each agent uses without requests."""
     before = {kind: processor_s(pid) for kind, pid in pids.items()}
     time.sleep(IDLE_S)
     return {kind: (processor_s(pid) - before[kind]) / IDLE_S for kind, pid in pids.items()}
 
 
 def request_times(folder: Path, rounds: int) -> dict[str, list[float]]:
-    """Return the median time of a request to each, a round at a time, in turn."""
+    """Return the median time of a request to each agent, per round, in turn."""
     found: dict[str, list[float]] = defaultdict(list)
     kinds = ("reporting", "silent")
     peers = {kind: connect(f"ipc://{folder}/{kind}/z/Echo", timeout=10.0) for kind in kinds}

@@ -1,4 +1,4 @@
-"""An hour of a fleet's figures as all stores get it: 84 agents, 12 figures each, one sample a second."""
+"""An hour of a fleet's metrics for all stores: 84 agents, 12 metrics each, one sample per second."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RATES: Final = (0.0, 0.2, 3.0, 20.0, 100.0)  # of the counters, a second
 
 
 class SyntheticAgent:
-    """One agent's figures, a second at a time: counters, gauges with a decimal place, latencies of full
+    """One agent's metrics, second by second: counters, gauges with one decimal place, latencies of full
     entropy.
     """
 
@@ -32,7 +32,7 @@ class SyntheticAgent:
         self._gauges = [round(self._random.uniform(10, 100), 1) for _ in range(GAUGES)]
 
     def next_second(self) -> array[float]:
-        """Return the next values, in the order of `FIGURES`."""
+        """Return the next values, in the order of `METRICS`."""
         chance = self._random
         for number, rate in enumerate(_RATES):
             self._counts[number] += max(0, round(chance.gauss(rate, rate**0.5)))
@@ -44,7 +44,7 @@ class SyntheticAgent:
 
 
 def iter_seconds(count: int, how_many: int = AGENTS) -> Iterator[tuple[int, list[tuple[str, array[float]]]]]:
-    """Yield (time in ms, agent and values of each): the same ones each time."""
+    """Yield (time in ms, agents with their values); every call yields the same."""
     agents = [SyntheticAgent(number) for number in range(how_many)]
     for next_second in range(count):
         yield FIRST_MS + 1000 * next_second, [(agent.name, agent.next_second()) for agent in agents]

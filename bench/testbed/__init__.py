@@ -1,1 +1,1 @@
-"""What all benches share: rounds and ratios, the processes of a way, the machine they ran on."""
+"""Code that all benches share: rounds, ratios, process measurement and the description of the machine."""

@@ -1,7 +1,7 @@
-"""Compiles what the measured processes import, so that no way pays for what the next one finds done.
+"""Compiles the modules that the measured processes import, so that no side pays for compiling them.
 
-Some installers (uv) leave no bytecode, and PYTHONDONTWRITEBYTECODE keeps it so for ever: then each
-process compiles all that it imports, which doubles the processor time of a start.
+Some installers (uv) write no bytecode, and PYTHONDONTWRITEBYTECODE prevents it later: then each
+process compiles all its imports, which doubles the processor time of a start.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def compile_packages(names: Iterable[str]) -> None:
-    """Compile packages in their place, as pip does; what is not installed or not writable is passed over."""
+    """Compile packages in place, as pip does; packages that are missing or not writable are skipped."""
     for name in names:
         spec = importlib.util.find_spec(name)
         for folder in (spec.submodule_search_locations if spec else None) or ():
@@ -21,5 +21,5 @@ def compile_packages(names: Iterable[str]) -> None:
 
 
 def compile_folder(folder: Path) -> None:
-    """Compile a tree in its place; what is compiled already costs only a look."""
+    """Compile a folder in place; files with current bytecode are only checked."""
     compileall.compile_dir(folder, quiet=2)

@@ -1,4 +1,4 @@
-"""Where a fleet is started for a bench: folders of its own, the plan that argosy would carry out."""
+"""The environment in which a bench starts a fleet: temporary folders and the plan that argosy would run."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _REMOVED_VARIABLES = (
 
 
 class AgentCommand(msgspec.Struct, frozen=True):
-    """How one agent is started, by whoever it may be.
+    """The command that starts one agent, for any launcher.
 
-    env: on top of the way's own variables. log: where its output goes.
+    env: variables in addition to the launcher's own. log: the file that receives the output.
     """
 
     name: str
@@ -46,10 +46,10 @@ class AgentCommand(msgspec.Struct, frozen=True):
 
 
 class FleetEnvironment(msgspec.Struct, frozen=True):
-    """One fleet, ready to be started by any way.
+    """One fleet, ready to be started by any launcher.
 
-    home: a folder for what the way writes, gone afterwards. environ: that of the way's own processes.
-    processes: as argosy's engine would start them.
+    home: a temporary folder for the launcher's files. environ: variables of the launcher's own processes.
+    processes: the processes as argosy's engine would start them.
     """
 
     fleet_path: Path
@@ -75,7 +75,7 @@ class FleetEnvironment(msgspec.Struct, frozen=True):
         return AgentCommand(name, process.argv, process.cwd, self.environment_of(name), process.port, log)
 
     def environment_of(self, name: str) -> dict[str, str]:
-        """Return what an agent has on top of the way's own variables; nobody listens for its readiness."""
+        """Return an agent's variables that the launcher does not have, without NOTIFY_SOCKET."""
         process = self.processes[name]
         whole = full_environment(self.environ, process)
         return {k: v for k, v in whole.items() if self.environ.get(k) != v and k != "NOTIFY_SOCKET"}
@@ -83,11 +83,11 @@ class FleetEnvironment(msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def prepare_fleet(fleet_path: Path) -> Iterator[FleetEnvironment]:
-    """Yield a stage with the fleet's address book written, and remove it afterwards.
+    """Write the fleet's address book, yield the environment, and remove its folders afterwards.
 
     Raises InputError: the fleet file is wrong.
     """
-    # Short: socket paths have 107 bytes.
+    # The name is short because a socket path has at most 107 bytes.
     home = Path(tempfile.mkdtemp(prefix="ab-", dir="/tmp"))
     runtime = Path(tempfile.mkdtemp(prefix="ab-", dir=_runtime_parent()))
     try:
@@ -108,21 +108,21 @@ def prepare_fleet(fleet_path: Path) -> Iterator[FleetEnvironment]:
 def wait_for_ports(fleet_env: FleetEnvironment, within_s: float) -> None:
     """Return when every port of the fleet is free.
 
-    Raises MissingError: one is held for longer than `within_s`; names the holder.
+    Raises MissingError: a port is still in use after `within_s`; the message names the process.
     """
     deadline = time.monotonic() + within_s
     wanted = [pair for process in fleet_env.processes.values() for pair in process.ports]
     while held := [port for host, port in wanted if not is_port_free(host, port)]:
         if time.monotonic() > deadline:
             first = PortOwners().owner_of_port(held[0])
-            message = f"{len(held)} of {len(wanted)} ports of the fleet are taken, the first: {first}"
+            message = f"{len(held)} of {len(wanted)} ports of the fleet are in use, the first one by {first}"
             hint = f"`argosy down {fleet_env.fleet_path}` if it is this fleet that runs"
             raise MissingError(Fault("bench", "ports-taken", message, hint))
         time.sleep(0.25)
 
 
 def _runtime_parent() -> str:
-    """Return a folder in memory, as the one that a login gets is (`/run/user/UID`); else one on the disk."""
+    """Return a folder in memory, like a login's `/run/user/UID`, or `/tmp` if there is none."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else "/tmp"
 
 

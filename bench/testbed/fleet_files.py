@@ -1,4 +1,4 @@
-"""The fleets that a bench starts: the shape of another fleet, one agent of the bench behind each name."""
+"""Writes the fleet files of a bench: another fleet's names, ports and needs, with a bench's agent."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ MINIMAL_AGENT = "minimal:MinimalAgent"
 class FleetFiles(msgspec.Struct, frozen=True):
     """Fleet files with the same agents.
 
-    processes: each in its own process. cells: the same in a few processes, None where nobody has said in
-    which. spawned: as the first, without a zygote. is_typical: whether the agents are `agents/typical.py`.
+    processes: one process per agent. cells: the same agents in a few processes, or None without a cells
+    file. spawned: like `processes`, without a zygote. is_typical: the agents are `agents/typical.py`.
     """
 
     processes: Path
@@ -38,10 +38,9 @@ class FleetFiles(msgspec.Struct, frozen=True):
 def temporary_fleets_like(
     like: Path, run: str = TYPICAL_AGENT, max_agents: int | None = None
 ) -> Iterator[FleetFiles]:
-    """Yield fleets of one agent, with names, ports, machines, needs and cells of the fleet `like`.
+    """Yield temporary fleet files with the names, ports, machines, needs and cells of the fleet `like`.
 
-    run: the agent, a class of bench/agents. most: how many agents at most, those that start first. They are
-    removed afterwards.
+    run: the agent class, from bench/agents. max_agents: keep only this many agents, the first to start.
     """
     with tempfile.TemporaryDirectory(prefix="af-", dir="/tmp") as name:
         folder = Path(name)
@@ -57,7 +56,7 @@ def temporary_fleets_like(
 
 
 def fleet_files_of(path: Path) -> FleetFiles:
-    """Return the fleets of a file, with the agents they have."""
+    """Return an existing fleet file and its cells file, with their own agents."""
     cells = path.with_name(CELLS)
     return FleetFiles(processes=path, cells=cells if cells.exists() else None)
 

@@ -1,7 +1,7 @@
-"""Asks agents for their health as a stranger does: a plain REQ socket, one frame of JSON.
+"""Asks agents for their health from outside: a plain REQ socket, one frame of JSON.
 
-One agent after another: the moment when the last has said `ok` is the same as if all were asked at
-once, and a single connection takes nothing from the start that is being measured.
+Agents are asked one after another. The last `ok` comes at the same moment as if all were asked at once, and
+a single connection does not disturb the start that is measured.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PAUSE_S = 0.02
 
 
 class HealthAnswer(msgspec.Struct, frozen=True):
-    """What counts of a health answer."""
+    """The fields of a health answer that are checked."""
 
     status: str
     name: str
@@ -34,8 +34,8 @@ def wait_until_all_healthy(
 ) -> None:
     """Return when every agent has answered `ok` under its own name.
 
-    has_ended: whether there is nobody left to answer. pause_s: between two attempts to reach one.
-    Raises RefusedError: one has not, within `within_s`; the first such agent is named.
+    has_ended: return True when the processes have exited. pause_s: pause between two requests to an agent.
+    Raises RefusedError: an agent did not answer `ok` within `within_s`; the message names it.
     """
     deadline = time.monotonic() + within_s
     with zmq.Context() as context:
@@ -51,9 +51,9 @@ def wait_until_all_healthy(
 
 
 def request_each(ports: Mapping[str, int], request: bytes) -> None:
-    """Send a request to each agent, and wait for its answer.
+    """Send a request to each agent and wait for its answer.
 
-    Raises RefusedError: one does not answer.
+    Raises RefusedError: an agent does not answer.
     """
     with zmq.Context() as context:
         for name, port in ports.items():

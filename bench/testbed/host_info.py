@@ -1,4 +1,4 @@
-"""The machine that a bench ran on; figures from two machines are never compared."""
+"""The machine that a bench ran on; results of two machines are never compared."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import zmq
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """A fingerprint. cores: those this process may use; load: the one-minute average before the bench."""
+    """cores: the cores that this process may use. load: the one-minute load average before the bench."""
 
     processor: str
     cores: int
@@ -27,7 +27,7 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 def this_machine() -> Machine:
-    """Return the fingerprint of this machine and interpreter."""
+    """Describe this machine and interpreter."""
     return Machine(
         processor=_processor(),
         cores=len(os.sched_getaffinity(0)),

@@ -1,4 +1,4 @@
-"""Kills agents of a running fleet; times what argosy's supervisor tells, or when the agent answers again."""
+"""Kills agents of a running fleet and times the supervisor's reports, or the agent's next answer."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from testbed.process_usage import descendants
 
 _WITHIN_S = 15.0
 _PAUSE_S = 0.001
-# What was asked of the supervisor, and the last agent's start, are to be over: an agent dies when it likes.
+# Lets earlier requests to the supervisor and the start of the last agent finish before the kill.
 _SETTLE_S = 0.05
 
 
 class KillLatency(msgspec.Struct, frozen=True):
-    """Milliseconds from the SIGKILL to the word that it is gone, and to the word that it is ready again.
+    """Milliseconds from the SIGKILL to the report that the agent exited and to the report that it is ready.
 
-    Where several agents share the process: that the first is gone, and that the last is ready again.
-    exited_ms: until the kernel had ended the process, and nobody could have noticed it earlier.
+    If several agents share the process: the first exit report, and the last ready report.
+    exited_ms: until the kernel had ended the process; nothing can notice the exit earlier.
     """
 
     exited_ms: float
@@ -37,17 +37,17 @@ class KillLatency(msgspec.Struct, frozen=True):
 
 
 def measure_kill(fleet_env: FleetEnvironment, agent: str) -> KillLatency:
-    """Kill an agent's process as another client of its supervisor, and return when what was told.
+    """Kill an agent's process and return when the supervisor reported its exit and its readiness.
 
-    Raises RefusedError: the supervisor is not there, or told nothing for 15 s.
+    Raises RefusedError: there is no supervisor, or it reported nothing for 15 s.
     """
     client = connect(fleet_env.folder, "bench")
     if client is None:
-        raise RefusedError(Fault("bench", "no-supervisor", "the supervisor of the fleet is not there"))
+        raise RefusedError(Fault("bench", "no-supervisor", "the supervisor of the fleet is not running"))
     with client:
         pid, members = _process_of(client, agent)
         client.send(Subscribe())
-        client.fetch_status()  # once it is answered, the one before it is carried out
+        client.fetch_status()  # its answer shows that the subscription is active
         time.sleep(_SETTLE_S)
         began = time.monotonic()
         exited = _kill(pid)
@@ -66,7 +66,7 @@ def measure_kill(fleet_env: FleetEnvironment, agent: str) -> KillLatency:
 
 
 def _kill(pid: int) -> float:
-    """Kill a process, and return when it had ended."""
+    """Kill a process and return the time at which it had exited."""
     ended = os.pidfd_open(pid)
     try:
         os.kill(pid, signal.SIGKILL)
@@ -79,7 +79,7 @@ def _kill(pid: int) -> float:
 
 
 def _process_of(client: ControlClient, agent: str) -> tuple[int, set[str]]:
-    """Return the agent's process, and all agents that are in it."""
+    """Return the agent's pid and the names of all agents in that process."""
     agents = client.fetch_status().agents
     pid = agents[agent].pid if agent in agents else None
     if pid is None:
@@ -88,20 +88,22 @@ def _process_of(client: ControlClient, agent: str) -> tuple[int, set[str]]:
 
 
 def _next_change(client: ControlClient, agent: str) -> AgentStateChanged:
-    """Return the next change that the client hears of."""
+    """Return the next state change that the client receives."""
     while True:
         try:
             answer = client.receive(_WITHIN_S)
         except TimeoutError:
-            raise RefusedError(Fault(agent, "not-told", f"nothing was told for {_WITHIN_S:g} s")) from None
+            raise RefusedError(
+                Fault(agent, "no-report", f"the supervisor reported nothing for {_WITHIN_S:g} s")
+            ) from None
         if isinstance(answer, AgentStateChanged):
             return answer
 
 
 def measure_recovery_ms(fleet_env: FleetEnvironment, agent: str) -> float:
-    """Kill an agent of any way; return the milliseconds until its next process has answered `ok`.
+    """Kill an agent of any launcher; return the milliseconds until its next process answers `ok`.
 
-    Raises RefusedError: it has no process, or none that answers for 15 s.
+    Raises RefusedError: the agent has no process, or its next process does not answer within 15 s.
     """
     pid = next((pid for pid in descendants() if read_environ(pid).get("ARGOSY_AGENT") == agent), None)
     if pid is None:

@@ -1,7 +1,7 @@
-"""The processes of a way, all of them: counted, weighed, ended.
+"""Measures and ends all processes of a launcher.
 
-The bench makes itself a child subreaper, so that what a way leaves in the background falls to it:
-then "all that a way runs" is simply "all descendants of the bench", and a clean end can be proven.
+The bench makes itself a child subreaper, so orphans of a launcher become its children. All processes of a
+launcher are then descendants of the bench, and leftovers can be detected.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _FORKER = "argosy.engine.fork.forker import main"
 
 
 class ResourceUsage(msgspec.Struct, frozen=True):
-    """What all processes of a way take together; processor_s also counts those that have ended.
+    """The resources of all processes of a launcher together; processor_s includes exited processes.
 
-    contexts: of ZeroMQ, by the names that libzmq gives its threads: one reaper each. supervisor_s,
-    supervisor_pss_bytes: what argosy's supervisor takes of it, 0 where there is none.
+    contexts: ZeroMQ contexts, counted by their reaper threads. supervisor_s, supervisor_pss_bytes: the share
+    of argosy's supervisor, 0 without one.
     """
 
     processes: int
@@ -51,20 +51,20 @@ def adopt_orphans() -> None:
 
 
 def busy_s() -> float:
-    """Return the seconds that all processors of the machine have been busy since its boot, for anybody."""
+    """Return the busy seconds of all processors of the machine since boot, for all processes."""
     user, nice, system, _idle, _wait, hard, soft, *_ = map(int, Path("/proc/stat").read_text().split()[1:9])
     return (user + nice + system + hard + soft) / _TICKS
 
 
 class ResourceMeter:
-    """Weighs the descendants of this process; what they took before the scale was made does not count."""
+    """Measures the descendants of this process; processor time before the meter was made is left out."""
 
     def __init__(self) -> None:
         self._reaped_before_s = _reaped_s()
         self._before_s = {pid: seconds for (pid, _), seconds in processor_s_now().items()}
 
     def measure(self) -> ResourceUsage:
-        """Return what the processes take now and have taken."""
+        """Return the memory that the processes use now and the processor time they have used."""
         processor_s = _reaped_s() - self._reaped_before_s
         taken = processor_s_now()
         supervisor_s = 0.0
@@ -83,7 +83,7 @@ class ResourceMeter:
                 contexts += sum(name.startswith(_REAPER) for name in names)
                 descriptors += len(os.listdir(f"/proc/{pid}/fd"))
             except (FileNotFoundError, ProcessLookupError, OSError):
-                continue  # it has just ended
+                continue  # it has just exited
         own = (supervisor_s, supervisor_bytes)
         return ResourceUsage(len(taken), processor_s, *own, pss_bytes, threads, contexts, descriptors)
 
@@ -94,25 +94,25 @@ def pss_bytes_of_all() -> int:
 
 
 def processor_s_now() -> dict[tuple[int, str], float]:
-    """Return what each living descendant of this process has taken, by its pid and its title."""
+    """Return the processor seconds of each living descendant, by pid and command line."""
     found = {}
     for pid in descendants():
         try:
             title = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             found[pid, title.strip()] = _processor_s(pid)
         except (FileNotFoundError, ProcessLookupError, OSError):
-            continue  # it has just ended
+            continue  # it has just exited
     return found
 
 
 def argosy_processor_s() -> float:
-    """Return what argosy's own processes among them have taken: supervisor, forker, zygotes."""
+    """Return the processor seconds of argosy's own processes: supervisor, forker, zygotes."""
     own = (seconds for (_, title), seconds in processor_s_now().items() if is_argosy_process(title))
     return sum(own)
 
 
 def is_argosy_process(title: str) -> bool:
-    """Return whether a command line is one of argosy's own; the bare forker keeps that of its interpreter."""
+    """Return whether a command line is argosy's; the forker without modules keeps its interpreter's."""
     return title.startswith(_ARGOSY_TITLES) or _FORKER in title
 
 
@@ -130,17 +130,15 @@ def descendants() -> Iterator[int]:
 
 
 def kill_all() -> list[int]:
-    """Kill what is left of this process's descendants, by pid, and return whom that took.
+    """Kill the remaining descendants of this process and return their pids.
 
-    Raises RefusedError: some are still there after 20 s.
+    Raises RefusedError: some still run after 20 s.
     """
     killed: set[int] = set()
     deadline = time.monotonic() + _END_WITHIN_S
     while pids := list(descendants()):
         if time.monotonic() > deadline:
-            raise RefusedError(
-                Fault("bench", "left-over", f"processes {pids} do not end after 20 s and SIGKILL")
-            )
+            raise RefusedError(Fault("bench", "left-over", f"processes {pids} still run 20 s after SIGKILL"))
         for pid in pids:
             killed.add(pid)
             try:
@@ -163,7 +161,7 @@ def reap_children() -> None:
 
 
 def _stat(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat from the state on; empty when there is no such process."""
+    """Return the fields of /proc/PID/stat from the state on, or an empty list if the process is gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -174,7 +172,7 @@ def _processor_s(pid: int) -> float:
     """Return the processor seconds of a process, to the nanosecond, and of the children it has reaped.
 
     A tick of /proc/PID/stat is 10 ms, which is a tenth of a start; the process's own clock
-    (clock_getcpuclockid(3)) has no such grain.
+    (clock_getcpuclockid(3)) is finer.
     """
     own_s = time.clock_gettime((~pid << 3) | 2)
     fields = _stat(pid)

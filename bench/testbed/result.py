@@ -1,4 +1,4 @@
-"""The result of a bench: ratios, values and what was left out, as data and as `bench/1`."""
+"""The result of a bench: ratios, values and skipped rows; encoded as `bench/1`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Ratio(msgspec.Struct, frozen=True):
 
 
 class Value(msgspec.Struct, frozen=True):
-    """One figure; `value` is the median of `n` measurements. goal: None where it is only reported."""
+    """One value, by default the median of `n` measurements. goal: None if it is only reported."""
 
     value: float
     goal: float | None
@@ -47,7 +47,7 @@ class Value(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that one run of a bench found. skipped: label to reason; method: how it was measured."""
+    """The result of one run of a bench. skipped: label to reason. method: how it was measured."""
 
     argosy: str = "bench/1"
     name: str
@@ -61,7 +61,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 def ratio_of(
     left: Sequence[float], right: Sequence[float], *, goal: float, unit: str, better: Better = "lower"
 ) -> Ratio:
-    """Return the ratio of two series whose entries at one place were measured in one round.
+    """Return the ratio of two series whose entries at the same index come from the same round.
 
     Raises ValueError: the series differ in length, or are empty.
     """
@@ -126,10 +126,10 @@ def p99_of(
 
 
 def count_of(count: int, unit: str, *, goal: float | None = None) -> Value:
-    """Return a count of one run; the fewer the better."""
+    """Return a count of one run; lower is better."""
     return Value(count, goal, "lower", unit, count, count, 1, of="count")
 
 
 def _round_significant(number: float) -> float:
-    """Return four significant digits: more would claim a precision that no bench has."""
+    """Round to four significant digits; no bench is more precise."""
     return float(f"{number:.4g}")

@@ -1,4 +1,4 @@
-"""A result as text for a person."""
+"""Renders a result as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from testbed.result import Result
 
 
 def render(result: Result) -> str:
-    """Return the tables of a result: ratios with both sides, values, what was left out, the method."""
+    """Return the tables of a result: ratios with both sides, values, skipped rows and the method."""
     parts = [f"bench {result.name} on {_machine(result.machine)}"]
     if result.ratios:
         parts.append(

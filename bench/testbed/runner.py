@@ -1,4 +1,4 @@
-"""The frame of every bench: its options, its interleaved rounds, its errors, its clean end."""
+"""Runs a bench as a program: options, interleaved rounds, errors and cleanup."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ QUICK_S = 48.0
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What was asked for. quick: end within 50 s; rounds: how often each way is taken; fleet: its file.
+    """The options of a run. quick: end within 50 s. rounds: how often each side is measured. fleet: its file.
 
-    until_s: the time of time.monotonic() by which the bench is to be over.
-    seconds: how long a bench that runs for a given time is to run; None where there is no such thing.
+    deadline_s: the time.monotonic() by which the bench must end.
+    seconds: how long a timed bench runs; None for its default and for other benches.
     tree: the folder or archive of sources to measure with; None for the bench's own.
     """
 
@@ -52,10 +52,9 @@ def run_bench(
     is_timed: bool = False,
     has_tree: bool = False,
 ) -> int:
-    """Run a bench as a program and return its exit code; no process of it is left, whatever happens.
+    """Run a bench as a program and return its exit code; its processes are always ended.
 
-    is_timed: whether it runs for as long as one says (`--seconds`). has_tree: whether it measures with
-    sources (`--tree`).
+    is_timed: it takes `--seconds`. has_tree: it takes `--tree`.
     """
     options = _parse(name, about, is_timed, has_tree)
     adopt_orphans()
@@ -76,10 +75,10 @@ def run_bench(
 def interleave(
     rounds: int, items: Sequence[T], deadline_s: float = math.inf, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[tuple[int, T]]:
-    """Yield (round, way): each way once a round, each second round backwards, so that drift cancels out.
+    """Yield (round, item): each item once per round, every second round backwards, so that drift cancels out.
 
-    until_s: the time of `clock` by which all is over; a round that would be late, being as long as the
-    longest before it, is not begun. The first always is.
+    deadline_s: the time of `clock` by which all rounds must end. A round does not begin if the longest round
+    so far would not fit; the first round always begins.
     """
     longest_s = 0.0
     for number in range(rounds):
@@ -92,7 +91,7 @@ def interleave(
 
 
 def log_progress(text: str) -> None:
-    """Tell on stderr how far the bench is."""
+    """Print a line of progress on stderr, with the time."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
@@ -100,17 +99,19 @@ def _parse(name: str, about: str, is_timed: bool, has_tree: bool) -> Options:
     parser = argparse.ArgumentParser(prog=f"bench/{name}.py", description=about)
     parser.add_argument("--json", action="store_true", help="print one JSON object (bench/1)")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds, within 50 s")
-    parser.add_argument("--rounds", type=int, help=f"rounds of a full run (default {FULL_ROUNDS})")
     parser.add_argument(
-        "--fleet", type=Path, default=EXAMPLE, help="another fleet than the example of 84 agents"
+        "--rounds", type=int, help=f"number of rounds (default {FULL_ROUNDS}, with --quick {QUICK_ROUNDS})"
+    )
+    parser.add_argument(
+        "--fleet", type=Path, default=EXAMPLE, help="fleet file (default: the example of 84 agents)"
     )
     if is_timed:
-        parser.add_argument("--seconds", type=float, help="how long to run, instead of its own default")
+        parser.add_argument("--seconds", type=float, help="how long to run")
     if has_tree:
-        parser.add_argument("--tree", type=Path, help="a folder or archive of sources, instead of its own")
+        parser.add_argument("--tree", type=Path, help="folder or archive of sources to measure with")
     args = parser.parse_args()
     if args.rounds is not None and args.rounds < 1:
-        parser.error(f"argument --rounds: {args.rounds} is no number of rounds, expected 1 or more")
+        parser.error(f"argument --rounds: {args.rounds} is not a number of rounds, expected 1 or more")
     rounds = args.rounds or (QUICK_ROUNDS if args.quick else FULL_ROUNDS)
     deadline_s = time.monotonic() + QUICK_S if args.quick else math.inf
     seconds = args.seconds if is_timed else None

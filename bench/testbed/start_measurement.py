@@ -1,4 +1,4 @@
-"""One start of the fleet by one way, measured; and the floors that no way can go below."""
+"""Measures one start of a fleet by one launcher, and starts of single agents."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _ANSWER_WITHIN_S = 90.0
 
 
 class StartMeasurement(msgspec.Struct, frozen=True):
-    """How one start went.
+    """The measurement of one start.
 
     wall_s: from the command until every agent has answered `ok`. disturbance: the share of the
-    machine's processors that was busy with other work meanwhile, 0 to 1.
+    machine's processors that other work used during the start, 0 to 1.
     """
 
     wall_s: float
@@ -33,12 +33,12 @@ class StartMeasurement(msgspec.Struct, frozen=True):
 
     @property
     def pss_mib(self) -> float:
-        """The proportional memory of all processes of the way."""
+        """The proportional memory (PSS) of all processes of the launcher."""
         return self.usage.pss_bytes / 2**20
 
     @property
     def pss_mib_per_agent(self) -> float:
-        """That memory, shared out to its agents."""
+        """That memory divided by the number of agents."""
         return self.pss_mib / self.agents
 
 
@@ -48,10 +48,10 @@ def measure_start(
     ports_within_s: float,
     on_ready: Callable[[FleetEnvironment], None] | None = None,
 ) -> StartMeasurement:
-    """Start the fleet, weigh it, stop it; nothing of it is left.
+    """Start the fleet, measure it and stop it.
 
-    while_up: called with the fleet running, after the measurement.
-    Raises RefusedError: it did not come up, or left a process. Raises MissingError: a port is taken.
+    on_ready: called with the running fleet after the measurement.
+    Raises RefusedError: the fleet did not start, or left a process. Raises MissingError: a port is in use.
     """
     with prepare_fleet(fleet_path) as fleet_env:
         wait_for_ports(fleet_env, ports_within_s)
@@ -82,7 +82,7 @@ def measure_start(
 
 
 def measure_single_starts(fleet_path: Path, ports_within_s: float) -> list[float]:
-    """Return how long each agent without a need takes, nothing else being started, until it answers."""
+    """Start each agent without needs alone and return the seconds until it answers."""
     with prepare_fleet(fleet_path) as fleet_env:
         wait_for_ports(fleet_env, ports_within_s)
         return [_measure_single_start(fleet_env, name) for name in fleet_env.graph.levels()[0]]

@@ -1,1 +1,1 @@
-"""What the machines bench starts, and how it looks at it: two machines, one fleet, its crossing needs."""
+"""The fleet and the caller process of the machines bench."""

@@ -1,9 +1,8 @@
-"""Calls agents of the other machine without a pause, and accounts for every request.
+"""Calls agents of the other machine without a pause, and counts the outcomes.
 
-Run as `python cross_machine_caller.py DEADLINE AGENT...` where the fleet runs, until its input
-ends; prints `calling` when
-every agent has answered once, and one JSON object at the end. A request that neither was answered nor failed
-by name before its deadline (and half a second) is lost.
+Run as `python cross_machine_caller.py DEADLINE AGENT...` until its standard input closes. It prints `calling`
+when every agent has answered once, and one JSON object at the end. A request is lost if it is neither
+answered nor failed with a named error half a second after its deadline.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ ANSWERED_WITHIN_S = 30.0
 
 
 def main() -> None:
-    """Call each agent from a thread of its own until standard input ends."""
+    """Call each agent from its own thread until standard input closes."""
     deadline_s = float(sys.argv[1])
     counts = {"sent": 0, "answered": 0, "failed_named": 0, "lost": 0}
     lock = threading.Lock()
@@ -49,7 +48,7 @@ def main() -> None:
         thread.start()
     for agent, event in answered.items():
         if not event.wait(ANSWERED_WITHIN_S):
-            sys.exit(f"`{agent}` has not answered for {ANSWERED_WITHIN_S:.0f} s")
+            sys.exit(f"`{agent}` has not answered within {ANSWERED_WITHIN_S:.0f} s")
     print("calling", flush=True)
     sys.stdin.read()
     is_over.set()

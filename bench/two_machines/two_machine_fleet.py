@@ -1,4 +1,4 @@
-"""The fleet that crosses machines: names, machines, ports and needs of another, and needs across on top."""
+"""Writes a fleet for two machines: another fleet's agents and needs, with added needs across machines."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SEED = 84
 
 
 class CrossMachineNeed(NamedTuple):
-    """One added need: an agent, and the one of the other machine that it needs."""
+    """One added need: an agent, and the agent of the other machine that it needs."""
 
     agent: str
     need: str
 
 
 class TwoMachineFleet(NamedTuple):
-    """A fleet file of two machines. ENV_TYPE `development` puts them apart, `together` on the first."""
+    """A fleet file of two machines. With ENV_TYPE `together` both have the first machine's address."""
 
     path: Path
     machines: tuple[str, str]
@@ -35,9 +35,9 @@ class TwoMachineFleet(NamedTuple):
 
 
 def write_two_machine_fleet(folder: Path, template: Path, per_direction: int) -> TwoMachineFleet:
-    """Write a fleet like another one, with so many needs in each direction that no agent of it had.
+    """Write a fleet like `template`, with `per_direction` added needs in each direction between the machines.
 
-    An agent needs one that could start before it, so there is no cycle; which ones is drawn once for all.
+    Each added need is an agent that starts earlier, so there is no cycle. The choice has a fixed seed.
     """
     shutil.copy(_AGENT, folder)
     compile_folder(folder)
@@ -76,14 +76,14 @@ def _draw_crossings(
     machines: tuple[str, str],
     per_direction: int,
 ) -> list[CrossMachineNeed]:
-    chance = random.Random(_SEED)
+    generator = random.Random(_SEED)
     found: list[CrossMachineNeed] = []
     for own, other in (machines, machines[::-1]):
         late = [name for name in order if machine_of[name] == own]
         late = [
             name for name in late if any(machine_of[each] == other for each in order[: order.index(name)])
         ]
-        for name in chance.sample(late, min(per_direction, len(late))):
+        for name in generator.sample(late, min(per_direction, len(late))):
             before = [each for each in order[: order.index(name)] if machine_of[each] == other]
-            found.append(CrossMachineNeed(name, chance.choice(before)))
+            found.append(CrossMachineNeed(name, generator.choice(before)))
     return found

@@ -1,4 +1,4 @@
-"""The array that travels: 1 MiB of float32; needs numpy, so only ways that carry arrays import it."""
+"""The array of the array rows: 1 MiB of float32. Only modules that send arrays import numpy."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def matrix() -> Any:
 
 
 def matrix_of(data: bytes) -> Any:
-    """Return the array that arrived as bytes."""
+    """Return the array of received bytes."""
     return numpy.frombuffer(data, numpy.float32).reshape(SHAPE)

@@ -1,7 +1,7 @@
-"""The processes of a wire bench: servers on one core, callers on another, an address book between them.
+"""Starts the processes of a wire bench: servers on one core, callers on another, and their address book.
 
-Pinned, because a scheduler that moves two processes onto one core for a while makes a ratio of
-anything; with one core only, all are on it.
+They are pinned because a ratio means nothing while the scheduler runs both processes on one core. With only
+one core, all run on it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _read_done = msgspec.json.Decoder(WorkResult).decode
 
 
 class Server:
-    """A process that is asked."""
+    """A process that answers requests."""
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], errors: Path) -> None:
         self.name = name
@@ -39,21 +39,21 @@ class Server:
         self._errors = errors
 
     def wait_until_ready(self) -> None:
-        """Return when it has said so; raises RefusedError with its last words when it ends before."""
+        """Return when it prints `ready`; raises RefusedError with its last stderr line if it exits before."""
         assert self.process.stdout is not None
         if self.process.stdout.readline() != _READY:
             raise self.failure()
 
     def failure(self) -> RefusedError:
-        """Return the error for a process that has ended and should not have."""
+        """Return the error for a process that exited unexpectedly."""
         return RefusedError(_exit_fault(self.name, self.process, self._errors))
 
     def processor_s(self) -> float:
-        """Return the processor seconds that the process has taken so far, to the nanosecond."""
+        """Return the processor seconds of the process, to the nanosecond."""
         return time.clock_gettime((~self.pid << 3) | 2)
 
     def end(self) -> None:
-        """Kill it, and wait until it is gone."""
+        """Kill it and wait for its exit."""
         self.process.kill()
         self.process.wait(_END_WITHIN_S)
         if self.process.stdout:
@@ -61,7 +61,7 @@ class Server:
 
 
 class LoadClient:
-    """A process that asks when it is told to."""
+    """A process that sends requests on order."""
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], errors: Path) -> None:
         self.name = name
@@ -70,7 +70,7 @@ class LoadClient:
         self._errors = errors
 
     def run(self, load: str, seconds: float) -> WorkResult:
-        """Let it ask in one way for so long; raises RefusedError with its last words when it fails."""
+        """Run one load function; raises RefusedError with the last stderr line if the process fails."""
         orders, answers = self._pipes()
         try:
             orders.write(msgspec.json.encode(WorkOrder(load, seconds)) + b"\n")
@@ -80,7 +80,7 @@ class LoadClient:
             raise RefusedError(_exit_fault(f"{self.name}, {load}", self.process, self._errors)) from None
 
     def end(self) -> None:
-        """Let it end by itself, as a program does whose work is done."""
+        """Close its input and wait for its exit."""
         for pipe in self._pipes():
             pipe.close()
         self.process.wait(_END_WITHIN_S)
@@ -92,7 +92,7 @@ class LoadClient:
 
 
 class BenchProcesses:
-    """Starts the processes of one bench, in a folder of its own."""
+    """Starts and ends the processes of one bench, in a temporary folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -109,13 +109,13 @@ class BenchProcesses:
         return server
 
     def launch_agent(self, name: str, target: str, **env: str) -> Server:
-        """As `agent`, and do not wait until it is ready."""
+        """Start an agent without waiting until it is ready."""
         self.register_agent(name)
         command = [sys.executable, "-m", "argosy.agent", target]
         return self.launch(name, command, {"ARGOSY_AGENT": name, **env})
 
     def register_agent(self, name: str) -> None:
-        """Put an agent into the address book; it is reached by its ipc socket alone."""
+        """Add an agent to the address book; it has only an ipc socket."""
         if name not in self._agents:
             self._agents[name] = AgentAddress("here")
             write_address_book(
@@ -123,7 +123,7 @@ class BenchProcesses:
             )
 
     def server(self, module: str) -> Server:
-        """Start the server of a way, on the servers' core."""
+        """Start the server of a module, on the servers' core."""
         server = self.launch(module, self._program("serve", module))
         server.wait_until_ready()
         return server
@@ -131,9 +131,9 @@ class BenchProcesses:
     def launch(
         self, name: str, command: list[str], env: Mapping[str, str] | None = None, *, is_client: bool = False
     ) -> Server:
-        """Start a process that says when it is ready, and do not wait for that.
+        """Start a process that prints `ready`, without waiting for it.
 
-        asks: it goes to the callers' core, else to the servers'.
+        is_client: run it on the callers' core, not on the servers'.
         """
         errors = self.folder / f"{name}.err"
         with self._on(self._cores[-1 if is_client else 0]), errors.open("ab") as sink:
@@ -145,7 +145,7 @@ class BenchProcesses:
         return server
 
     def caller(self, module: str, **env: str) -> LoadClient:
-        """Start a process that asks in the ways of a module, on the callers' core."""
+        """Start a process with the load functions of a module, on the callers' core."""
         errors = self.folder / f"{module}.call.err"
         with self._on(self._cores[-1]), errors.open("ab") as sink:
             process = subprocess.Popen(
@@ -161,14 +161,14 @@ class BenchProcesses:
         return caller
 
     def close(self) -> None:
-        """End all that was started, callers first, who end by themselves."""
+        """End all processes, callers first."""
         for caller in self._callers:
             caller.end()
         for server in self._servers:
             server.end()
 
     def kill_all(self) -> None:
-        """Kill all that was started: something has gone wrong, and a caller may wait for ever."""
+        """Kill all processes after an error, since a caller may wait forever."""
         for caller in self._callers:
             caller.process.kill()
         self.close()
@@ -182,7 +182,7 @@ class BenchProcesses:
 
     @contextlib.contextmanager
     def _on(self, core: int) -> Iterator[None]:
-        """Give what is started meanwhile one core; a process inherits it, with all its threads."""
+        """Pin this process to one core meanwhile; started processes inherit it for all their threads."""
         os.sched_setaffinity(0, {core})
         try:
             yield
@@ -192,8 +192,8 @@ class BenchProcesses:
 
 @contextlib.contextmanager
 def bench_processes() -> Iterator[BenchProcesses]:
-    """Yield a crew, and leave no process and no file of it."""
-    folder = Path(tempfile.mkdtemp(prefix="aw-", dir="/tmp"))  # short: socket paths have 107 bytes
+    """Yield the processes of a bench; end them and remove their files afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="aw-", dir="/tmp"))  # short: a socket path has at most 107 bytes
     processes = BenchProcesses(folder)
     try:
         yield processes
@@ -208,5 +208,5 @@ def bench_processes() -> Iterator[BenchProcesses]:
 def _exit_fault(name: str, process: subprocess.Popen[bytes], errors: Path) -> Fault:
     process.wait(_END_WITHIN_S)
     stderr_lines = errors.read_text(errors="replace").strip().splitlines()
-    last_line = f", its last words: {stderr_lines[-1]}" if stderr_lines else ""
+    last_line = f", its last line: {stderr_lines[-1]}" if stderr_lines else ""
     return Fault("bench", "ended", f"`{name}` ended with {process.returncode}{last_line}")

@@ -1,4 +1,4 @@
-"""argosy with everything on: ids, deadlines, types, metrics, a trace; as its users write it."""
+"""argosy with all features on (ids, deadlines, types, metrics, a trace), by its public API."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _AS_DICT: Final = {"number": 7, "text": PAYLOAD_TEXT}
 
 
 def load_functions(where: str) -> dict[str, LoadFunction]:
-    """Return the ways of one blocking caller, of threads, and of tasks on one loop."""
+    """Return the loads of one blocking caller, of threads, and of tasks on one loop."""
     agent = os.environ.get(AGENT, "Echo")
     runner = new_runner()
     peer = connect(agent)

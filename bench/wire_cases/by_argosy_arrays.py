@@ -1,4 +1,4 @@
-"""argosy's arrays: a frame of their own, copied at neither end."""
+"""argosy's arrays: each in its own frame, without a copy at either end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays as one would send them with plain pyzmq: packed into the message, copied at both ends."""
+"""Arrays with plain pyzmq: packed into the message, copied at both ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _decode = msgspec.msgpack.Decoder(_Packed).decode
 
 
 def serve(where: str) -> None:
-    """Unpack and pack again, as a handler that works on the array has to."""
+    """Unpack and pack again, as a handler that uses the array must."""
     with zmq.Context() as context, context.socket(zmq.REP) as socket:
         socket.bind(f"ipc://{where}/copying")
         print_ready()

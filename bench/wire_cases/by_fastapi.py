@@ -1,4 +1,4 @@
-"""FastAPI under uvicorn on a unix socket, asked by httpx: 32 tasks on one client."""
+"""FastAPI under uvicorn on a unix socket, called by httpx: 32 tasks on one client."""
 
 from __future__ import annotations
 

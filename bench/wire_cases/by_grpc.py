@@ -1,4 +1,4 @@
-"""gRPC on a unix socket, both ends on asyncio; bytes are its messages, so no time goes into a codec."""
+"""gRPC on a unix socket, both ends on asyncio; its messages are bytes, so no codec is measured."""
 
 from __future__ import annotations
 

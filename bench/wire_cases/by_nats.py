@@ -27,7 +27,7 @@ _SUBJECT = "say"
 
 
 def serve(where: str) -> None:
-    """Answer on a loop, beside a server on a free port."""
+    """Answer on a loop, with a NATS server on a free port."""
     port = _free_port()
     start_child_server([PROGRAM, "--addr", _HOST, "--port", str(port), "--log", f"{where}/nats.log"])
     wait_until_accepting(socket.AF_INET, (_HOST, port))

@@ -1,4 +1,4 @@
-"""Plain pyzmq, what it costs at least: REQ and REP, DEALER and ROUTER, in blocking loops."""
+"""Plain pyzmq, the lower bound: REQ and REP, DEALER and ROUTER, in blocking loops."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wire_cases.load_loops import (
 
 
 def serve(where: str) -> None:
-    """Answer on both sockets, a thread each; the one that is not asked takes nothing."""
+    """Answer on both sockets, one thread each; an idle thread uses no processor."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     router = context.socket(zmq.ROUTER)
     router.bind(f"ipc://{where}/router")

@@ -1,4 +1,4 @@
-"""Ray: an actor of its own process, 32 calls in flight from its driver, which takes what is ready first."""
+"""Ray: an actor in its own process, 32 calls in flight from the driver, results taken as they are ready."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wire_cases.load_loops import IN_FLIGHT, PAYLOAD_TEXT, LoadFunction, Tally, 
 
 
 class Echo:
-    """The actor; Ray starts it from its caller, so the server of this way only waits."""
+    """The actor; the caller starts it through Ray, so the server process only waits."""
 
     def say(self, number: int, text: str) -> tuple[int, str]:
         return number, text

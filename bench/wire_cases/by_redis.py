@@ -1,4 +1,4 @@
-"""Redis lists on a unix socket: 32 callers push a request each, and each waits on a list of its own."""
+"""Redis lists on a unix socket: 32 callers push a request each and wait on a list of their own."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _ASKED = "asked"
 
 
 def serve(where: str) -> None:
-    """Answer in a blocking loop, beside a server that keeps nothing on disk."""
+    """Answer in a blocking loop, with a Redis server that stores nothing on disk."""
     path = f"{where}/redis"
     start_child_server(
         [PROGRAM, "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", where]
     )
     wait_until_accepting(socket.AF_UNIX, path)
-    client = redis.Redis(unix_socket_path=path, socket_timeout=None)  # asked in one bout of many
+    client = redis.Redis(unix_socket_path=path, socket_timeout=None)  # idle in most rounds
     print_ready()
     while True:
         asked = client.blpop([_ASKED])
@@ -41,7 +41,7 @@ def serve(where: str) -> None:
 
 
 def load_functions(where: str) -> dict[str, LoadFunction]:
-    """Return `tasks`: 32 of them, each with a connection, since waiting takes one."""
+    """Return `tasks`: 32 of them, each with its own connection, since waiting blocks it."""
     runner = new_runner()
 
     async def work(seconds: float) -> Tally:
@@ -58,7 +58,7 @@ def load_functions(where: str) -> dict[str, LoadFunction]:
 
 
 class _Caller:
-    """One that asks, and the list on which its answers come."""
+    """A caller and the list of its answers."""
 
     def __init__(self, where: str, number: int) -> None:
         self._client = redis.asyncio.Redis(

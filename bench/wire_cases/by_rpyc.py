@@ -30,19 +30,19 @@ class Echo(rpyc.Service):  # type: ignore[misc,name-defined]
 def serve(where: str) -> None:
     """Answer, a thread per connection."""
     server = ThreadedServer(Echo, socket_path=f"{where}/rpyc")
-    print_ready()  # it listens since it was made
+    print_ready()  # it listens since its creation
     server.start()
 
 
 def load_functions(where: str) -> dict[str, LoadFunction]:
-    """Return `threads`: 32 callers; `in_flight`: 32 requests of one, who takes replies in their order."""
+    """Return `threads`: 32 callers; `in_flight`: 32 requests of one caller, which takes replies in order."""
     connection: Any = unix_connect(f"{where}/rpyc")
     say = rpyc.async_(connection.root.say)
     kept: list[Any] = []
 
     def make() -> Callable[[], None]:
         own = unix_connect(f"{where}/rpyc")
-        say_alone = own.root.say  # fetched once: a dot is a round trip
+        say_alone = own.root.say  # fetched once: each attribute access is a round trip
         kept.append(own)
         return lambda: check_answer(say_alone(7, PAYLOAD_TEXT), (7, PAYLOAD_TEXT))
 

@@ -1,4 +1,4 @@
-"""A server program that a way needs beside its own process, and that ends with it however that ends."""
+"""Starts a server program that ends with this process, even if it is killed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def start_child_server(command: Sequence[str]) -> None:
-    """Start a program that the kernel kills when this process has ended, by SIGKILL as well."""
+    """Start a program that the kernel kills when this process ends for any reason."""
     parent = os.getpid()
 
     def bind_to_parent() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        if os.getppid() != parent:  # it ended before that was said
+        if os.getppid() != parent:  # the parent ended before the prctl call
             os._exit(1)
 
     subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=bind_to_parent)

@@ -1,4 +1,4 @@
-"""Other libraries, each where it is installed, against argosy's 32 typed requests in flight."""
+"""The libraries compared with argosy's 32 typed requests in flight, each where it is installed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import msgspec
 class Competitor(msgspec.Struct, frozen=True):
     """A library.
 
-    module: its way; needs: what has to be importable; program: the server it needs besides.
-    way: its best with 32 in flight.
+    module: its module here. needs: the imports it needs. program: the server program it needs.
+    load: its fastest load with 32 requests in flight.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Competitor(msgspec.Struct, frozen=True):
     program: str = ""
 
     def unavailable_reason(self) -> str:
-        """Return why it cannot be asked here, empty when it can."""
+        """Return why it cannot run here, empty if it can."""
         missing = [name for name in self.needs if not importlib.util.find_spec(name)]
         if missing:
             return f"not installed: {', '.join(missing)}"

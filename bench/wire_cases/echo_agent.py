@@ -1,4 +1,4 @@
-"""The agent that is asked: it says back what it was told, in every way a handler can run."""
+"""The echo agent, with a handler of every kind."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class EchoRequest(msgspec.Struct):
 
 
 class NumberedRequest(msgspec.Struct):
-    """A request that is told apart for ever; deadline_us: on the caller's clock, this machine's."""
+    """A request with a unique number. deadline_us: on this machine's monotonic clock."""
 
     number: int
     deadline_us: int
@@ -34,7 +34,7 @@ class NumberedRequest(msgspec.Struct):
 
 
 class Echo(Agent):
-    """Says back what it is told."""
+    """Returns what it receives."""
 
     def __init__(self) -> None:
         path = os.environ.get(EXECUTION_LOG_VARIABLE)

@@ -1,7 +1,7 @@
-"""What was executed, by the callee's own log, and what callers were told: the two halves of the account.
+"""Logs executions at the callee and outcomes at the callers, and reconciles the two.
 
-An execution is one `write` of 24 bytes to a file opened with O_APPEND, before the reply: what a
-process has written stays when it is killed, and no part of argosy has a hand in it.
+An execution is one `write` of 24 bytes to a file opened with O_APPEND, before the reply. It survives a kill
+of the process and does not depend on argosy.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _OUTCOME: Final = struct.Struct("<QQ")
 _Execution = tuple[int, int, int]
 CALLER_SHIFT: Final = 40  # a number is the caller's index, then a count
 
-# A check, and the handler's first line after it, may be apart by a turn of the loop or of the scheduler.
+# The deadline check and the handler's first line may be separated by a turn of the loop or the scheduler.
 LATE_S: Final = 0.1
-# A process that is frozen between the two executes that one request when it goes on, whatever it checks;
-# of what is executed late so closely together, one is put down to that and the others are faults.
+# A process frozen between the two executes that one request after it resumes. Of late executions this close
+# together, one is attributed to the pause and the others count as faults.
 _ONE_PAUSE_US: Final = 100_000
 
 
@@ -40,12 +40,12 @@ class Outcome(enum.IntEnum):
     PeerLost = 4
     PeerFrozen = 5
     DeadlineExceeded = 6
-    TIMED_OUT = 7  # an old speaker's own time-out: it learns nothing more
-    REFUSED = 8  # an old speaker's `error`: it was not executed
+    TIMED_OUT = 7  # a legacy client's own time-out: the outcome is unknown
+    REFUSED = 8  # an `error` answer to a legacy client: it was not executed
 
     @property
     def means_not_executed(self) -> bool:
-        """Whether this ending promises that nothing was executed."""
+        """Whether this outcome guarantees that the request was not executed."""
         return self in (Outcome.NotSent, Outcome.Overloaded, Outcome.REFUSED)
 
 
@@ -56,7 +56,7 @@ class ExecutionLog:
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def append(self, number: int, deadline_us: int) -> None:
-        """Write that a request is being executed now."""
+        """Log that a request is executed now."""
         os.write(self._fd, _EXECUTION.pack(number, deadline_us, time.monotonic_ns() // 1000))
 
 
@@ -67,21 +67,21 @@ class OutcomeLog:
         self._file = path.open("wb")
 
     def append(self, number: int, outcome: Outcome) -> None:
-        """Write how one request ended; each number once."""
+        """Log how one request ended; each number once."""
         self._file.write(_OUTCOME.pack(number, outcome))
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close the log."""
         self._file.close()
 
 
 class Reconciliation(msgspec.Struct, frozen=True):
-    """What became of all requests; `sent` is their sum when nothing was lost.
+    """The counts of all requests; if none is lost, the outcomes add up to `sent`.
 
-    lost: had neither a reply nor a named error long after their deadline. unlogged: answered, and in no log.
-    twice: executed more than once. late: executed after their deadline, those of old speakers left
-    out, who tell none. midway: the first such one of each pause of its callee, see `_late`. denied:
-    executed, though their caller was told that they were not.
+    lost: neither a reply nor a named error long after the deadline. answered_not_logged: answered but in no
+    log. executed_twice: executed more than once. late: executed after the deadline, without those of legacy
+    clients, which send none. executed_after_pause: the first late one after each pause of its callee, see
+    `_late`. executed_despite_error: executed although the caller's error guarantees that they were not.
     """
 
     sent: int
@@ -99,9 +99,9 @@ class Reconciliation(msgspec.Struct, frozen=True):
 def reconcile(
     sent: int, outcomes: Iterable[Path], execution_logs: Iterable[Path], old_callers: set[int]
 ) -> Reconciliation:
-    """Compare what callers were told with what callees logged.
+    """Reconcile the outcomes at the callers with the callees' logs.
 
-    sent: by the callers' own count. old_callers: indices of those who tell no deadline.
+    sent: counted by the callers. old_callers: indices of the callers that send no deadline.
     """
     counts: Counter[Outcome] = Counter()
     answered, not_executed = array("Q"), set[int]()
@@ -139,17 +139,17 @@ def _outcomes(paths: Iterable[Path]) -> Iterator[tuple[int, Outcome]]:
 
 
 def _executions(path: Path) -> Iterator[_Execution]:
-    """Yield (number, deadline in us, executed at us) of one agent, in the order of its lives."""
-    if path.exists():  # not that of an agent which never came to be
+    """Yield (number, deadline in us, execution time in us) of one agent, in order."""
+    if path.exists():  # an agent that never started has no log
         yield from _EXECUTION.iter_unpack(path.read_bytes())
 
 
 def _late(executions: Iterable[_Execution]) -> tuple[int, int]:
-    """Count what was executed after its deadline: (faults, pauses).
+    """Count the executions after their deadline: (faults, pauses).
 
-    A process that is frozen between its check and the handler's first line executes that one request
-    when it goes on, whatever it checks. So of late ones close together the first is put down to the
-    pause; all others had their check, or should have had it, after the pause.
+    A process frozen between the deadline check and the handler's first line executes that one request after
+    it resumes. So of late executions close together, the first is attributed to the pause; the deadlines of
+    the others were, or should have been, checked after the pause.
     """
     faults = pauses = last_us = 0
     for _, deadline_us, executed_us in executions:

@@ -1,4 +1,4 @@
-"""Kills agents with SIGKILL and freezes them with SIGSTOP, at random, and starts them again."""
+"""Kills agents with SIGKILL, freezes them with SIGSTOP, at random, and starts them again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHARE_KILLED: Final = 0.7
 
 
 class FaultTarget:
-    """One agent and what is happening to it; `due_s` is when the next thing does."""
+    """One agent and its state; `due_s` is the time of its next fault."""
 
     def __init__(self, processes: BenchProcesses, name: str) -> None:
         self.name = name
@@ -30,29 +30,29 @@ class FaultTarget:
         self._processes = processes
 
     def start(self) -> None:
-        """Start it, and do not wait: its callers do."""
+        """Start it without waiting; its callers wait."""
         self.server = self._processes.launch_agent(
             self.name, TARGET, **{EXECUTION_LOG_VARIABLE: str(self.execution_log)}
         )
 
     def wait_until_ready(self) -> None:
-        """Return when it takes requests; raises RefusedError when it ends before."""
+        """Return when it accepts requests; raises RefusedError if it exits before."""
         assert self.server is not None
         self.server.wait_until_ready()
 
     def kill(self) -> None:
-        """Kill it, and reap it."""
+        """Kill and reap it."""
         if self.server:
             self.server.end()
         self.server, self.is_stopped = None, False
 
     def stop(self) -> None:
-        """Stop all its threads where they are."""
+        """Stop it by SIGSTOP."""
         self._signal(signal.SIGSTOP)
         self.is_stopped = True
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Resume it by SIGCONT."""
         self._signal(signal.SIGCONT)
         self.is_stopped = False
 
@@ -62,7 +62,7 @@ class FaultTarget:
 
 
 class FaultInjector:
-    """What happens to the victims, decided by a seed. spared: is frozen at times, and never killed."""
+    """Injects faults by a seed. never_killed: the target that is only frozen."""
 
     def __init__(self, targets: list[FaultTarget], never_killed: FaultTarget, seed: int) -> None:
         self.kills = 0
@@ -72,13 +72,13 @@ class FaultInjector:
         self._random = random.Random(seed)
 
     def step(self, now_s: float) -> None:
-        """Do to each victim what is due."""
+        """Inject the faults that are due."""
         for target in self._targets:
             if now_s >= target.due_s:
                 target.due_s = now_s + self._act(target)
 
     def end(self) -> None:
-        """Let everybody live again."""
+        """Start or resume all targets."""
         for target in self._targets:
             if target.server is None:
                 target.start()
@@ -86,7 +86,7 @@ class FaultInjector:
                 target.resume()
 
     def _act(self, target: FaultTarget) -> float:
-        """Do the next thing and return the seconds until the one after it."""
+        """Inject the next fault and return the seconds until the one after it."""
         if target.server is None:
             target.start()
             return self._random.uniform(*_BETWEEN_S) * len(self._targets)
@@ -103,5 +103,5 @@ class FaultInjector:
 
 
 def execution_logs(targets: list[FaultTarget]) -> list[Path]:
-    """Return the logs of what the agents executed, in all their lives."""
+    """Return the execution logs of the targets."""
     return [target.execution_log for target in targets]

@@ -1,6 +1,7 @@
-"""A process of 50 modules as they were: each with what it takes for a context of its own, and a socket.
+"""A process with 50 legacy users of a context: each asks for one and opens a socket.
 
-`python -m wire_cases.legacy_contexts`; it is looked at from outside, and ends with its standard input.
+`python -m wire_cases.legacy_contexts`; its threads are counted from outside, and it exits when its standard
+input closes.
 """
 
 from __future__ import annotations

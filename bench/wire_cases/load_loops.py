@@ -1,7 +1,7 @@
-"""Asking again and again for so many seconds: by one caller, by threads, by tasks.
+"""Loops that send requests for a number of seconds: by one caller, by threads, by tasks.
 
-Every way is asked by the same loops, so that they cost each side the same. What is set up at a
-first call (a connection, a lane) is set up before the clock runs.
+Every library runs in the same loops, so both sides have the same overhead. A first call sets up connections
+and lanes before the clock starts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ IN_FLIGHT: Final = 32
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """How many requests were answered, in which time."""
+    """The number of answered requests and the time."""
 
     calls: int
     seconds: float
@@ -32,7 +32,7 @@ LoadFunction = Callable[[float], Tally]
 
 
 class WrongAnswerError(Exception):
-    """An answer was not what had been sent."""
+    """An answer differs from what was sent."""
 
 
 def check_answer(answer: object, expected: object) -> None:
@@ -42,7 +42,7 @@ def check_answer(answer: object, expected: object) -> None:
 
 
 def request_for(seconds: float, request: Callable[[], object]) -> Tally:
-    """Ask one after the other."""
+    """Send requests one after another."""
     request()
     calls = 0
     began = now = time.perf_counter()
@@ -54,7 +54,7 @@ def request_for(seconds: float, request: Callable[[], object]) -> Tally:
 
 
 def request_in_threads(count: int, seconds: float, make: Callable[[], Callable[[], object]]) -> Tally:
-    """Ask from threads at once; `make` is called in each and returns its own `ask`."""
+    """Send requests from threads at once; each thread calls `make` for its own request function."""
     ready = threading.Barrier(count)
     tallies: list[Tally] = []
 
@@ -73,7 +73,7 @@ def request_in_threads(count: int, seconds: float, make: Callable[[], Callable[[
 
 
 async def request_in_tasks(count: int, seconds: float, request: Callable[[], Awaitable[object]]) -> Tally:
-    """Ask from tasks at once."""
+    """Send requests from tasks at once."""
     await asyncio.gather(*(request() for _ in range(count)))
     began = time.perf_counter()
 
@@ -89,7 +89,7 @@ async def request_in_tasks(count: int, seconds: float, request: Callable[[], Awa
 
 
 def new_runner() -> asyncio.Runner:
-    """Return a runner on the loop that an agent would have: uvloop where it is installed."""
+    """Return a runner with an agent's loop: uvloop where it is installed."""
     if os.environ.get("ARGOSY_LOOP") == "asyncio":
         return asyncio.Runner()
     try:
@@ -100,5 +100,5 @@ def new_runner() -> asyncio.Runner:
 
 
 def print_ready() -> None:
-    """Tell who started this server that it can be asked."""
+    """Print `ready` for the process that started this server."""
     print("ready", flush=True)

@@ -1,4 +1,4 @@
-"""Two ways against each other, in short slices by turns, so that what else the machine does hits both."""
+"""Compares two sides in short alternating slices, so that other work of the machine affects both."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import msgspec
 from wire_cases.bench_processes import LoadClient, Server
 from wire_cases.worker import WorkResult
 
-# Each side once early and once late, so that a drift within the slices cancels out.
+# Each side runs once early and once late, so that drift cancels out.
 _SLICE_ORDER: Final = ("left", "right", "right", "left")
 
 
 class ComparisonSide(msgspec.Struct, frozen=True):
-    """One way: who asks, how, and which server answers."""
+    """One side: the client, its load function, and the server."""
 
     caller: LoadClient
     load: str
@@ -23,7 +23,7 @@ class ComparisonSide(msgspec.Struct, frozen=True):
 
 
 class PairedRound(msgspec.Struct, frozen=True):
-    """What both sides did in one round: requests per second, and processor us per request at both ends."""
+    """One round of both sides: requests per second, and processor microseconds per request at both ends."""
 
     left_rate: float
     right_rate: float
@@ -32,9 +32,9 @@ class PairedRound(msgspec.Struct, frozen=True):
 
 
 def compare(left: ComparisonSide, right: ComparisonSide, slice_s: float, turns: int = 1) -> PairedRound:
-    """Let both ask, two slices each, or these divided into so many turns.
+    """Run both sides, two slices each, with each slice divided into `turns`.
 
-    Raises RefusedError: a caller fails.
+    Raises RefusedError: a client fails.
     """
     sides = {"left": left, "right": right}
     done: dict[str, list[tuple[WorkResult, float]]] = {"left": [], "right": []}

@@ -1,4 +1,4 @@
-"""A peer that is killed or stopped with 100 requests in flight: how soon the last of them has ended."""
+"""Measures how soon 100 requests in flight end after their peer is killed or stopped."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _PATIENCE_S: Final = 20.0
 
 
 class FailureLatency(msgspec.Struct, frozen=True):
-    """Milliseconds from the signal until the first and the last request had ended by name."""
+    """Milliseconds from the signal until the first and the last request ended with a named error."""
 
     first_ms: float
     last_ms: float
 
 
 def measure_failure(processes: BenchProcesses, number: signal.Signals, expected: str) -> FailureLatency:
-    """Start an agent, keep requests in flight at it, send it a signal.
+    """Start an agent, keep requests in flight to it, and send it a signal.
 
-    expected: the error that each request has to end with.
-    Raises RefusedError: one ended otherwise, or not at all.
+    expected: the error that each request must end with.
+    Raises RefusedError: a request ended otherwise, or not at all.
     """
     server = processes.agent(_VICTIM, "wire_cases.echo_agent:Echo")
     try:

@@ -1,4 +1,4 @@
-"""Memory and descriptors of processes that live through a soak, looked at again and again."""
+"""Samples memory and descriptors of processes during a soak."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import msgspec
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _FIFTHS: Final = 5
-_WARMUP_SHARE: Final = 0.1  # of a run: imports, first lanes, the allocator's first arenas
+_WARMUP_SHARE: Final = 0.1  # of a run, for imports, first lanes and the allocator's first arenas
 
 
 class ProcessStats(msgspec.Struct, frozen=True):
-    """One look at one process.
+    """One sample of one process.
 
-    resident_bytes: not shared out, since the shares change whenever another Python starts or ends.
+    resident_bytes: RSS, since PSS changes whenever another Python process starts or exits.
     """
 
     resident_bytes: int
@@ -26,14 +26,14 @@ class ProcessStats(msgspec.Struct, frozen=True):
 
 
 class StatsTrend(msgspec.Struct, frozen=True):
-    """A figure in the first and in the last fifth of a run."""
+    """A value in the first and in the last fifth of a run."""
 
     first: float
     last: float
 
 
 def sample(pid: int) -> ProcessStats:
-    """Return a process's memory and descriptors now."""
+    """Return the current memory, descriptors and threads of a process."""
     proc = Path(f"/proc/{pid}")
     return ProcessStats(
         resident_bytes=int((proc / "statm").read_text().split()[1]) * _PAGE_BYTES,
@@ -47,14 +47,13 @@ def trend(
     of: Callable[[ProcessStats], int],
     middle: Callable[[Sequence[int]], float],
 ) -> StatsTrend:
-    """Compare the first fifth of a run, once it has settled, with its last.
+    """Compare the first fifth of a run, after its warm-up, with its last.
 
-    middle: what stands for a fifth, such as `statistics.median`; `max` for what comes and goes.
-
-    Raises ValueError: there are fewer looks than fifths.
+    of: return the value of a sample. middle: reduce a fifth to one value, such as `statistics.median`.
+    Raises ValueError: there are fewer than five samples.
     """
-    settled = [of(each) for each in samples[int(len(samples) * _WARMUP_SHARE) :]]
-    fifth = len(settled) // _FIFTHS
+    values = [of(each) for each in samples[int(len(samples) * _WARMUP_SHARE) :]]
+    fifth = len(values) // _FIFTHS
     if not fifth:
-        raise ValueError(f"a trend needs at least {_FIFTHS} looks, not {len(settled)}")
-    return StatsTrend(middle(settled[:fifth]), middle(settled[-fifth:]))
+        raise ValueError(f"a trend needs at least {_FIFTHS} samples, not {len(values)}")
+    return StatsTrend(middle(values[:fifth]), middle(values[-fifth:]))

@@ -1,8 +1,8 @@
-"""A program that asks several agents for as long as it lives, while they die and freeze.
+"""Sends requests to agents that are killed and frozen, until a given time.
 
 `python -m wire_cases.soak_client KIND INDEX UNTIL SEED AGENT...`: KIND is `tasks` (on one loop), `threads`
-(blocking) or `old` (a bare REQ socket and JSON), UNTIL a time of the monotonic clock. Each request has
-a number of its own; how it ended goes to a file, how many were begun is told at the end.
+(blocking) or `old` (a bare REQ socket and JSON), UNTIL a time of the monotonic clock. Each request has a
+unique number. Outcomes go to a file; the number of started requests is printed at the end.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from wire_cases.load_loops import new_runner, print_ready
 TASKS: Final = 48
 THREADS: Final = 6
 METHODS: Final = ("run_short", "run_in_task", "run_in_thread")
-PAUSE_S: Final = 0.004  # between two requests of one caller; more would only measure the machine
+PAUSE_S: Final = 0.004  # between two requests of one caller; a higher rate would only measure the machine
 _SHORTEST_S: Final = 0.3
 _LONGEST_S: Final = 2.5
-_DRAIN_S: Final = 10.0  # for what is still in flight at the end
+_DRAIN_S: Final = 10.0  # for requests in flight at the end
 
 
 class ClientReport(msgspec.Struct, frozen=True):
-    """What one program did. late_ms: from a request's deadline to its end, of the latest."""
+    """The report of one client. late_ms: the longest time from a deadline to the end of its request."""
 
     started: int
     late_ms: float
 
 
 class SoakClient:
-    """Makes errands, and keeps the account of how they end."""
+    """Makes requests and logs their outcomes."""
 
     def __init__(self, index: int, folder: Path, until_s: float, seed: int) -> None:
         self.until_s = until_s
@@ -60,11 +60,11 @@ class SoakClient:
         self._random = random.Random(seed)
 
     def is_running(self) -> bool:
-        """Tell whether more is to be asked."""
+        """Return whether more requests are to be sent."""
         return time.monotonic() < self.until_s
 
     def next_request(self) -> tuple[str, NumberedRequest, float]:
-        """Return what to ask next: the method, its argument, its time-out in seconds."""
+        """Return the next request: method, argument, time-out in seconds."""
         with self._lock:
             self.begun += 1
             number = self._first + next(self._numbers)
@@ -75,21 +75,21 @@ class SoakClient:
         return method, NumberedRequest(number, deadline_us, text, [float(number)]), timeout_s
 
     def record_outcome(self, numbered: NumberedRequest, outcome: Outcome) -> None:
-        """Note how an errand ended."""
+        """Log how a request ended."""
         late_s = time.monotonic() - numbered.deadline_us / 1e6
         with self._lock:
             self.late_s = max(self.late_s, late_s)
             self._outcomes.append(numbered.number, outcome)
 
     def close(self) -> None:
-        """Write the account to its end, and tell its sum."""
+        """Close the outcome log and print the report."""
         self._outcomes.close()
         sys.stdout.buffer.write(msgspec.json.encode(ClientReport(self.begun, self.late_s * 1000)) + b"\n")
         sys.stdout.buffer.flush()
 
 
 def request_in_tasks(client: SoakClient, agents: Sequence[str]) -> None:
-    """Ask from many tasks on one loop, over one lane per agent."""
+    """Send requests from many tasks on one loop, over one lane per agent."""
     with new_runner() as runner:
         runner.run(_request_in_tasks(client, agents))
 
@@ -121,7 +121,7 @@ async def _request_loop(client: SoakClient, peer: Peer) -> None:
 
 
 def request_in_threads(client: SoakClient, agents: Sequence[str]) -> None:
-    """Ask from threads, each with a lane of its own per agent."""
+    """Send requests from threads, each with its own lane per agent."""
     peers = [connect(agent) for agent in agents]
 
     def work(index: int) -> None:
@@ -144,7 +144,7 @@ def _request_once(client: SoakClient, peer: Any) -> None:
 
 
 def request_as_legacy(client: SoakClient, agents: Sequence[str]) -> None:
-    """Ask as those do who know nothing of argosy: REQ, JSON, a time-out, then a new socket."""
+    """Send requests without argosy: REQ, JSON, a time-out, then a new socket."""
     directory = AddressResolver(os.environ["ARGOSY_BOOK"])
     runtime = directory.book.runtime
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -162,7 +162,7 @@ def request_as_legacy(client: SoakClient, agents: Sequence[str]) -> None:
 
 
 class _LegacyClient:
-    """One kept REQ socket, thrown away when a reply is not there in time."""
+    """One REQ socket, replaced after a time-out."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
         self._context = context
@@ -177,7 +177,7 @@ class _LegacyClient:
 
     def ask(self, client: SoakClient) -> None:
         method, numbered, timeout_s = client.next_request()
-        self._socket.send(msgspec.json.encode({"action": method, "errand": numbered}))
+        self._socket.send(msgspec.json.encode({"action": method, "numbered": numbered}))
         if self._socket.poll(int(timeout_s * 1000)):
             client.record_outcome(numbered, _outcome_of(msgspec.json.decode(self._socket.recv()), numbered))
         else:

@@ -1,7 +1,6 @@
-"""A soak: many callers of every kind, agents that die and freeze, and an account that must close.
+"""Runs a soak: callers of every kind, agents that are killed and frozen, and a reconciliation.
 
-A day of a fleet has a few dozen deaths and, at some requests a second, some hundred thousand
-requests; here they come in minutes.
+In a day, a fleet has a few dozen crashes and some hundred thousand requests; a soak has as many in minutes.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _read_told = msgspec.json.Decoder(ClientReport).decode
 
 
 class SoakResult(msgspec.Struct, frozen=True):
-    """What a soak found. looks: by process, of those that live through it all."""
+    """The result of a soak. samples: by process, of the processes that run all the time."""
 
     account: Reconciliation
     kills: int
@@ -37,9 +36,9 @@ class SoakResult(msgspec.Struct, frozen=True):
 
 
 def run_soak(processes: BenchProcesses, seconds: float, seed: int = SEED) -> SoakResult:
-    """Press agents for so long while they are killed and frozen.
+    """Send requests to agents for `seconds` while they are killed and frozen.
 
-    Raises RefusedError: a caller failed by something that is no error of the wire.
+    Raises RefusedError: a client failed with something other than a wire error.
     """
     never_killed, targets = (
         FaultTarget(processes, "Spared"),
@@ -91,7 +90,7 @@ def _run_until(
     samples: dict[str, list[ProcessStats]] = {name: [] for name in watched}
     next_look = now = time.monotonic()
     between_s = (until_s - now) / _SAMPLES
-    while now < until_s - _STEP_S:  # after that, those who are looked at end
+    while now < until_s - _STEP_S:  # after that, the sampled processes exit
         injector.step(now)
         if now >= next_look:
             next_look += between_s
@@ -103,7 +102,7 @@ def _run_until(
 
 
 def _read_report(client: Server) -> ClientReport:
-    """Return what a caller told at its end; it waits for its last requests by itself."""
+    """Return the report of a client, which waits for its last requests."""
     assert client.process.stdout is not None
     line = client.process.stdout.readline()
     if not line:

@@ -1,4 +1,4 @@
-"""Contexts and threads of a process, counted from outside by what libzmq calls its threads."""
+"""Counts contexts and threads of a process by the names that libzmq gives its threads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class ThreadCounts(msgspec.Struct, frozen=True):
-    """A context has one reaper; io: threads that move its bytes; all: every thread of the process."""
+    """contexts: one reaper thread each. io_threads: the I/O threads. total: all threads of the process."""
 
     contexts: int
     io_threads: int

@@ -1,4 +1,4 @@
-"""Which way is measured against which, with what goal, and the processes that it takes."""
+"""The rows of bench/wire.py: both sides, the goal, and the processes they need."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from wire_cases.paired_comparison import ComparisonSide
 ASYNCIO_SHARE: Final = 0.85
 GOAL_ARRAYS: Final = 3.5
 GOAL_METRICS: Final = 1.02
-# In each round, and slices in a bout: the difference that is looked for is far smaller than what a core
-# drifts in a second.
+# Comparisons per round, and turns per slice: the difference is far smaller than the drift of a core in a
+# second.
 METRICS_ROUNDS: Final = 4
 METRICS_TURNS: Final = 8
 
-# Of argosy's way, its name in labels, the raw way, its name, and the goal on uvloop.
+# argosy's load, its name in labels, the raw load, its name in labels, and the goal on uvloop.
 _CORE: Final = (
     ("one_sync", "one_sync", "req", "raw_req_rep", 0.75),
     ("one_async", "one_async", "req", "raw_req_rep", 0.75),
@@ -37,8 +37,8 @@ _ON_A_LOOP: Final = ("one_async", "typed", "frames", "frames_128")
 class Row(msgspec.Struct, frozen=True):
     """One pair of sides, measured in each round.
 
-    counts: their rates, or the processor time that a request takes of both processes.
-    turns: into how many a slice is divided.
+    counts: "rate", or "cost" for the processor time of both processes per request.
+    rounds: comparisons per round of the bench. turns: parts of a slice.
     """
 
     label: str
@@ -51,7 +51,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class ComparisonPlan:
-    """The rows of one run, and why others are left out; starts what each row needs once."""
+    """The rows of one run and the skipped ones; starts each process once."""
 
     def __init__(self, processes: BenchProcesses, *, quick: bool) -> None:
         self.rows: list[Row] = []
@@ -79,7 +79,7 @@ class ComparisonPlan:
             self.rows.append(Row(f"wire.{name}/{raw_name}", self._argosy(load), self._raw(raw), goal))
 
     def _add_metrics(self) -> None:
-        """Add one agent against itself, with and without its automatic metrics by turns."""
+        """Add one agent compared with itself, with and without its automatic metrics by turns."""
         command = [sys.executable, "-m", "wire_cases.without_metrics"]
         self._processes.register_agent("MetricsSwitch")
         agent = self._processes.launch("MetricsSwitch", command, {"ARGOSY_AGENT": "MetricsSwitch"})
@@ -92,7 +92,7 @@ class ComparisonPlan:
         self.rows.append(Row(label, left, right, GOAL_METRICS, "cost", METRICS_ROUNDS, METRICS_TURNS))
 
     def _add_arrays(self) -> None:
-        """Add 1 MiB there and back, against copying it and against the libraries that carry bytes."""
+        """Add 1 MiB in both directions, against copying and against libraries that send bytes."""
         others = {"copying": "by_copying"} | {r.name: r.module for r in COMPETITORS if r.carries_arrays}
         missing = {r.name: r.unavailable_reason() for r in COMPETITORS if r.carries_arrays}
         if not importlib.util.find_spec("numpy"):
@@ -134,7 +134,7 @@ class ComparisonPlan:
             self.rows.append(Row(label, self._argosy("typed"), right, competitor.goal))
 
     def _server_of(self, module: str) -> Server:
-        """Return the server of a way, started for its arrays already or now."""
+        """Return the server of a module; start it if no row has."""
         started: Iterator[Server] = (r.right.server for r in self.rows if r.right.server.name == module)
         return next(started, None) or self._processes.server(module)
 

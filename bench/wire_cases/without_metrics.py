@@ -1,8 +1,8 @@
-"""The echo agent that can be told to work without its automatic figures, to see what they cost.
+"""An echo agent that can switch off its automatic metrics, to measure their cost.
 
-`python -m wire_cases.without_metrics`. Argosy has no switch for that, so the code that counts is removed
-here: the heartbeat by its name, the counting statements by their target, from the source of the method that
-has them. One process does both: two would differ by more than the metrics cost.
+`python -m wire_cases.without_metrics`. Argosy has no such switch, so this module replaces the heartbeat, and
+removes the counting statements from the source of the method that has them. One process does both, since two
+processes would differ by more than the metrics, for example by their memory layout.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from wire_cases.echo_agent import Echo
 
 
 class _CountRemover(ast.NodeTransformer):
-    """Leave out `self._ended[…] += 1`, and know how often."""
+    """Removes `self._outcome_counts[…] += …` and counts how often."""
 
     taken = 0
 
@@ -32,11 +32,11 @@ class _CountRemover(ast.NodeTransformer):
 
 
 def send_reply_without_counts() -> Callable[..., Any]:
-    """Return `RpcServer.send_reply` as it would be without counts; raises AttributeError when it has none."""
+    """Return `RpcServer.send_reply` without counting; raises AttributeError if it does not count."""
     without = _CountRemover()
     tree = without.visit(ast.parse(textwrap.dedent(inspect.getsource(rpc_server.RpcServer.send_reply))))
     if not without.taken:
-        raise AttributeError("RpcServer.send_reply counts nothing: find where a request is counted by now")
+        raise AttributeError("RpcServer.send_reply counts nothing: requests are counted elsewhere")
     source = "from __future__ import annotations\n" + ast.unparse(tree)
     made: dict[str, Any] = {}
     exec(compile(source, rpc_server.__file__, "exec"), vars(rpc_server), made)
@@ -45,17 +45,17 @@ def send_reply_without_counts() -> Callable[..., Any]:
 
 
 def idle_heartbeat(runtime: Any) -> None:
-    """Turn in the rhythm of the beat, and measure and tell nothing."""
+    """Keep the heartbeat timer running without measuring or sending anything."""
     runtime._heartbeat_timer = runtime._loop.call_later(runtime._notifier.heartbeat_s, runtime._on_heartbeat)
 
 
-# By whether figures are kept: what counts, and what beats. The names have to be there, and are private.
+# The methods with metrics (True) and without. The replaced names are private and must exist.
 SEND_REPLY: Final = {True: rpc_server.RpcServer.send_reply, False: send_reply_without_counts()}
 ON_HEARTBEAT: Final = {True: getattr(AgentRuntime, "_on_heartbeat"), False: idle_heartbeat}  # noqa: B009
 
 
 class MetricsSwitch(Echo):
-    """Says back what it is told, with figures until told otherwise."""
+    """An echo agent that keeps metrics until `keep_metrics` turns them off."""
 
     @request(short=True)
     def keep_metrics(self, kept: bool) -> None:

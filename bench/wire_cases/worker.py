@@ -1,6 +1,6 @@
-"""A process of the bench: `python -m wire_cases.worker serve|call MODULE FOLDER`.
+"""A process of the wire bench: `python -m wire_cases.worker serve|call MODULE FOLDER`.
 
-A caller takes orders on its standard input, a line of JSON each, and answers each with a line.
+A caller reads orders from its standard input, one line of JSON each, and answers each with a line.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from wire_cases.load_loops import LoadFunction, Tally
 
 
 class WorkOrder(msgspec.Struct, frozen=True):
-    """What a caller is to do, for how long."""
+    """The load function that a caller runs, and for how long."""
 
     load: str
     seconds: float
 
 
 class WorkResult(msgspec.Struct, frozen=True):
-    """What a caller did; processor_s: what that took of its own process."""
+    """The result of an order. processor_s: the processor time of the caller's process."""
 
     tally: Tally
     processor_s: float
@@ -32,7 +32,7 @@ _read_order = msgspec.json.Decoder(WorkOrder).decode
 
 
 def run_orders(load_functions: dict[str, LoadFunction]) -> None:
-    """Carry out one order after the other, until there are no more."""
+    """Run orders until the input closes."""
     for line in sys.stdin.buffer:
         order = _read_order(line)
         began_s = time.process_time()

@@ -144,7 +144,7 @@ def test_a_trend_leaves_out_what_has_not_settled():
 
 
 def test_too_few_looks_are_no_trend():
-    with pytest.raises(ValueError, match="at least 5 looks"):
+    with pytest.raises(ValueError, match="at least 5 samples"):
         trend([ProcessStats(1, 1, 1)] * 4, lambda each: each.threads, max)
 
 

@@ -1,7 +1,7 @@
-"""Counts, in every process below, the calls of what refits put into code; Python imports this by its name.
+"""Counts calls of the functions that refits insert, in every child process; Python imports it by its name.
 
-Each call appends `path:line pid` of its caller to the file that ARGOSY_CALLS names: what is killed has
-told its calls by then.
+Each call appends `path:line pid` of its caller to the file that ARGOSY_CALLS names, so calls before a kill
+are counted too.
 """
 
 import importlib.machinery
@@ -26,7 +26,7 @@ def _counted(function, calls):
 
 
 class _Finder:
-    """Finds the modules as Python does, and exchanges the functions once they are loaded."""
+    """Finds modules as Python does and wraps the functions after loading."""
 
     def __init__(self, calls):
         self.calls = calls
