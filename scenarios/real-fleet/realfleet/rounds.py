@@ -79,7 +79,7 @@ class ScenarioRounds:
         log_progress(f"tree: {len(self._before)} files")
         if absent := absent_programs():
             log_progress(
-                f"not installed, agents that need it are degraded: {', '.join(absent)} ({install_hint(absent)})"
+                f"not installed, its users are degraded: {', '.join(absent)} ({install_hint(absent)})"
             )
 
     def all(self, *, is_full: bool, with_before: bool) -> dict[str, Any]:
