@@ -1,10 +1,9 @@
-"""What was promised of a tree, counted before and after argosy's verbs made it over. Nothing of it is run.
+"""Counts the findings of a tree before and after argosy's verbs migrate it. Nothing of the tree is run.
 
-The tree is copied; `import`, `repair --apply` and `refit --apply` go over the copy; `audit` counts before,
-in between, and after: what does not parse hides what is in it, so `readable`, after the repair, is what
-`after` is to be held against. Then the promise that nothing breaks is counted too: files that parsed and do
-not any more, names that were defined and are not, what a second refit would still change, and files that
-differ after the undo.
+`import`, `repair --apply` and `refit --apply` run on a copy; `audit` counts before, in between, and after.
+Files that do not parse hide findings, so `after` is to be compared with `readable`, the counts after the
+repair. Breakage is counted too: files that no longer parse, names that are no longer defined, files that a
+second refit would change, and files that differ after the undo.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from typing import Any
 
 import yaml
 
-# Each program says how much it weighs: 50 old users of a context in one process, that make one each or share.
+# Each program prints its memory and threads: 50 users in one process, with one context each or a shared one.
 _OLD = """
 import os, zmq
 {make}
@@ -63,21 +62,21 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--tree", required=True, type=Path, help="a folder, or a tar archive of one; it is left as it is"
+        "--tree", required=True, type=Path, help="a folder, or a tar archive of one; it is not changed"
     )
     parser.add_argument(
         "--config",
         action="append",
         default=[],
         metavar="FILE",
-        help="what `import` reads, by path in the tree (default: all of it); repeatable",
+        help="file that `import` reads, relative to the tree (default: the whole tree); repeatable",
     )
     parser.add_argument(
         "--address",
         action="append",
         default=[],
         metavar="MACHINE=HOST",
-        help="where a machine of the fleet is in development, when no file tells; repeatable",
+        help="address of a machine in development, if no file has it; repeatable",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
@@ -86,17 +85,19 @@ def main() -> int:
     began = time.monotonic()
     place = Path(tempfile.mkdtemp(prefix="argosy-promises-"))
     try:
-        told = {"argosy": "promises/1", **_refit_tree(options, place), "memory": _memory()}
+        result = {"argosy": "promises/1", **_refit_tree(options, place), "memory": _memory()}
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    told["seconds"] = round(time.monotonic() - began, 1)
+    result["seconds"] = round(time.monotonic() - began, 1)
     if options.json:
-        print(json.dumps(told, indent=2))
+        print(json.dumps(result, indent=2))
         return 0
-    for name in told["before"]:
-        print(f"{name:<22}" + "".join(f"{told[when][name]:>10}" for when in ("before", "readable", "after")))
+    for name in result["before"]:
+        print(
+            f"{name:<22}" + "".join(f"{result[when][name]:>10}" for when in ("before", "readable", "after"))
+        )
     for part in ("refit", "memory"):
-        print(f"{part}: " + ", ".join(f"{name} {value}" for name, value in told[part].items()))
+        print(f"{part}: " + ", ".join(f"{name} {value}" for name, value in result[part].items()))
     return 0
 
 
@@ -134,7 +135,7 @@ def _refit_tree(options: argparse.Namespace, place: Path) -> dict[str, Any]:
 
 
 def _write_addresses(fleet: Path, addresses: dict[str, str]) -> None:
-    """Write the addresses that a person has told into the fleet file."""
+    """Write the addresses of `--address` into the fleet file."""
     if addresses:
         document = yaml.safe_load(fleet.read_text())
         document["environments"]["development"] |= addresses
@@ -142,7 +143,7 @@ def _write_addresses(fleet: Path, addresses: dict[str, str]) -> None:
 
 
 def _more(before: Counter[tuple[str, str]], after: Counter[tuple[str, str]], paths: set[str]) -> int:
-    """Return how many findings are new in files that could be read before."""
+    """Return the number of new findings in files that parsed before."""
     return sum(count for (path, _), count in (after - before).items() if path in paths)
 
 
@@ -159,17 +160,17 @@ def _copy_tree(source: Path, tree: Path) -> None:
 
 
 def _audit(tree: Path) -> dict[str, Any]:
-    told = _argosy("audit", str(tree))
-    counts = {name: sum(told["counts"].get(code, 0) for code in codes) for name, codes in _FAMILIES.items()}
+    audit = _argosy("audit", str(tree))
+    counts = {name: sum(audit["counts"].get(code, 0) for code in codes) for name, codes in _FAMILIES.items()}
     undefined = Counter(
         (each["path"], f"{each['code']} {each['message']}")
-        for each in told["findings"]
+        for each in audit["findings"]
         if each["code"] in _FAMILIES["undefined"]
     )
     sizes = [str(path.relative_to(tree)) for path in tree.rglob("*.py")]
     return {
-        "counts": {"files": told["files"], "unparseable": len(told["unparseable"]), **counts},
-        "broken": told["unparseable"],
+        "counts": {"files": audit["files"], "unparseable": len(audit["unparseable"]), **counts},
+        "broken": audit["unparseable"],
         "undefined": undefined,
         "sizes": sizes,
     }
@@ -184,7 +185,7 @@ def _digests(tree: Path) -> dict[str, str]:
 
 
 def _memory() -> dict[str, float]:
-    """Return the weight of 50 old users of a context: one each against one for all."""
+    """Return the memory and threads of 50 users with a context each and with a shared one."""
     (base, threads), (own, own_threads), (shared, shared_threads) = (
         _measure_program(_OLD.format(make=make)) for make in (_NONE, _OWN, _SHARED)
     )
@@ -204,7 +205,7 @@ def _measure_program(program: str) -> tuple[int, int]:
 
 
 def _argosy(*words: str) -> dict[str, Any]:
-    """Run a verb with `--json` and return what it says; a bad answer is an answer."""
+    """Run a verb with `--json` and return its JSON; exit code 1 is accepted."""
     began = time.monotonic()
     command: Sequence[str] = [sys.executable, "-m", "argosy", *words, "--json"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=os.environ)
@@ -213,8 +214,8 @@ def _argosy(*words: str) -> dict[str, Any]:
         sys.exit(
             f"argosy {' '.join(words)} ended with {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}"
         )
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
 if __name__ == "__main__":

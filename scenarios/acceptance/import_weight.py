@@ -1,7 +1,7 @@
-"""How light an agent's import is: time and modules beside a bare interpreter, medians of nine rounds.
+"""Measures the time and modules that argosy's imports add to a bare interpreter, medians of nine rounds.
 
-`agent_share` is the import's time as a share of the bare interpreter's own start, the median of the rounds'
-shares: both run in the same second, so a slow hour of the machine is in both.
+`agent_share` is the time of the import as a share of the bare interpreter's start, the median of all rounds.
+Both run in the same second, so the load of the machine affects both.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ def main() -> int:
             times[name].append((time.perf_counter() - began) * 1000)
             modules[name] = int(done.stdout)
     bare = statistics.median(times["bare"])
-    told = {f"{name}_ms": round(statistics.median(each) - bare, 1) for name, each in times.items()}
+    result = {f"{name}_ms": round(statistics.median(each) - bare, 1) for name, each in times.items()}
     shares = [(agent - alone) / alone for agent, alone in zip(times["agent"], times["bare"], strict=True)]
-    told["agent_share"] = round(statistics.median(shares), 3)
-    told |= {f"{name}_modules": count - modules["bare"] for name, count in modules.items()}
+    result["agent_share"] = round(statistics.median(shares), 3)
+    result |= {f"{name}_modules": count - modules["bare"] for name, count in modules.items()}
     if options.json:
-        print(json.dumps({"argosy": "light/1", **told}))
+        print(json.dumps({"argosy": "light/1", **result}))
     else:
         for name in PROGRAMS:
-            more = f"{told[f'{name}_ms']:7.1f} ms and {told[f'{name}_modules']} modules more than bare"
+            more = f"{result[f'{name}_ms']:7.1f} ms and {result[f'{name}_modules']} modules more than bare"
             print(f"{name:<8}{more}")
-        print(f"the agent's import takes {told['agent_share']} of the start of a bare interpreter")
+        print(f"the agent's import takes {result['agent_share']} of the start of a bare interpreter")
     return 0
 
 

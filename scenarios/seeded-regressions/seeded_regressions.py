@@ -1,9 +1,9 @@
-"""Plants a regression in what each metric of track.yaml measures; `argosy track check` has to catch it.
+"""Seeds a regression for each metric of track.yaml; `argosy track check` must catch it.
 
-The checkout is copied with its ledger, which is left alone: what is planted is code, in the copy or in a copy
-of the tree that ARGOSY_CORPUS names. A plant that does not take is an error, and so is a metric without one.
-At last a false claim is added to the copy's track.yaml, and has to be refuted. Exit code 1: something got
-through.
+The checkout is copied with its ledger, which is not changed: regressions are code, in the copy or in a copy
+of the tree that ARGOSY_CORPUS names. It is an error if an edit does not apply, or if a metric has no
+regression. Finally a false claim is added to the copy's track.yaml and must be refuted. Exit code 1: a
+regression was missed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PROMISES = "scenarios/acceptance/acceptance.py"
 MEASURED = "    changed = _digests(tree)\n"
 FUTURE = "from __future__ import annotations\n"
 ROOT = Path(__file__).resolve().parents[2]
-# Refused whole by a refit: what it is of nobody can tell.
+# A refit refuses these contexts, because their users are unknown.
 _OWN = """
 
 def make_{n}():
@@ -36,7 +36,7 @@ def make_{n}():
 _CONTEXTS = "import zmq\n\n\nclass Mine(zmq.Context):\n    pass\n" + "".join(
     _OWN.format(n=n) for n in range(9)
 )
-# In agents that live: under a name that no refit sees, with sockets, without which a context has no threads.
+# For running agents: under a name that no refit finds, with sockets, since a context without has no threads.
 _THREE = """
 import zmq as planted_zmq
 planted = [getattr(planted_zmq, "Con" + "text")() for _ in range(3)]
@@ -48,7 +48,7 @@ _HEAVY = "import http.server\nimport sqlite3\nimport unittest.mock\nimport xml.d
 
 
 class Group(NamedTuple):
-    """Plants that are looked at in one check. caught: globs of the metrics that have to be told as worse."""
+    """Regressions that one check must catch. caught: globs of the metrics that must be reported as worse."""
 
     name: str
     caught: tuple[str, ...]
@@ -56,26 +56,26 @@ class Group(NamedTuple):
 
 
 class Edit(NamedTuple):
-    """The plant that puts `new` in the place of `old` in a file of the checkout."""
+    """Replaces `old` by `new` in a file of the checkout."""
 
     path: str
     old: str
     new: str
 
     def is_applicable(self, checkout: Path) -> bool:
-        """Return whether the file has what is to be changed."""
+        """Return whether the file contains `old`."""
         return self.old in (checkout / self.path).read_text()
 
     def __call__(self, checkout: Path, tree: Path) -> None:
         file = checkout / self.path
         text = file.read_text()
         if self.old not in text:
-            raise SystemExit(f"the plant in {self.path} does not take: there is no {self.old!r}")
+            raise SystemExit(f"the edit of {self.path} does not apply: it has no {self.old!r}")
         file.write_text(text.replace(self.old, self.new, 1))
 
 
 def damage_tree(checkout: Path, tree: Path) -> None:
-    """Hurt the tree itself: scripts that end at once, files that nothing mends, contexts and loops."""
+    """Damage the tree: scripts that exit at once, files that cannot be repaired, contexts and loops."""
     scripts = _scripts(tree)
     for script in scripts[:12]:
         script.write_text("raise SystemExit('planted')\n")
@@ -86,14 +86,14 @@ def damage_tree(checkout: Path, tree: Path) -> None:
     (tree / "planted_contexts.py").write_text(_CONTEXTS)
     for number in range(3):
         (tree / f"planted_{number}.py").write_text("def (((:\n")
-    found = _argosy(["audit", str(tree), "--select", "H201", "--json"], {})
-    paths = sorted({each["path"] for each in found["findings"]})
+    audit = _argosy(["audit", str(tree), "--select", "H201", "--json"], {})
+    paths = sorted({each["path"] for each in audit["findings"]})
     for number, path in enumerate(paths):
         shutil.copy(tree / path, (tree / path).with_name(f"planted_loop_{number}.py"))
 
 
 def _scripts(tree: Path) -> list[Path]:
-    """Return the scripts that the fleet of the tree starts: those that parse and no decision is about."""
+    """Return the scripts that the fleet of the tree starts, if they parse and no decision names them."""
     names: list[str] = []
     for config in sorted(tree.glob("*/config/startup_config.yaml")):
         names += re.findall(r"script_path:\s*(\S+\.py)", config.read_text())
@@ -109,7 +109,7 @@ def _scripts(tree: Path) -> list[Path]:
             continue
         found.append(path)
     if len(found) < 14:
-        raise SystemExit(f"the tree has {len(found)} scripts to hurt, 14 are needed")
+        raise SystemExit(f"the tree has {len(found)} scripts to damage, 14 are needed")
     return found
 
 
@@ -137,7 +137,7 @@ GROUPS = (
         ),
     ),
     Group(
-        "names that are lost",
+        "names that are no longer defined",
         ("parses.newly-undefined",),
         Edit(
             "scenarios/acceptance/acceptance.py",
@@ -146,7 +146,7 @@ GROUPS = (
         ),
     ),
     Group(
-        "a shared context that is none",
+        "a shared context that is not shared",
         ("contexts.saved",),
         Edit(
             "scenarios/acceptance/acceptance.py",
@@ -164,7 +164,7 @@ GROUPS = (
         ),
     ),
     Group(
-        "an agent that does not come up",
+        "an agent that does not start",
         ("start.ready",),
         Edit(
             "examples/mainpc-pc2/agents/language.py",
@@ -178,12 +178,12 @@ GROUPS = (
         Edit("src/argosy/engine/supervisor/entrypoint.py", "import asyncio\n", _SLOW + "import asyncio\n"),
     ),
     Group(
-        "a hub that acknowledges what it has not written",
+        "a hub that acknowledges before it writes",
         ("hub.lost",),
         Edit("tests/hub/trial.py", "if {broken}:", "if True:"),
     ),
     Group(
-        "a source that tells everything twice",
+        "a source that submits everything twice",
         ("hub.twice",),
         Edit(
             "tests/hub/trial.py",
@@ -202,7 +202,7 @@ GROUPS = (
         ),
     ),
     Group(
-        "an image that carries what nobody imports",
+        "an image with an unneeded package",
         ("images.light", "images.light-against-naive"),
         Edit(
             "examples/mainpc-pc2/agents/core.py",
@@ -211,7 +211,7 @@ GROUPS = (
         ),
     ),
     Group(
-        "an import that an image lacks",
+        "an import that is missing in an image",
         ("images.failing-imports",),
         Edit(
             "examples/mainpc-pc2/agents/core.py",
@@ -229,12 +229,12 @@ GROUPS = (
         ),
     ),
     Group(
-        "an import that is heavy",
+        "a heavy import",
         ("light.*",),
         Edit("src/argosy/agent/__init__.py", "import importlib\n", "import importlib\n" + _HEAVY),
     ),
 )
-# Two faults that a refit would have to have; its own gates refuse to write either.
+# Two defects that a refit could have; its gates prevent both.
 _HELPERS = """
 
 def _hurt(tree: Path, repaired: dict[str, str]) -> None:
@@ -259,7 +259,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", metavar="GLOB", default="*", help="only groups that catch such a metric")
+    parser.add_argument("--only", metavar="GLOB", default="*", help="only regressions of these metrics")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     began = time.monotonic()
@@ -267,13 +267,13 @@ def main() -> int:
     covered = {
         name for name in known for group in GROUPS for glob in group.caught if fnmatch.fnmatch(name, glob)
     }
-    lame = [
+    inapplicable = [
         group.name
         for group in GROUPS
         if isinstance(group.plant, Edit) and not group.plant.is_applicable(ROOT)
     ]
-    if lame:
-        raise SystemExit(f"these plants do not take, the code has changed: {', '.join(lame)}")
+    if inapplicable:
+        raise SystemExit(f"the code has changed, these edits do not apply: {', '.join(inapplicable)}")
     rows: list[dict[str, Any]] = [
         {"plant": "none", "metric": name, "caught": False} for name in sorted(known - covered)
     ]
@@ -281,20 +281,20 @@ def main() -> int:
         if any(fnmatch.fnmatch(name, options.only) for name in known if _is_of(name, group)):
             rows += _run_group(group, known)
     refuted = _false_claim()
-    through = [row for row in rows if not row["caught"]]
-    told = {
+    missed = [row for row in rows if not row["caught"]]
+    result = {
         "argosy": "planted/1",
         "plants": rows,
         "false_claim": refuted,
         "seconds": round(time.monotonic() - began, 1),
     }
     if options.json:
-        print(json.dumps(told, indent=2))
+        print(json.dumps(result, indent=2))
     else:
         for row in rows:
-            print(f"{'caught ' if row['caught'] else 'THROUGH'}  {row['metric']:<28} {row['plant']}")
+            print(f"{'caught' if row['caught'] else 'MISSED'}  {row['metric']:<28} {row['plant']}")
         print(f"a false claim: {refuted}")
-    return 1 if through or refuted != "refuted" else 0
+    return 1 if missed or refuted != "refuted" else 0
 
 
 def _is_of(name: str, group: Group) -> bool:
@@ -302,7 +302,7 @@ def _is_of(name: str, group: Group) -> bool:
 
 
 def _run_group(group: Group, known: set[str]) -> list[dict[str, Any]]:
-    """Plant, check, and return for each metric of the group whether it was told as worse."""
+    """Apply a group, check, and return for each of its metrics whether it was reported as worse."""
     place = Path(tempfile.mkdtemp(prefix="argosy-planted-"))
     try:
         checkout = _copy(place)
@@ -314,12 +314,12 @@ def _run_group(group: Group, known: set[str]) -> list[dict[str, Any]]:
         group.plant(checkout, tree)
         wanted = sorted(name for name in known if _is_of(name, group))
         env = {"ARGOSY_CORPUS": str(tree)} if tree.exists() else {}
-        sys.stderr.write(f"planted: {group.name}; {', '.join(wanted)}\n")
+        sys.stderr.write(f"seeded: {group.name}; {', '.join(wanted)}\n")
         words = [word for name in wanted for word in ("--only", name)]
-        told = _argosy(["track", "check", *words, "--json"], {**env, **_code(checkout)}, checkout)
-        worse = {each["metric"]: each["because"] for each in told["worse"]}
+        check = _argosy(["track", "check", *words, "--json"], {**env, **_code(checkout)}, checkout)
+        worse = {each["metric"]: each["because"] for each in check["worse"]}
         for name in wanted:
-            sys.stderr.write(f"  {'caught' if name in worse else 'THROUGH'}: {name}: {worse.get(name, '')}\n")
+            sys.stderr.write(f"  {'caught' if name in worse else 'MISSED'}: {name}: {worse.get(name, '')}\n")
         return [
             {"plant": group.name, "metric": name, "caught": name in worse, "because": worse.get(name, "")}
             for name in wanted
@@ -329,7 +329,7 @@ def _run_group(group: Group, known: set[str]) -> list[dict[str, Any]]:
 
 
 def _false_claim() -> str:
-    """Add a claim that is not so to a copy, and return the verdict on it."""
+    """Add a false claim to a copy and return its verdict."""
     place = Path(tempfile.mkdtemp(prefix="argosy-planted-"))
     try:
         checkout = _copy(place)
@@ -337,10 +337,10 @@ def _false_claim() -> str:
         Edit("track.yaml", "    title: Light to import\n", "    title: Light to import\n" + claim)(
             checkout, place
         )
-        told = _argosy(["track", "report", "--json"], _code(checkout), checkout)
+        report = _argosy(["track", "report", "--json"], _code(checkout), checkout)
         return next(
             str(each["verdict"])
-            for one in told["objectives"]
+            for one in report["objectives"]
             for each in one["claims"]
             if each["text"] == "planted"
         )
@@ -349,7 +349,7 @@ def _false_claim() -> str:
 
 
 def _copy(place: Path) -> Path:
-    """Return a copy of what git knows of the checkout, with the same ledger and its environment."""
+    """Return a copy of the checkout, without ignored files, with the same ledger and environment."""
     checkout = place / "argosy"
     listed = subprocess.run(
         ["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
@@ -390,10 +390,10 @@ def _argosy(words: Sequence[str], env: dict[str, str], cwd: Path = ROOT) -> dict
         stdout=subprocess.PIPE,
         text=True,
     )
-    told: dict[str, Any] = json.loads(done.stdout)
-    if told["argosy"] == "error/1":
-        raise SystemExit(f"argosy {' '.join(words)}: {told['errors']}")
-    return told
+    answer: dict[str, Any] = json.loads(done.stdout)
+    if answer["argosy"] == "error/1":
+        raise SystemExit(f"argosy {' '.join(words)}: {answer['errors']}")
+    return answer
 
 
 if __name__ == "__main__":

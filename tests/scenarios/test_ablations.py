@@ -34,9 +34,9 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("part", ["", *PLACES])
 def test_the_part_is_out_and_nothing_else(python: str, part: str) -> None:
-    surroundings = {**os.environ, "PYTHONPATH": "", "REAL_FLEET_ABLATION": part}
+    environment = {**os.environ, "PYTHONPATH": "", "REAL_FLEET_ABLATION": part}
     told = subprocess.run(
-        [python, "-c", LOOK, *PLACES.values()], env=surroundings, capture_output=True, text=True, check=True
+        [python, "-c", LOOK, *PLACES.values()], env=environment, capture_output=True, text=True, check=True
     )
     assert told.stderr == ""
     out = [name for name, line in zip(PLACES, told.stdout.split(), strict=True) if line == "True"]

@@ -33,7 +33,7 @@ def entry(number: int = 0, **more: object) -> dict[str, object]:
         ([entry(adapter="x\n")], "says nothing, or two things"),
         ([entry(why="  ")], "has no reason"),
         ([entry(settings={"A": {"env": {}}})], "says nothing, or two things"),
-        ([entry(unknown=1)], "is no decision file"),
+        ([entry(unknown=1)], "is not a decision file"),
     ],
 )
 def test_what_goes_beyond_the_limits_is_refused(

@@ -1,1 +1,1 @@
-"""The scenario: a tree of old agents as it is, made over by argosy, and brought up, all at once."""
+"""The scenario: migrates a tree of legacy agents by argosy and starts all of them at once."""

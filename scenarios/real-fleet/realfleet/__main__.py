@@ -1,4 +1,4 @@
-"""Bring the fleet of a tree up from its own code, before and after argosy has been through it."""
+"""Start the fleet of a tree from its own code, before and after argosy migrates it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from realfleet.text_report import render_text
 
 
 def main() -> int:
-    """Run the scenario and print its account; the exit code is the contract's."""
+    """Run the scenario, print its result, and return the exit code."""
     args = _arguments()
     if args.page:
         sys.stdout.write(render_page(json.loads(args.page.read_text(encoding="utf-8"))))
@@ -45,7 +45,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run", description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--tree", type=Path, metavar="PATH", help="a folder, or a tar archive of one")
-    what.add_argument("--page", type=Path, metavar="FILE", help="print what a full run has told as a page")
+    what.add_argument("--page", type=Path, metavar="FILE", help="print the result of a full run as a page")
     parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
     parser.add_argument("--full", action="store_true", help="also without decisions, and the ablation")
     parser.add_argument(
@@ -57,9 +57,11 @@ def _arguments() -> argparse.Namespace:
         "--decisions", type=Path, metavar="FILE", default=environments.HERE / "decisions.yaml"
     )
     parser.add_argument("--base", metavar="VENV", help="take the packages from this environment")
-    parser.add_argument("--no-before", action="store_true", help="leave out the untouched tree")
-    parser.add_argument("--settle", type=float, default=15.0, metavar="S", help="after the last start")
-    parser.add_argument("--keep", action="store_true", help="leave the folder of the run, and say where")
+    parser.add_argument("--no-before", action="store_true", help="skip the untouched tree")
+    parser.add_argument(
+        "--settle", type=float, default=15.0, metavar="S", help="wait this long after the last start"
+    )
+    parser.add_argument("--keep", action="store_true", help="keep the folder of the run and print its path")
     args = parser.parse_args()
     if args.quick:
         args.no_before, args.settle = True, min(args.settle, 5.0)

@@ -1,8 +1,8 @@
-"""Parts of the compat base, each of which one round of the ablation does without.
+"""Parts of the legacy base that a round of the ablation removes, one per round.
 
-The run's environment loads this module when an interpreter starts whose variable
-`REAL_FLEET_ABLATION` names a part. The product itself has no such switches: they replace its
-functions here by what an old base did.
+The environment of the run loads this module in each interpreter whose variable `REAL_FLEET_ABLATION`
+names a part. The product has no such switches; this module replaces its functions by the behaviour of an
+old base.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from argosy.agent.legacy.base_agent import BaseAgent
 
 
 def _no_arbiter() -> None:
-    """Every bind goes where it says, and the base keeps what it has bound."""
+    """Every bind uses the given port, and the base keeps its bound ports."""
     agent_identity.set_arbiter = lambda arbiter: None  # type: ignore[attr-defined]
     port_arbiter.set_arbiter(None)
 
 
 def _no_identity() -> None:
-    """Each agent object of a process takes the ports, as each old base did."""
+    """Each agent object of a process binds the ports, as an old base did."""
 
     def claim(self: Any) -> None:
         self.identity = agent_identity.AgentIdentity(
@@ -35,7 +35,7 @@ def _no_identity() -> None:
 
 
 def _old_hooks() -> None:
-    """Hooks run from within the constructor of the base, before there are fields, and again."""
+    """Hooks run in the constructor of the base, before the fields exist, and again later."""
     construct = BaseAgent.__init__
 
     def constructor(self: Any, *args: Any, **keywords: Any) -> None:
@@ -53,7 +53,7 @@ def _old_hooks() -> None:
 
 
 def _no_discovery() -> None:
-    """Lookups find nobody, after as long as the old client needed for that."""
+    """Lookups find nothing, after the time that the old client needed."""
 
     def look(service_name: str, machine: str | None = None) -> service_discovery.DiscoveryResult:
         threading.Event().wait(_OLD_LOOKUP_S)
@@ -62,7 +62,7 @@ def _no_discovery() -> None:
     service_discovery.discover_service = look
 
 
-_OLD_LOOKUP_S: Final = 20.0  # four tries of 5 s; of old there were pauses between them besides
+_OLD_LOOKUP_S: Final = 20.0  # four tries of 5 s; the old client also paused between them
 _ABLATIONS: Final[dict[str, Callable[[], None]]] = {
     "bind-arbiter": _no_arbiter,
     "one-identity": _no_identity,
@@ -72,7 +72,7 @@ _ABLATIONS: Final[dict[str, Callable[[], None]]] = {
 ABLATION_PARTS: Final = tuple(_ABLATIONS)
 SLOWER: Final = frozenset(
     {"discovery-from-the-fleet"}
-)  # those without wait longer than the fleet with all parts
+)  # without it, agents wait longer than the fleet with all parts
 
 if os.environ.get("REAL_FLEET_ABLATION"):
     _ABLATIONS[os.environ["REAL_FLEET_ABLATION"]]()

@@ -1,4 +1,4 @@
-"""Argosy's verbs, as a person types them; what they print as JSON."""
+"""Runs argosy's verbs as commands and returns their output."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any, Final
 
 from realfleet.progress import ScenarioError, log_progress
 
-ANSWER_EXIT_CODES: Final = (0, 1, 2)  # 1 is a bad answer, 2 a fault of the input: both are told in the JSON
+ANSWER_EXIT_CODES: Final = (0, 1, 2)  # 1 is a bad result, 2 wrong input; the JSON has both
 
 
 class Argosy:
-    """The program in `bin_`, run with `surroundings` and nothing else of this process's variables."""
+    """Runs the `argosy` of `bin_` with only the variables of `environment`."""
 
     def __init__(self, bin_: Path, environment: Mapping[str, str]) -> None:
-        self.surroundings = {**environment, "PATH": f"{bin_}{os.pathsep}{environment['PATH']}"}
+        self.environment = {**environment, "PATH": f"{bin_}{os.pathsep}{environment['PATH']}"}
         self._program = str(bin_ / "argosy")
 
     def run_json(self, *words: str, within_s: float = 300.0) -> dict[str, Any]:
-        """Run a verb with `--json` and return what it says. Raises ScenarioError: it says nothing."""
+        """Run a verb with `--json` and return its JSON. Raises ScenarioError: it prints none, or fails."""
         began_s = time.monotonic()
         done = self._run([*words, "--json"], within_s)
         log_progress(f"argosy {words[0]}: {time.monotonic() - began_s:.1f} s")
@@ -48,7 +48,7 @@ class Argosy:
     def _run(self, words: Sequence[str], within_s: float) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self._program, *words],
-            env=self.surroundings,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -1,7 +1,7 @@
-"""What `argosy audit` tells of a tree, by file: health of its own making, and addresses written out.
+"""Compares two results of `argosy audit` by file: own health code and literal addresses.
 
-A tree whose files parse shows more than one whose files do not, so that its counts may rise while nothing has
-come. By file, what both sides could read can be told apart.
+A file that does not parse hides findings, so repairing it raises the counts. Counting by file allows a
+comparison of only the files that parse on both sides.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ Finding = Mapping[str, Any]
 
 
 def audit_counts(audit: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an audit's counts by code, and by file what the account compares.
+    """Return an audit's counts by code, and the compared counts by file.
 
-    implementations: of each loop that answers health requests, its code up to names and constants: loops
-        that
-    are copies of one another have one name.
+    In the result, `implementations` has an id for each health loop that ignores names and constants, so that
+    copies share one id.
     """
     findings: Sequence[Finding] = audit["findings"]
     return {
@@ -39,7 +38,7 @@ def audit_counts(audit: Mapping[str, Any]) -> dict[str, Any]:
 def compare_audits(
     before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> dict[str, dict[str, dict[str, int]]]:
-    """Return what two audits count, `all` that each could read and `both`: only in files that both could."""
+    """Return the counts of two audits: `all` files, and the files that parse on `both` sides."""
     unread = {*before["unparseable"], *after["unparseable"]}
     sides = {"before": before, "after": after}
     return {

@@ -1,15 +1,15 @@
-"""What a person has decided: one reviewed file, whose limits are held here and not only promised.
+"""Reads and applies the decisions of a person: one reviewed file, whose limits are enforced here.
 
-An entry is about one file, says why, and is one of
+An entry has one file, a reason, and one of
 
-    replace: [{old: text that stands there once, new: text}, ...]   at most ten lines come
-    delete: [{first: a line, until: a line}, ...]                   a doubled body
-    restore: {source: another file of the tree, names: [Class.method, ...], into: Class}   counted apart
-    adapter: the text of a module that the tree lacks; at most forty lines
-    settings: {agent: {env: …, args: …}, ...}   of the fleet file, which is then `fleet.yaml`
+    replace: [{old: text that occurs once, new: text}, ...]         at most ten added lines
+    delete: [{first: a line, until: a line}, ...]                   a duplicated body
+    restore: {source: another file of the tree, names: [Class.method, ...], into: Class}   counted separately
+    adapter: the text of a missing module, at most forty lines
+    settings: {agent: {env: …, args: …}, ...}   of the fleet file; the entry's file is then `fleet.yaml`
 
-Beside the entries stands what agents go without here and do not say themselves (`lacking`): it changes
-nothing of the tree, and makes such an agent count as degraded.
+`lacking` lists missing capabilities that agents do not report themselves: it does not change the tree, and
+such an agent counts as degraded.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FLEET_FILE: Final = "fleet.yaml"
 
 
 class Replace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Text that stands in the file exactly `times` times, and what shall stand there."""
+    """Text that occurs exactly `times` times in the file, and its replacement."""
 
     old: str
     new: str
@@ -43,7 +43,7 @@ class Replace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Delete(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The lines from the `nth` one that reads `first` up to, and without, the next that reads `until`."""
+    """The lines from the `nth` line equal to `first` to the next line equal to `until`, exclusive."""
 
     first: str
     until: str
@@ -51,7 +51,7 @@ class Delete(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Restore(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Methods that another file of the tree still has. renamed: attributes that are called otherwise here."""
+    """Methods to copy from another file of the tree. renamed: attributes with another name here."""
 
     source: str
     names: list[str]
@@ -73,9 +73,9 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FleetSources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which files of the tree say what the fleet is, and where its machines are at home.
+    """The files of the tree that define the fleet, and the addresses of its machines.
 
-    Without it `argosy import` looks for itself, and knows no address but this machine's.
+    Without it, `argosy import` searches the tree and uses this machine's address.
     """
 
     files: list[str]
@@ -84,7 +84,7 @@ class FleetSources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MissingCapability(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an agent goes without on this machine, although its health says nothing of it."""
+    """A capability that an agent lacks on this machine and that its health does not report."""
 
     agent: str
     what: str
@@ -92,14 +92,14 @@ class MissingCapability(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class Decisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file."""
+    """The decision file."""
 
     fleet: FleetSources | None = None
     decisions: list[Decision] = []
     lacking: list[MissingCapability] = []
 
     def missing_capabilities(self) -> dict[str, list[str]]:
-        """Return by agent what it goes without and does not say."""
+        """Return by agent the missing capabilities that it does not report."""
         found: dict[str, list[str]] = {}
         for each in self.lacking:
             found.setdefault(each.agent, []).append(f"goes without {each.what}: {each.why}")
@@ -113,11 +113,11 @@ class Decisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_decisions(path: Path) -> Decisions:
-    """Read a decision file. Raises ScenarioError: it is none, or goes beyond its limits."""
+    """Read a decision file. Raises ScenarioError: it is invalid or exceeds its limits."""
     try:
         told = msgspec.convert(yaml.safe_load(path.read_bytes()) or {}, type=Decisions)
     except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
-        raise ScenarioError(f"`{path}` is no decision file: {error}") from None
+        raise ScenarioError(f"`{path}` is not a decision file: {error}") from None
     counts = (
         ("decisions", len(told.decisions), MAX_DECISIONS),
         ("shared decisions", sum(each.shared for each in told.decisions), MAX_SHARED),
@@ -155,7 +155,7 @@ def _validate(each: Decision) -> None:
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """What an entry came to. added, removed: lines, those of an adapter and of `restore` included."""
+    """The result of an entry. added, removed: lines, including those of an adapter and of `restore`."""
 
     file: str
     kind: str
@@ -167,9 +167,9 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 def apply(root: Path, entries: Iterable[Decision]) -> list[Applied]:
-    """Carry entries out in a tree, and return the account.
+    """Apply entries to a tree and return the results.
 
-    Raises ScenarioError: the text is not there as the entry says, or more is added than allowed.
+    Raises ScenarioError: the file does not match the entry, or an entry adds too many lines.
     """
     return [_apply_one(root, each) for each in entries]
 
@@ -204,7 +204,7 @@ def _apply_one(root: Path, each: Decision) -> Applied:
 
 
 def _set(path: Path, each: Decision) -> Applied:
-    """Write settings into the fleet file that `argosy import` has made."""
+    """Write settings into the fleet file of `argosy import`."""
     fleet = yaml.safe_load(path.read_bytes())
     for agent, settings in each.settings.items():
         if agent not in fleet["agents"]:
@@ -224,7 +224,7 @@ def _require_few(each: Decision, added: int) -> None:
 
 
 def _difference(before: str, after: str) -> tuple[int, int]:
-    """Return how many lines come and go."""
+    """Return the numbers of added and removed lines."""
     matcher = difflib.SequenceMatcher(None, before.splitlines(), after.splitlines(), autojunk=False)
     added = removed = 0
     for word, first, last, new_first, new_last in matcher.get_opcodes():
@@ -287,5 +287,5 @@ def _end_of_class(text: str, file: str, name: str) -> int:
 
 
 def summary(applied: Sequence[Applied]) -> list[dict[str, Any]]:
-    """Return the account of the entries as JSON has it."""
+    """Return a summary of the applied entries for the JSON result."""
     return [msgspec.to_builtins(each) for each in applied]

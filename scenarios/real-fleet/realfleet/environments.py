@@ -1,8 +1,7 @@
-"""The packages that the agents stand on: one environment per lock file, kept for the next run.
+"""Environments with the agents' packages: one per lock file, cached between runs.
 
-The environment is made beside its place and moved there whole, so that one that was interrupted
-is never taken for a finished one. A run gets a small environment of its own on top, which holds
-no more than the way to these packages and to this checkout's argosy.
+A finished environment has a file `complete`, so an interrupted one is built again. Each run gets a small
+environment of its own that only refers to these packages and to this checkout's argosy.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ DEBIAN: Final = ("redis-server", "portaudio19-dev", "gcc", "python3-dev", "iprou
 
 
 def cached_base(chosen: str | None) -> Path:
-    """Return an environment with all packages of the lock file, made now if it is not there.
+    """Return an environment with all packages of the lock file; build it if it is not cached.
 
-    chosen: one that somebody has made; it is taken as it is.
-    Raises ScenarioError: a package cannot be installed.
+    chosen: an existing environment to use instead.
+    Raises ScenarioError: a package cannot be installed, or `chosen` is not an environment.
     """
     if chosen:
         if not (Path(chosen) / "bin" / "python").exists():
             raise ScenarioError(
-                f"`{chosen}` is no virtual environment", "give the folder that has bin/python"
+                f"`{chosen}` is not a virtual environment", "give the folder that has bin/python"
             )
         return Path(chosen).absolute()
     key = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:16]
@@ -49,7 +48,7 @@ def cached_base(chosen: str | None) -> Path:
 
 
 def _require_headers() -> None:
-    """Two packages are compiled here; say what they need before a minute has gone."""
+    """Check the requirements of the two compiled packages before the long installation."""
     if not shutil.which("gcc"):
         raise ScenarioError(
             "packages of the lock file are compiled here, and there is no gcc", _debian_hint()
@@ -83,7 +82,7 @@ def _run(command: list[str], *, is_needed: bool = True) -> None:
 
 
 def own_environment(base: Path, folder: Path) -> Path:
-    """Make the environment of one run in `folder`, and return its `bin`."""
+    """Make the environment of one run in `folder` and return its `bin`."""
     python = (base / "bin" / "python").resolve()
     subprocess.run([str(python), "-m", "venv", "--without-pip", str(folder)], check=True)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -97,7 +96,7 @@ def own_environment(base: Path, folder: Path) -> Path:
     )
     program = folder / "bin" / "argosy"
     program.write_text(
-        # A `#!` line ends at a space: the shell finds the interpreter, and Python sees a text.
+        # A `#!` line cannot have spaces: the shell runs the interpreter, and Python sees a string.
         f"#!/bin/sh\n'''exec' \"{folder}/bin/python\" \"$0\" \"$@\"\n' '''\n"
         "import sys\n\nfrom argosy.cli import main\n\nsys.exit(main())\n",
         encoding="utf-8",

@@ -1,7 +1,7 @@
-"""What an agent goes without by its own log: words of libraries about what is not there, and dead threads.
+"""Finds missing capabilities and dead threads in an agent's log.
 
-Old code catches what a library raises, writes it to its log, and calls itself healthy. The words are those of
-the libraries and of the kernel; they know no agent.
+Legacy code catches a library's exception, logs it, and reports itself healthy. The patterns are messages of
+libraries and of the kernel, not of agents.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MISSING: Final = tuple(
         ("a serial port", r"could not open port /dev/"),
     )
 )
-# A program that was to be started: `subprocess` names it bare; a file of data has a folder or an ending.
+# A missing program: `subprocess` gives its bare name; a data file has a folder or a suffix.
 _PROGRAMS: Final = (
     re.compile(r"\[Errno 2\] No such file or directory: '([A-Za-z][\w+-]*)'"),
     re.compile(r"\b(?:ba|da)?sh: (?:(?:line )?\d+: )?([A-Za-z][\w+-]*): (?:command )?not found"),
@@ -51,9 +51,9 @@ _MAX_LENGTH: Final = 200
 
 
 def missing_capabilities(lines: Sequence[str]) -> list[str]:
-    """Return what is not there and which exceptions have ended threads, each once, with the log's words.
+    """Return missing capabilities and exceptions that ended threads, each once, with the text of the log.
 
-    lines: all of a process's, from its start to the look at it, without the agent's name before them.
+    lines: all lines of a process until the observation, without the agent's name.
     """
     found: dict[str, str] = {}
     for line in lines:
@@ -69,7 +69,7 @@ def _missing(line: str) -> Iterator[str]:
 
 
 def _dead_threads(lines: Sequence[str]) -> Iterator[str]:
-    """Yield the exception of each thread that one has ended: the last of its chain."""
+    """Yield the exception that ended each dead thread: the last of its chain."""
     raised, is_dying = "", False
     for line in (each.strip() for each in lines):
         if _DIED in line:

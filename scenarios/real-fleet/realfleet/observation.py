@@ -1,10 +1,9 @@
-"""One look at every living agent from outside: its answers, and what it takes.
+"""Observes every running agent once from outside: its answers and its resources.
 
-Health is asked by a plain REQ socket on the declared health port. That the answer is of this very
-agent is taken from the name and pid inside it; an agent that answers there with a socket of its
-own, and knows no such keys, must own the port's socket, and its supervisor must count it as ready by
-what its base says of the main thread. An answer says how old the agent's own payload in it is: one
-from before the look, as of the busy time of the start, is asked for again.
+Health is requested by a plain REQ socket on the declared health port. The name and pid in the answer
+identify the agent. An agent that answers there by its own socket without these keys must own the port's
+socket, and its supervisor must have it as ready by its base's report on the main thread. An answer has the
+age of the agent's own payload; one from before the observation is requested again.
 """
 
 from __future__ import annotations
@@ -31,11 +30,10 @@ _REAPER: Final = "ZMQbg/Reaper"
 
 
 class AgentObservation(msgspec.Struct, frozen=True):
-    """What was seen of one agent.
+    """The observation of one agent.
 
-    health: the answer on the health port, None without one. main: the answer on the main port, as text, None
-    without one; then main_holder tells what is there instead. owns_health_port: the process itself listens
-    there.
+    health: the answer on the health port, or None. main: the answer on the main port as text, or None; then
+    main_holder says what listens there. owns_health_port: the process itself listens on the health port.
     """
 
     pid: int | None
@@ -52,10 +50,10 @@ class AgentObservation(msgspec.Struct, frozen=True):
 
 
 def observe_fleet(fleet: Path, ask_status: Callable[[], Mapping[str, Any]]) -> dict[str, AgentObservation]:
-    """Return a look at each agent of a running fleet; all are asked at the same time.
+    """Return an observation of each agent of a running fleet; all are asked at the same time.
 
-    ask_status: returns what the supervisor says of the agents; asked again at the end, for one that died of
-    a question.
+    ask_status: return the supervisor's status of the agents; called again at the end, in case a request
+    crashed an agent.
     """
     declared = yaml.safe_load(fleet.read_text(encoding="utf-8"))["agents"]
     rows = ask_status()["agents"]
@@ -84,14 +82,14 @@ def observe_fleet(fleet: Path, ask_status: Callable[[], Mapping[str, Any]]) -> d
 
 
 def query_health(fleet: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Return the health that these agents of a running fleet tell now, of those that answer."""
+    """Return the current health of those of these agents that answer."""
     declared = yaml.safe_load(fleet.read_text(encoding="utf-8"))["agents"]
     answers = _ask_all({(_HEALTH, name): declared[name]["health_port"] for name in names})
     return {name: told for (_, name), answer in answers.items() if (told := _as_document(answer))}
 
 
 def _ask_all(ports: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], bytes]:
-    """Ask each port for health, the way old programs do, and return the answers that came."""
+    """Ask each port for health, as legacy programs do, and return the received answers."""
     context = zmq.Context()
     poller, asked, answers = zmq.Poller(), {}, {}
     began_s = time.monotonic()
@@ -122,14 +120,14 @@ def _ask_all(ports: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], byte
 
 
 def _age_s(answer: bytes) -> float:
-    """Return how old the payload in an answer is, 0 where it does not say."""
+    """Return the age of the payload in an answer, 0 if it has none."""
     told = _as_document(answer)
     age = (told or {}).get("payload_age", 0.0)
     return float(age) if isinstance(age, int | float) else 0.0
 
 
 def _holder(port: int | None, pid: int) -> str:
-    """Return what is on the main port of an agent that answers no request there."""
+    """Return what listens on the main port of an agent that does not answer there."""
     if not port:
         return "no main port is declared"
     kind = socket_type(port)
@@ -154,7 +152,7 @@ def _as_text(answer: bytes | None) -> str | None:
 
 
 def _resource_usage(pid: int) -> dict[str, int]:
-    """Return what a process takes; zeros when it has just ended. contexts: a reaper thread each."""
+    """Return the resources of a process, zeros if it has just exited. contexts: one reaper thread each."""
     try:
         tasks = Path(f"/proc/{pid}/task")
         names = [(tasks / task / "comm").read_text() for task in os.listdir(tasks)]
@@ -174,7 +172,7 @@ def _resource_usage(pid: int) -> dict[str, int]:
 
 
 def owns_port(pid: int, port: int) -> bool:
-    """Tell whether a process holds the listening TCP socket of a port of this machine."""
+    """Return whether a process has the listening TCP socket of a local port."""
     wanted = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:

@@ -1,7 +1,7 @@
-"""Packages that an agent's script asks for where it has thought of their absence, and that are not here.
+"""Finds missing packages that an agent's script imports with a handler for their absence.
 
-The script's author wrote what happens without them, so nothing fails by name and the agent is not degraded
-by them. They are told beside the account, since what such an agent does is less than it could be.
+The script has a fallback, so the agent is not degraded. These packages are reported separately, since such an
+agent does less than it could.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _FIND: Final = (
 )
 _PLACEHOLDER: Final = re.compile(
     r"\b(placeholder|stand_in)\("
-)  # as `argosy repair` writes it, now and before
+)  # as current and former versions of `argosy repair` write it
 
 
 def missing_optional_packages(tree: Path, scripts: Mapping[str, str], python: Path) -> dict[str, list[str]]:
-    """Return by agent what its script asks for and does without.
+    """Return by agent the missing packages that its script handles the absence of.
 
     scripts: by agent, relative to `tree`. python: the interpreter that the agents run on.
     """
@@ -39,7 +39,7 @@ def missing_optional_packages(tree: Path, scripts: Mapping[str, str], python: Pa
 
 
 def _guarded(script: Path) -> Iterator[str]:
-    """Yield the top modules whose import is in a `try` that has a handler, stand-ins apart."""
+    """Yield the top-level modules imported in a `try` with a handler, except stand-ins."""
     try:
         tree = ast.parse(script.read_bytes())
     except (OSError, SyntaxError, ValueError):

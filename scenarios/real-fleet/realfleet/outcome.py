@@ -1,4 +1,4 @@
-"""The closed account of a round: every declared agent is ready or has its exact reason."""
+"""Classifies the agents of a round: every declared agent is ready or has the reason why not."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _ERROR_LINE: Final = re.compile(r"\b(?:error|critical|fatal|failed|exception)\b"
 class RunOutcome(msgspec.Struct, frozen=True):
     """Ready and not ready add up to the declared agents; degraded is part of ready.
 
-    degraded: what will fail by name. main_port: who answers a request on its declared main port, and
-    no_main_port: who of the ready ones does not, and why as far as it is seen from outside.
+    degraded: what will fail by name. main_port: agents that answer on their declared main port.
+    no_main_port: ready agents that do not, with the reason as seen from outside.
     """
 
     ready: list[str]
@@ -38,7 +38,7 @@ class RunOutcome(msgspec.Struct, frozen=True):
 def classify(
     looks: Mapping[str, AgentObservation], logs: Mapping[str, str], lacking: Mapping[str, Sequence[str]]
 ) -> RunOutcome:
-    """Return the account of what was seen.
+    """Classify the observed agents.
 
     logs: the last lines of each agent. lacking: what of an agent's code will fail by name when it is used.
     """
@@ -59,7 +59,7 @@ def classify(
 
 
 def not_ready_reason(name: str, look: AgentObservation, log: str) -> str:
-    """Return why an agent is not ready, empty when it is."""
+    """Return why an agent is not ready, empty if it is."""
     if not look.pid:
         return f"{look.state}: {_joined(look.reason, last_error(log)) or 'it ended and said nothing'}"
     health = look.health
@@ -84,9 +84,9 @@ def not_ready_reason(name: str, look: AgentObservation, log: str) -> str:
 
 
 def shorten_paths(account: RunOutcome, tree: str) -> RunOutcome:
-    """Return the account with the paths of its reasons told from the tree, and from the packages' folder.
+    """Return the outcome with paths in its reasons relative to the tree or to the packages' folder.
 
-    tree: where the agents saw it.
+    tree: the path under which the agents saw it.
     """
 
     def short(text: str) -> str:
@@ -98,13 +98,13 @@ def shorten_paths(account: RunOutcome, tree: str) -> RunOutcome:
 
 
 def _joined(reason: str, error: str) -> str:
-    """Return what the supervisor knows and what the agent said last, each once."""
+    """Join the supervisor's reason and the agent's last error, without repetition."""
     reason = reason.partition("; last line: ")[0]
     return error if not reason or reason in error else f"{error}; {reason}" if error else reason
 
 
 def degraded_reasons(look: AgentObservation) -> list[str]:
-    """Return what an agent says of itself when it calls itself degraded."""
+    """Return the reasons that an agent gives for being degraded."""
     health = look.health or {}
     if str(health.get("status", "")).lower() != "degraded":
         return []
@@ -120,13 +120,13 @@ def _listed(value: object) -> list[object]:
 
 
 def _causes(health: Mapping[str, object]) -> list[str]:
-    """Return the parts of a payload that call themselves degraded, with what they say."""
+    """Return the parts of a payload that are degraded, with their texts."""
     parts = {key: each for key, each in health.items() if isinstance(each, dict)}
     return [f"{key}: {each}" for key, each in parts.items() if str(each.get("status", "")) == "degraded"]
 
 
 def last_error(log: str) -> str:
-    """Return the last exception of a log with the place where it was raised, else its last loud line."""
+    """Return the last exception of a log with its place, else the last error line."""
     lines = [line.partition(" | ")[2] or line for line in log.splitlines()]
     starts = [at for at, line in enumerate(lines) if _TRACEBACK in line]
     if starts:

@@ -1,7 +1,7 @@
-"""Why each agent has a process of its own: what its script takes of the process as a whole.
+"""Finds the reasons why a legacy agent needs a process of its own.
 
-Argosy puts no agent of the old kind into a cell (`cell-legacy-class`). This tells by agent what would go
-wrong in one: a process has one main thread, one set of signal handlers, one command line, one root logger.
+Argosy refuses legacy agents in cells (`cell-legacy-class`). This module lists by agent what would conflict
+there: a process has one main thread, one set of signal handlers, one command line, one root logger.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BLOCKS_MAIN_THREAD: Final = "holds the main thread"
 
 
 def process_reasons(tree: Path, scripts: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return by agent what of its process it takes for itself. scripts: relative to `tree`."""
+    """Return by agent its uses of process-wide state. scripts: relative to `tree`."""
     return {agent: sorted(set(_reasons(tree / script))) for agent, script in scripts.items()}
 
 

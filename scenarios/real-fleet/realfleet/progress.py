@@ -1,4 +1,4 @@
-"""What the scenario says on the way, and the one error that it ends with."""
+"""Progress lines of the scenario, and its error class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _began_s = time.monotonic()
 
 
 class ScenarioError(Exception):
-    """Something that the scenario cannot do without is missing. hint: how to get it."""
+    """The scenario cannot go on. hint: how to solve it."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -17,6 +17,6 @@ class ScenarioError(Exception):
 
 
 def log_progress(text: str) -> None:
-    """Print one line of progress, with the seconds since the beginning."""
+    """Print one line of progress with the seconds since the start."""
     sys.stderr.write(f"[{time.monotonic() - _began_s:6.1f} s] {text}\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Who calls itself degraded is asked again: while a whole fleet starts, a machine is busy and says so."""
+"""Asks degraded agents again, since a machine is busy while a whole fleet starts and agents report that."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def recheck_degraded(
     query_health: Callable[[Collection[str]], Mapping[str, dict[str, Any]]],
     until_s: float,
 ) -> dict[str, AgentObservation]:
-    """Return the looks, with the health that degraded agents tell when the start is over.
+    """Return the observations with the health of degraded agents after the start.
 
-    An agent that gives the same reason twice means it; one whose reason moves is asked until `until_s`
-    (of the monotonic clock). ask: returns the health that agents tell now, of those that answer.
+    An agent is asked until it gives the same reason twice, at most until `until_s` of the monotonic clock.
+    query_health: return the current health of those agents that answer.
     """
     found = dict(looks)
     waiting = {name: word for name, look in looks.items() if (word := degraded_reasons(look))}

@@ -1,4 +1,4 @@
-"""The rounds: the untouched tree, the tree made over, and on request what each part was worth."""
+"""The rounds: the untouched tree, the migrated tree, and the optional rounds of a full run."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ Which = Literal["none", "shared", "all"]
 
 
 class PreparedTree(msgspec.Struct, frozen=True):
-    """A tree that is ready for a start. facts: what argosy's verbs said of it on the way."""
+    """A tree that is ready to start. facts: results of argosy's verbs."""
 
     place: Path
     facts: dict[str, Any]
 
 
 class CountingRound(msgspec.Struct, frozen=True):
-    """A round that only counts. patience_s: how long an agent may take, 0 for what the fleet file says."""
+    """A round that only counts ready agents. patience_s: an agent's time-out, 0 for the fleet file's."""
 
     name: str
     made: PreparedTree
@@ -79,11 +79,11 @@ class ScenarioRounds:
         log_progress(f"tree: {len(self._before)} files")
         if absent := absent_programs():
             log_progress(
-                f"not installed here, who wants it is degraded: {', '.join(absent)} ({install_hint(absent)})"
+                f"not installed, its users are degraded: {', '.join(absent)} ({install_hint(absent)})"
             )
 
     def all(self, *, is_full: bool, with_before: bool) -> dict[str, Any]:
-        """Run what was asked for and return the scenario's account."""
+        """Run the requested rounds and return the result of the scenario."""
         before: dict[str, Any] = {}
         if with_before:
             before = self._measure("before", PreparedTree(self._copy(self._pristine, "before"), {}))
@@ -93,7 +93,7 @@ class ScenarioRounds:
         ablation: dict[str, int] = {}
         if is_full:
             none, shared = self._prepare_with_decisions("none"), self._prepare_with_decisions("shared")
-            # An agent that needs longer than the whole fleet did does not come.
+            # An agent that takes longer than the whole fleet did will not start.
             fleet_s = after["start_seconds"]
             patience_s = max(MIN_AGENT_TIMEOUT_S, fleet_s)
             jobs = [
@@ -123,24 +123,22 @@ class ScenarioRounds:
             "ablation": ablation,
         }
 
-    # -- the tree made over ------------------------------------------------------------------------
+    # -- the migrated tree -------------------------------------------------------------------------
 
     def _prepare_with_decisions(self, which: Which) -> PreparedTree:
-        """Return the tree as argosy makes it over, with some of the decisions."""
+        """Return the tree migrated by argosy, with the chosen decisions."""
         ruled = self._prepare_with_rules()
         place = self._copy(ruled.place, f"tree-{which}")
         entries = self._decisions.chosen(which)
         applied = decisions.apply(place, entries)
         decided: dict[str, Any] = {"decisions": decisions.summary(applied)}
         decided["changed"] = self._require_closed(place, {each.file for each in entries})
-        log_progress(
-            f"tree-{which}: {decided['changed']} files changed, each told by a manifest or a decision"
-        )
+        log_progress(f"tree-{which}: {decided['changed']} files changed, each in a manifest or a decision")
         return PreparedTree(place, {**ruled.facts, **decided})
 
     @functools.cache  # noqa: B019 - there is one object, and it lives as long as the program
     def _prepare_with_rules(self) -> PreparedTree:
-        """Return the tree as the verbs alone make it; the same for every round."""
+        """Return the tree migrated by the verbs alone; the same for every round."""
         place = self._copy(self._pristine, "ruled")
         facts: dict[str, Any] = {"import": self._import(place)}
         with ThreadPoolExecutor(1) as aside:
@@ -172,9 +170,9 @@ class ScenarioRounds:
         return {key: found[key] for key in ("agents", "edges", "machines")}
 
     def _repair(self, place: Path) -> list[str]:
-        """Repair the tree, and return the packages that its agents cannot do without and that are not here.
+        """Repair the tree and return the required packages that are not installed.
 
-        Files that do not parse at first tell their imports only when they have been repaired.
+        The imports of a file that does not parse are known only after its repair.
         """
         absent = self._absent(place)
         while True:
@@ -190,23 +188,23 @@ class ScenarioRounds:
         return {match[1] for match in found if match}
 
     def _require_closed(self, place: Path, decided: set[str]) -> int:
-        """Return how many files have changed. Raises ScenarioError: one that no manifest tells of."""
+        """Return the number of changed files. Raises ScenarioError: one is in no manifest or decision."""
         allowed = set(decided)
         for manifest in place.glob(".argosy/runs/*/manifest.json"):
             told = json.loads(manifest.read_text(encoding="utf-8"))
             allowed |= {entry["path"] for entry in told["files"]} if told["state"] == "applied" else set()
         found = tree_copy.changed_files(self._before, tree_copy.digests(place))
         if outside := sorted(found - allowed):
-            raise ScenarioError(f"{len(outside)} files changed that no manifest tells of: {outside[:5]}")
+            raise ScenarioError(f"{len(outside)} files changed without a manifest or decision: {outside[:5]}")
         return len(found)
 
     # -- a start, measured -------------------------------------------------------------------------
 
     def _counts(self, jobs: Sequence[CountingRound], apart_s: float) -> list[int]:
-        """Return how many agents of each job's tree are ready when all of it are started together.
+        """Return the number of ready agents of each job's tree, all its agents started together.
 
-        A start takes the processors for as long as the whole fleet needs, and is then a wait: for agents
-        that never come, for what still falls over, for late answers. The next one begins meanwhile.
+        A start uses the processors for the time of the whole fleet and then waits for agents that never
+        start. The next job begins during that wait.
         """
         with ThreadPoolExecutor(len(jobs)) as pool:
             counts: list[Future[int]] = []
@@ -225,9 +223,9 @@ class ScenarioRounds:
         return len(self._measure(job.name, job.made, **more)["ready"])
 
     def _measure(self, name: str, made: PreparedTree, **more: Any) -> dict[str, Any]:
-        """Start all agents of a tree together, and return the account of what came of it.
+        """Start all agents of a tree together and return the result.
 
-        more: the fields of the job that this round is about.
+        more: further fields of the sandbox job.
         """
         began_s = time.monotonic()
         if not (made.place / "fleet.yaml").exists():
@@ -245,14 +243,14 @@ class ScenarioRounds:
             "timeout_s": TIMEOUT_S,
             **more,
         }
-        seen = run_in_sandbox(job, run_folder, self._argosy.surroundings)
+        seen = run_in_sandbox(job, run_folder, self._argosy.environment)
         if touched := tree_copy.changed_files(before, tree_copy.digests(made.place)):
-            raise ScenarioError(f"a start has changed the tree itself: {sorted(touched)[:5]}")
+            raise ScenarioError(f"a start has changed the original tree: {sorted(touched)[:5]}")
         looks = {key: msgspec.convert(each, type=AgentObservation) for key, each in seen["looks"].items()}
         lacks = self._decisions.missing_capabilities()
         if unknown := sorted(lacks.keys() - looks.keys()):
             raise ScenarioError(
-                f"the decisions tell what `{unknown[0]}` goes without, and there is no such agent"
+                f"the decisions list missing capabilities of `{unknown[0]}`, and there is no such agent"
             )
         without = {name: [*lacks.get(name, ()), *seen["said"].get(name, ())] for name in looks}
         closed = outcome.shorten_paths(
@@ -307,7 +305,7 @@ class ScenarioRounds:
 
 
 def _own_context(made: PreparedTree, script: str) -> str:
-    """Return why a process may have more than the shared context."""
+    """Return why a process may have a context besides the shared one."""
     kept = made.facts.get("refit", {}).get("own_contexts", {})
     return f"refit left its own: {kept[script]}" if script in kept else "a module that it imports has one"
 

@@ -1,4 +1,4 @@
-"""The folder of a run, and those that killed runs have left."""
+"""Makes the folder of a run and removes those of killed runs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Final
 from realfleet.progress import log_progress
 
 _PREFIX: Final = "rf-"
-_LOCK: Final = "lock"  # held as long as the run lives
+_LOCK: Final = "lock"  # locked while the run is active
 
 
 @contextmanager
 def run_folder(*, keep: bool) -> Iterator[Path]:
-    """Make a folder for a run, and take it away at its end, whatever ends it. keep: leave it there."""
+    """Make a folder for a run and remove it at the end. keep: do not remove it."""
     _remove_stale_folders()
     room = Path(tempfile.mkdtemp(prefix=_PREFIX))
     with (room / _LOCK).open("w") as lock:
@@ -34,11 +34,11 @@ def run_folder(*, keep: bool) -> Iterator[Path]:
 
 
 def _remove_stale_folders() -> None:
-    """Take away the folders of runs that were killed: nobody holds their locks."""
+    """Remove the folders of killed runs, whose locks are free."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
         try:
             with path.open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(path.parent, ignore_errors=True)
         except OSError:
-            continue  # it lives, or it is another user's
+            continue  # the run is active, or another user's

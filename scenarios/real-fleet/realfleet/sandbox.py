@@ -1,8 +1,7 @@
-"""A place of its own for a running fleet: network, mounts and process ids that end with it.
+"""Runs a fleet in its own network, mount and process namespaces.
 
-Nothing but loopback is reachable inside, and the tree is seen through an overlay, so that what the
-agents write lands in the state folder. When the first process inside ends, for whatever reason,
-the kernel ends all others.
+Only loopback is reachable inside, and the tree is seen through an overlay, so the agents' writes go to the
+run's folder. When the first process inside exits for any reason, the kernel kills all others.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Any, Final
 from realfleet.environments import HERE
 from realfleet.progress import ScenarioError
 
-# `setpriv` ends `unshare`, and with it all inside, when this program is killed.
+# When this program is killed, `setpriv` ends `unshare` and with it the sandbox.
 _SANDBOX_COMMAND: Final = (
     "setpriv",
     "--pdeathsig",
@@ -47,7 +46,7 @@ _PROGRAMS: Final = {
 
 
 def require_sandbox() -> None:
-    """Raises ScenarioError: this machine or this user cannot have namespaces, or a program is missing."""
+    """Check that sandboxes work. Raises ScenarioError: no namespaces for this user, or a missing program."""
     for program, package in _PROGRAMS.items():
         if not shutil.which(program):
             raise ScenarioError(f"there is no `{program}` here", f"apt-get install {package}")
@@ -60,7 +59,7 @@ def require_sandbox() -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let the chamber stop its fleet in order, and end it when that takes too long."""
+    """Let the sandbox stop its fleet in order, and kill it if that takes too long."""
     try:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii")
         for child in children.split():
@@ -72,16 +71,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def stop_sandboxes() -> None:
-    """End all that run, and let no other begin; those who wait for one get a ScenarioError."""
+    """Stop all sandboxes and start no more; callers that wait for one get a ScenarioError."""
     _is_over.set()
     for process in tuple(_running):
         _end(process)
 
 
 def run_in_sandbox(job: Mapping[str, Any], folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
-    """Run `realfleet.sandbox_main` with a job in a chamber, and return what it found.
+    """Run `realfleet.sandbox_main` with a job in a sandbox and return its result.
 
-    Raises ScenarioError: it ended without an account.
+    Raises ScenarioError: it ended without a result.
     """
     order, answer = folder / "job.json", folder / "answer.json"
     order.write_text(json.dumps({**job, "answer": str(answer)}), encoding="utf-8")
@@ -92,7 +91,7 @@ def run_in_sandbox(job: Mapping[str, Any], folder: Path, environment: Mapping[st
         "REAL_FLEET_BEGAN": os.environ.get("REAL_FLEET_BEGAN", ""),
     }
     if _is_over.is_set():
-        raise ScenarioError("the scenario is being ended")
+        raise ScenarioError("the scenario is being stopped")
     process = subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL)
     _running.add(process)
     try:
@@ -103,7 +102,7 @@ def run_in_sandbox(job: Mapping[str, Any], folder: Path, environment: Mapping[st
     finally:
         _running.discard(process)
     if not answer.exists():
-        raise ScenarioError(f"the chamber ended with {code} and without an account")
+        raise ScenarioError(f"the sandbox ended with {code} and without a result")
     told: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     if "error" in told:
         raise ScenarioError(told["error"])

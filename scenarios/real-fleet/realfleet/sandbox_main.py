@@ -1,4 +1,4 @@
-"""The part that runs in the chamber: overlay, redis, `argosy up`, settle, look, `argosy down`."""
+"""Runs in the sandbox: overlay, side services, `argosy up`, wait, observe, `argosy down`."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from realfleet.recheck import recheck_degraded
 from realfleet.side_services import running_side_services
 
 LINES: Final = 400
-_START_IS_OVER: Final = 2.0  # of the time that the fleet is left to settle
+_START_IS_OVER: Final = 2.0  # of the settle time
 _ENDINGS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class SandboxJob(msgspec.Struct, frozen=True):
-    """What to run. tree: its fleet file included. room: a folder for all that is written.
+    """A job of the sandbox. tree: the tree with its fleet file. room: the folder for everything written.
 
-    without: the part of the base that this round does without. patience_s: how long an agent may take to
-    start, 0 for what the fleet file says. is_counted_only: the fleet is not stopped in order, the end of the
-    chamber ends it. is_audited: `argosy audit` looks at the tree while the fleet settles, which is a wait.
+    without: the part of the base to remove. patience_s: start time-out of an agent, 0 for the fleet file's.
+    is_counted_only: the end of the sandbox ends the fleet, without an orderly stop. is_audited: run `argosy
+    audit` on the tree while the fleet settles.
     """
 
     name: str
@@ -51,7 +51,7 @@ class SandboxJob(msgspec.Struct, frozen=True):
 
 
 def run(job: SandboxJob) -> dict[str, Any]:
-    """Bring the fleet up, look at it, and take it down."""
+    """Start the fleet, observe it, and stop it."""
     room = Path(job.room)
     seen = _overlay(Path(job.tree), room)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
@@ -90,7 +90,7 @@ def run(job: SandboxJob) -> dict[str, Any]:
 
 
 def _observe_agents(job: SandboxJob, argosy: Argosy, fleet: Path) -> dict[str, AgentObservation]:
-    """Return a look at each agent when the fleet has settled, and the start is over for who watches it."""
+    """Return an observation of each agent after the settle time, with degraded agents rechecked."""
     until_s = time.monotonic() + _START_IS_OVER * job.settle_s
     if any(row["pid"] for row in argosy.run_json("status", str(fleet))["agents"].values()):
         time.sleep(job.settle_s)
@@ -101,9 +101,9 @@ def _observe_agents(job: SandboxJob, argosy: Argosy, fleet: Path) -> dict[str, A
 
 
 def _lines(argosy: Argosy, fleet: Path, names: list[str]) -> dict[str, list[str]]:
-    """Return what each of these agents has written so far, by line and without its name."""
+    """Return the log lines of each of these agents, without its name."""
     found: dict[str, list[str]] = {name: [] for name in names}
-    # Of all: to ask for one that was never started, and has no log, is an error.
+    # All logs at once: a request for an agent without a log is an error.
     for line in argosy.run_text("logs", str(fleet)).splitlines() if names else ():
         name, _, text = line.partition("|")
         if name.strip() in found:
@@ -112,12 +112,12 @@ def _lines(argosy: Argosy, fleet: Path, names: list[str]) -> dict[str, list[str]
 
 
 def sandbox_environment(room: Path, without: str = "") -> dict[str, str]:
-    """Return the only variables that a fleet of the scenario gets."""
+    """Return all environment variables of a fleet in the sandbox."""
     found = {
         "PATH": os.environ["PATH"],
         "LANG": "C.UTF-8",
         "ENV_TYPE": "testing",
-        "ARGOSY_DEVICES": "absent",  # there is no GPU here, and a stand-in for its package may say so
+        "ARGOSY_DEVICES": "absent",  # no GPU; a stand-in for its package may say so
         "HOME": str(room / "home"),
         "TMPDIR": str(room / "tmp"),
         "XDG_STATE_HOME": str(room / "state"),
@@ -132,7 +132,7 @@ def sandbox_environment(room: Path, without: str = "") -> dict[str, str]:
 
 
 def _overlay(tree: Path, room: Path) -> Path:
-    """Show the tree under another path, where writing leaves it as it is."""
+    """Mount the tree under another path, where writes do not change it."""
     upper, work, seen = room / "upper", room / "work", room / "seen"
     for folder in (upper, work, seen):
         folder.mkdir()
@@ -142,9 +142,9 @@ def _overlay(tree: Path, room: Path) -> Path:
 
 
 def _isolate_failures(fleet: Path, patience_s: float) -> None:
-    """Let every agent start whatever became of the others: needs become wants, and each starts once.
+    """Let every agent start independently of the others: needs become wants, and each starts once.
 
-    Otherwise one agent near the root that does not come up is counted as dozens.
+    Otherwise one failed agent near the root counts as dozens.
     """
     told = yaml.safe_load(fleet.read_text(encoding="utf-8"))
     for agent in told["agents"].values():
@@ -158,7 +158,7 @@ def _isolate_failures(fleet: Path, patience_s: float) -> None:
 
 
 def _written(tree: Path, upper: Path) -> dict[str, Any]:
-    """Return what the agents have written into the tree as they saw it."""
+    """Return the paths that the agents wrote in their view of the tree."""
     new: list[str] = []
     over: list[str] = []
     for folder, _, files in os.walk(upper):
@@ -171,14 +171,14 @@ def _written(tree: Path, upper: Path) -> dict[str, Any]:
 
 
 def _interrupt(*_: object) -> None:
-    """Begin to stop, once: what stops the fleet is not interrupted."""
+    """Begin to stop once; the orderly stop is not interrupted again."""
     for number in _ENDINGS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def main() -> int:
-    """Read the job, run it, write the account."""
+    """Read the job, run it, write the result."""
     for number in _ENDINGS:
         signal.signal(number, _interrupt)
     job = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=SandboxJob)

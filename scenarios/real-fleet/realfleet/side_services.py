@@ -1,7 +1,7 @@
-"""What stands beside the fleet in its chamber: a redis-server, and a sound server where one is installed.
+"""Runs the services beside the fleet in its sandbox: redis-server, and a sound server if installed.
 
-The sound server has one device, a null sink: it takes what is played at the pace of a real one and lets
-nobody hear it, and who records from it hears silence. That is how sound is tested on machines without a card.
+The sound server has one device, a null sink: it plays at real speed without output, and recordings from it
+are silent. This is how sound is tested on machines without a sound card.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Final
 
 from realfleet.progress import ScenarioError
 
-# Programs that an agent uses where they are, by the package of Debian that has them. Without one the scenario
-# runs, and who wanted it is degraded by name.
+# Optional programs of agents by their Debian package. Without one the scenario runs, and the agents that need
+# it are degraded by name.
 OPTIONAL: Final = {
     "chromedriver": "chromium-driver",
     "espeak-ng": "espeak-ng",
@@ -38,9 +38,9 @@ def install_hint(absent: dict[str, str]) -> str:
 
 @contextmanager
 def running_side_services(room: Path, environment: dict[str, str]) -> Iterator[None]:
-    """Run what stands beside the fleet.
+    """Run the side services.
 
-    Raises ScenarioError: the sound server has not begun to listen.
+    Raises ScenarioError: the sound server does not listen.
     """
     running = [_start_redis(room)]
     try:

@@ -1,4 +1,4 @@
-"""The account of a full run as a page for people, made of nothing but what the run has printed."""
+"""Renders the result of a full run as a Markdown page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scenario's account as text."""
+"""Renders the result of the scenario as text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def render_text(result: dict[str, Any]) -> str:
-    """Return the account for people: before beside after, then who is not ready and why."""
+    """Return the result as text: before and after, then the agents that are not ready and why."""
     before, after = result["before"], result["after"]
     lines = [f"{'':<28}{'before':>10}{'after':>10}"]
     for label, of in _ROWS:

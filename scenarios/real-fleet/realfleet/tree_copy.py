@@ -1,4 +1,4 @@
-"""The tree: taken into a folder of the run's own, and told apart file by file afterwards."""
+"""Copies the tree into the folder of the run, and finds changed files by digest."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Final
 from realfleet.progress import ScenarioError
 
 _NOT_TAKEN: Final = shutil.ignore_patterns(".git", ".argosy", "__pycache__", ".venv")
-# Written by argosy's own verbs beside the sources; told by the runs' manifests.
+# Written by argosy's verbs; the manifests of the runs list the changes.
 _OWN: Final = frozenset({".argosy", "fleet.yaml"})
 
 
 def copy_tree(source: Path, place: Path) -> None:
-    """Copy a folder, or unpack an archive, to `place`. Raises ScenarioError: it is neither."""
+    """Copy a folder, or unpack an archive, to `place`. Raises ScenarioError: `source` is neither."""
     if source.is_dir():
         shutil.copytree(source, place, symlinks=True, ignore=_NOT_TAKEN)
         return
@@ -34,7 +34,7 @@ def copy_tree(source: Path, place: Path) -> None:
 
 
 def digests(root: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file of a tree by its path, less what argosy keeps for itself."""
+    """Return the SHA-256 of every file of a tree by its path, without argosy's own files."""
     found = {}
     for folder, folders, files in os.walk(root):
         if Path(folder) == root:
@@ -48,5 +48,5 @@ def digests(root: Path) -> dict[str, str]:
 
 
 def changed_files(before: dict[str, str], after: dict[str, str]) -> set[str]:
-    """Return the paths that differ, have come or have gone."""
+    """Return the paths that differ, were added or were removed."""
     return {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}

@@ -1,4 +1,4 @@
-"""What listens on a port: the type of a ZeroMQ socket, as it tells it in its greeting (ZMTP 3.0, NULL)."""
+"""Finds the type of a listening ZeroMQ socket from its greeting (ZMTP 3.0, NULL)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _TYPE: Final = re.compile(rb"\x0bSocket-Type\0\0\0(.)", re.DOTALL)
 
 
 def socket_type(port: int) -> str:
-    """Return the type in capitals of what listens on a port of this machine.
+    """Return the type of the ZeroMQ socket that listens on a local port, in capitals.
 
-    `no ZeroMQ` for another protocol, empty where nobody listens.
+    `no ZeroMQ` for another protocol, empty if nothing listens.
     """
     try:
         with socket.create_connection(("127.0.0.1", port), _WITHIN_S) as stream:
@@ -27,7 +27,7 @@ def socket_type(port: int) -> str:
 
 
 def _read(stream: socket.socket) -> str:
-    """Read until the peer has told its type: libzmq does so without waiting for ours."""
+    """Read until the peer has sent its type, which libzmq does without waiting for ours."""
     told = b""
     while True:
         if told and not b"\xff".startswith(told[:1]):
