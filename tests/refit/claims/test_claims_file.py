@@ -65,7 +65,12 @@ def test_a_file_of_claims_is_read() -> None:
         ("loops:", "agents:", "7:3", "`agents` occurs twice"),
         ("about: a fleet", "abut: a fleet", "1:1", "unknown key `abut` at the top of the file"),
         ("about: a fleet", "about: !x a", "1:8", "has no meaning in a claims file"),
-        (GOOD, "", "1:1", "the file is empty\nhint: `argosy schema claims` prints the schema of a claims file"),
+        (
+            GOOD,
+            "",
+            "1:1",
+            "the file is empty\nhint: `argosy schema claims` prints the schema of a claims file",
+        ),
         (GOOD, "[1]", "1:1", "the file is a list, expected a mapping"),
         (GOOD, "claims: {}", "1:1", "`claims` is empty"),
         (GOOD, "claims: {a: 3}", "1:13", "`claims.a` is `3`, expected a mapping"),
