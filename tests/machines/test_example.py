@@ -18,7 +18,7 @@ from rig.lan import NoLanError
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
-from two_machines.two_machine_fleet import LinkedFleet, write_linked  # noqa: E402
+from two_machines.two_machine_fleet import TwoMachineFleet, write_two_machine_fleet  # noqa: E402
 
 EXAMPLE = BENCH.parent / "examples/mainpc-pc2/fleet.yaml"
 ONE, TWO = "mainpc", "pc2"
@@ -26,13 +26,13 @@ EVERYONE = 84
 
 
 @pytest.fixture
-def linked(tmp_path: Path) -> LinkedFleet:
+def linked(tmp_path: Path) -> TwoMachineFleet:
     """The example's shape with needs across; each agent notes its lives."""
-    return write_linked(tmp_path, EXAMPLE, 12)
+    return write_two_machine_fleet(tmp_path, EXAMPLE, 12)
 
 
 @pytest.fixture
-def duo(linked: LinkedFleet) -> Iterator[Duo]:
+def duo(linked: TwoMachineFleet) -> Iterator[Duo]:
     """The two machines of the example."""
     root = Path("/tmp") / f"argosy-x-{linked.path.parent.name[-20:]}"
     try:
@@ -47,8 +47,8 @@ def duo(linked: LinkedFleet) -> Iterator[Duo]:
         made.close()
 
 
-def lives(linked: LinkedFleet) -> Counter[str]:
-    return Counter({path.name: len(path.read_text().split()) for path in linked.witness.iterdir()})
+def lives(linked: TwoMachineFleet) -> Counter[str]:
+    return Counter({path.name: len(path.read_text().split()) for path in linked.log_dir.iterdir()})
 
 
 def are_all_ready(duo: Duo) -> bool:
@@ -56,7 +56,7 @@ def are_all_ready(duo: Duo) -> bool:
 
 
 @pytest.mark.soak
-def test_the_example_on_two_machines_through_everything(duo: Duo, linked: LinkedFleet) -> None:
+def test_the_example_on_two_machines_through_everything(duo: Duo, linked: TwoMachineFleet) -> None:
     duo.make_keys()
     for machine in (ONE, TWO):
         duo.serve(machine)
