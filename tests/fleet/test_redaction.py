@@ -57,5 +57,11 @@ def test_a_secret_value_is_hidden_wherever_it_stands(secret: str, before: str, a
     assert veil.redact("said hunter2") == "said ***"
 
 
+def test_a_secret_that_begins_with_another_is_hidden_whole() -> None:
+    for names in (("A_TOKEN", "B_TOKEN"), ("B_TOKEN", "A_TOKEN")):
+        redactor = Redactor(dict(zip(names, ("abcdef", "abcdefghij"), strict=True)))
+        assert redactor.redact("x abcdefghij y abcdef z") == "x *** y *** z"
+
+
 def test_short_values_are_no_pattern() -> None:
     assert Redactor({"API_KEY": "1", "DB_PASSWORD": ""}).redact("port 11") == "port 11"

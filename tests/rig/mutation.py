@@ -1,8 +1,9 @@
 """Mutation tests: change one expression of a part, and see whether the tests of the part notice.
 
-`script/mutate [AREA ...]` draws a random sample of the mutants that cosmic-ray finds in an area, applies one
-after the other to a clone of the committed tree, and runs the tests of the area until the first failure. A
-mutant that no test notices has survived. It runs in an environment of its own (requirements/mutate.txt), not in pytest.
+`script/mutate [AREA ...]` draws a random sample of the mutants that cosmic-ray finds in an area, applies
+one after the other to a clone of the committed tree, and runs the tests of the area until the first
+failure. A mutant that no test notices has survived. It runs in an environment of its own
+(requirements/mutate.txt), not in pytest.
 """
 
 from __future__ import annotations
@@ -63,11 +64,12 @@ AREAS = {
     "hub": Area(("hub/store",), ("tests/hub/store", "tests/hub")),
 }
 
-# One mutant for each thing that can be wrong at a place: a boundary, a negation, a constant, a branch. Left out
-# are `X | Y` (here nearly always a type) and the other eleven operators for the same `+`.
+# One mutant for each thing that can be wrong at a place: a boundary, a negation, a constant, a branch. Left
+# out are `X | Y` (here nearly always a type) and the other eleven operators for the same `+`.
 OPERATORS = {
     "core/AddNot", "core/NumberReplacer", "core/ZeroIterationForLoop", "core/ExceptionReplacer",
-    "core/ReplaceAndWithOr", "core/ReplaceOrWithAnd", "core/ReplaceTrueWithFalse", "core/ReplaceFalseWithTrue",
+    "core/ReplaceAndWithOr", "core/ReplaceOrWithAnd",
+    "core/ReplaceTrueWithFalse", "core/ReplaceFalseWithTrue",
     "core/ReplaceBreakWithContinue", "core/ReplaceContinueWithBreak", "core/ReplaceUnaryOperator_Delete_Not",
     "core/ReplaceComparisonOperator_Eq_NotEq", "core/ReplaceComparisonOperator_NotEq_Eq",
     "core/ReplaceComparisonOperator_Lt_LtE", "core/ReplaceComparisonOperator_LtE_Lt",

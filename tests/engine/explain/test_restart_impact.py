@@ -74,6 +74,26 @@ def test_a_chain_of_agents_that_have_processes_of_their_own() -> None:
     assert found.cell_members == {}
 
 
+def test_an_agent_with_two_needs_down_is_without_one_until_the_later_is_back() -> None:
+    found = radius(
+        ["A", "B"], spec("A"), spec("B"), spec("C", B="restart"), spec("User", A="degrade", C="degrade")
+    )
+    assert spans(found) == {"A": (0, 2.5), "B": (0, 2.5), "C": (2.5, 5.0)}
+    assert found.unavailable_s == {"User": 2.5}
+    found = radius(["B"], spec("B", "one"), spec("A", "one", B="wait"), spec("User", A="wait", B="wait"))
+    ready_s = {name: span[1] for name, span in spans(found).items()}
+    assert ready_s["A"] > ready_s["B"]
+    assert found.unavailable_s == {"User": ready_s["A"]}
+
+
+def test_a_dependent_that_does_not_run_is_not_affected() -> None:
+    found = radius(
+        ["A"], spec("A"), spec("Stops", A="stop"), spec("Restarts", A="restart"), down=("Stops", "Restarts")
+    )
+    assert set(spans(found)) == {"A"}
+    assert (found.degraded, found.reconnecting, found.indirectly_affected) == ((), (), ())
+
+
 def test_a_cell_goes_as_one_and_its_agents_come_back_by_their_needs() -> None:
     found = radius(
         ["B"], spec("A", "one"), spec("B", "one", A="wait"), spec("Other", "two", A="wait"), spec("Alone")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from argosy.engine.logs.log_file import _MAX_MARKS, LogMark, append_marks, most_relevant_line, read_marks
 from argosy.engine.logs.log_keeper import LogKeeper, trim_log
 from argosy.engine.logs.log_reader import LogReader, find_tail_offset
-from argosy.engine.logs.log_retention import LogLimits, plan_cuts
+from argosy.engine.logs.log_retention import LogCut, LogLimits, plan_cuts
 
 LIMITS = LogLimits(size_bytes=1000, total_bytes=3000)
 
@@ -29,6 +29,16 @@ def test_after_the_cuts_every_limit_holds_and_nothing_is_cut_in_vain(held: dict[
     assert all(after[name] < held[name] for name in cuts)
     if max(held.values(), default=0) <= 750 and sum(held.values()) <= 2250:
         assert cuts == {}
+
+
+def test_a_log_beyond_three_quarters_of_its_limit_is_cut_to_half_of_it() -> None:
+    cuts = plan_cuts({"at the limit": 750, "beyond it": 751}, LIMITS)
+    assert cuts == {"beyond it": LogCut(500, ignore_readers=False)}
+
+
+def test_beyond_the_total_all_logs_are_cut_to_half_of_it_together() -> None:
+    cuts = plan_cuts({"a": 700, "b": 700, "c": 700, "d": 300}, LIMITS)
+    assert {cut.keep_bytes for cut in cuts.values()} == {400}  # 3 * 400 + 300 = 3000 / 2
 
 
 def test_beyond_the_total_the_longest_go_first_also_against_readers() -> None:

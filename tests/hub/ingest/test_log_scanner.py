@@ -59,6 +59,45 @@ def test_of_a_flood_the_first_are_kept_and_the_number_of_the_others_is_told() ->
     ]
 
 
+def test_bytes_of_a_log_that_grows_faster_than_it_is_read_are_counted_as_an_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "A.log"
+    log.write_text("")
+    module = "argosy.hub.ingest.log_scanner"
+    monkeypatch.setattr(f"{module}.find_log_sources", lambda _: LogSources({"A": log}, {}))
+    monkeypatch.setattr(f"{module}.SCAN_EVERY_S", 0.01)
+    flood = "INFO nothing to keep\n" * 200_000  # more than one scan reads
+    size = len(flood) + len("ERROR the last line\n")
+
+    async def follow() -> list[StoredEvent]:
+        writer = StoreWriter(tmp_path / "hub.db", "mainpc", flush_s=0.01)
+        running = asyncio.ensure_future(LogScanner(writer, tmp_path).run())
+        async with asyncio.timeout(30):
+            while writer.source_position("log:A") == ("", 0):
+                with log.open("a") as file:
+                    file.write("ERROR the first line\n")
+                await asyncio.sleep(0.05)
+            first = log.stat().st_size
+            log.write_bytes(log.read_bytes() + f"{flood}ERROR the last line\n".encode())
+            while True:
+                events = await writer.read(lambda reader: reader.events())
+                if any(each.event.body.get("text") == "ERROR the last line" for each in events):
+                    break
+                await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await writer.close()
+        assert log.stat().st_size == first + size
+        return events
+
+    skipped = [
+        each.event.body["bytes"] for each in asyncio.run(follow()) if each.event.kind == "log-rate-limited"
+    ]
+    assert sum(skipped) > 0
+    assert sum(skipped) < size
+
+
 def test_each_line_is_kept_once_through_a_restart_and_old_logs_are_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

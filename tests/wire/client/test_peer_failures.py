@@ -247,6 +247,28 @@ def test_only_idempotent_methods_are_asked_again(fleet: LittleFleet) -> None:
     assert with_peer(fleet, use) == ["reply", "PeerLost"]
 
 
+def test_an_idempotent_call_is_sent_three_times_at_most(fleet: LittleFleet) -> None:
+    """Each time its peer is killed while it executes: after the third there is no fourth."""
+    fleet.add("Echo", idempotent=("wait",))
+
+    async def use(peer: Peer) -> list[str]:
+        call = asyncio.ensure_future(peer.call("wait", seconds=60, timeout=60))
+        pending = []
+        for _ in range(3):
+            echo = await asyncio.to_thread(fleet.start, "Echo")
+            with connect("Echo") as observer:
+                await asyncio.to_thread(
+                    until, lambda observer=observer: observer.call("health")["in_flight"] == 1
+                )
+            await asyncio.to_thread(echo.end, signal.SIGKILL)
+            await asyncio.wait([call], timeout=0.5 if len(pending) < 2 else 20)
+            pending.append(not call.done())
+        assert pending == [True, True, False]
+        return await ends([call])
+
+    assert with_peer(fleet, use) == ["PeerLost"]
+
+
 def test_calls_to_a_stopping_peer_wait_for_the_next_one(fleet: LittleFleet) -> None:
     echo = fleet.start("Orderly", name="Echo")
 

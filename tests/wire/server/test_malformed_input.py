@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
+from contextlib import ExitStack
 
 import msgspec
 import pytest
 import zmq
 
-from argosy.wire import OutcomeUnknown, RemoteError, connect
+from argosy.wire import OutcomeUnknown, Overloaded, RemoteError, connect
 from argosy.wire.protocol import codec, frame
 from launch import LittleFleet, until
 
@@ -105,6 +106,60 @@ def garble(message: list[bytes], chance: random.Random) -> list[bytes]:
     else:
         frames[index] += chance.randbytes(chance.randrange(1, 9))
     return frames
+
+
+def outcomes(dealers: list[zmq.Socket[bytes]], count: int) -> list[tuple[int, int, object]]:
+    """Return (tag, id, value) of the first `count` replies over all dealers."""
+    found: list[tuple[int, int, object]] = []
+    poller = zmq.Poller()
+    for dealer in dealers:
+        poller.register(dealer, zmq.POLLIN)
+    while len(found) < count:
+        ready = dict(poller.poll(10_000))
+        assert ready, f"{len(found)} of {count} replies came"
+        for dealer in ready:
+            found += [
+                (r.tag, r.id, msgspec.msgpack.decode(r.value)) for r in replies(dealer.recv_multipart())
+            ]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("clients", "calls_each", "limit"),
+    [(1, 1024 + 7, 1024), (9, 1000, 8192)],
+    ids=["of one client", "in all"],
+)
+def test_a_server_refuses_calls_beyond_its_limit(
+    fleet: LittleFleet, clients: int, calls_each: int, limit: int
+) -> None:
+    """Clients of argosy keep to the limit that the greeting names; these do not."""
+    echo = fleet.start("Echo")
+    with zmq.Context() as context, ExitStack() as sockets:
+        dealers = [sockets.enter_context(context.socket(zmq.DEALER)) for _ in range(clients)]
+        for dealer in dealers:
+            dealer.linger = 0
+            dealer.rcvhwm = dealer.sndhwm = 0
+            dealer.connect(echo.url)
+            dealer.send(codec.encode_single(frame.HELLO, 1, codec.Hello(1, "test")))
+        deadline_us = frame.now_us() + 60_000_000
+        for dealer in dealers:
+            records = [
+                msgspec.msgpack.encode((number, "wait", deadline_us, {"seconds": 60}))
+                for number in range(1, calls_each + 1)
+            ]
+            dealer.send(codec.encode_batch(frame.CALL, 1, records))
+        beyond = clients * calls_each - limit
+        refused = outcomes(dealers, beyond)
+        with connect("Echo") as other:
+            if clients == 1:
+                assert other.call("health")["in_flight"] == limit
+            else:
+                with pytest.raises(Overloaded, match=f"requests in flight there: {limit + 1}"):
+                    other.call("health")
+        assert not any(replies(d.recv_multipart()) for d in dealers if d.poll(0))
+    assert {tag for tag, _, _ in refused} == {codec.REFUSED}
+    assert {value[0] for _, _, value in refused} == {codec.OVERLOADED}  # type: ignore[index]
+    assert len(refused) == beyond
 
 
 @pytest.mark.parametrize("seed", range(3))
