@@ -59,11 +59,11 @@ TOLD = {
     "the forker has reaped": orphan(FORKER, "forker.Forker._reap", "return"),
 }
 EXIT = {
-    "the end is known": Point("unit.Unit.on_exit"),
+    "the end is known": Point("exit_sequence.ExitSequence.begin"),
     "what it left is about to be looked for": Point("process_cleanup.ProcessCleanup.poll"),
-    "nothing is left of it": Point("unit.Unit._after_exit"),
-    "a restart is decided": Point("unit.Unit._schedule_restart"),
-    "the restart is written down": Point("unit.Unit._schedule_restart", "return"),
+    "nothing is left of it": Point("exit_sequence.ExitSequence.decide"),
+    "a restart is decided": Point("exit_sequence.ExitSequence.schedule_restart"),
+    "the restart is written down": Point("exit_sequence.ExitSequence.schedule_restart", "return"),
 }
 
 
@@ -73,9 +73,9 @@ STOP = {
     "that it shall not run is written down": Point("unit.Unit.save_state", "return"),
     "it is about to be told to end": Point("pidfd_process.PidfdProcess.terminate"),
     "it is told to end": Point("pidfd_process.PidfdProcess.terminate", "return"),
-    "the end that was asked for is known": Point("unit.Unit.on_exit"),
+    "the end that was asked for is known": Point("exit_sequence.ExitSequence.begin"),
     "its end is concluded": Point("dependents.Dependents.on_final", "return"),
-    "the stop is about to be answered": Point("unit.Unit._after_exit", "return"),
+    "the stop is about to be answered": Point("exit_sequence.ExitSequence.decide", "return"),
 }
 ADOPT = {
     "the supervisor's lock is about to be taken": Point("generation.acquire_lock"),

@@ -41,35 +41,16 @@ class ProcessOwner(Protocol):
     exit_cause: str
     was_killed: bool
 
-    def save_state(self) -> None:
-        """Keep its state for the next supervisor."""
-
-    def adopt(self) -> None:
-        """Adopt the process of an earlier supervisor."""
-
-    def on_started(self) -> None:
-        """It has a process now."""
-
-    def on_start_failed(self, reason: str) -> None:
-        """No process could be started; without a reason the start is repeated."""
-
-    def stop_for_restart(self) -> None:
-        """Stop, and start again once the process is gone."""
-
-    def end_frozen(self, reason: str) -> None:
-        """End the process, which does not react any more."""
-
-    def kill_after(self, grace_s: float) -> None:
-        """Kill the process if it still runs then."""
-
-    def on_never_started(self) -> None:
-        """A stop found no process."""
-
-    def on_exit(self, status: int | None) -> None:
-        """Its process has exited."""
-
-    def on_leftover(self, text: str) -> None:
-        """A leftover of its process had to be killed."""
+    def save_state(self) -> None: ...
+    def adopt(self) -> None: ...
+    def on_started(self) -> None: ...
+    def on_start_failed(self, reason: str) -> None: ...
+    def stop_for_restart(self) -> None: ...
+    def end_frozen(self, reason: str) -> None: ...
+    def kill_after(self, grace_s: float) -> None: ...
+    def on_never_started(self) -> None: ...
+    def on_exit(self, status: int | None) -> None: ...
+    def on_leftover(self, text: str) -> None: ...
 
 
 class ProcessBackend(Protocol):

@@ -31,14 +31,9 @@ class StartingUnit(AdmissibleUnit, Protocol):
     running_digest: str
     exit_cause: str
 
-    def fire(self, event: UnitEvent, reason: str) -> None:
-        """Have the state machine handle an event."""
-
-    def reset_for_start(self) -> None:
-        """Forget what the last process has reported."""
-
-    def fail_start(self, reason: str) -> None:
-        """End the start; the restart policy decides what follows."""
+    def fire(self, event: UnitEvent, reason: str) -> None: ...
+    def reset_for_start(self) -> None: ...
+    def fail_start(self, reason: str) -> None: ...
 
 
 class StartSequence:

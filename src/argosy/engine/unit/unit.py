@@ -9,13 +9,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
-from argosy.engine.logs.log_file import append_end_notice, last_lines, log_size, most_relevant_line
-from argosy.engine.process import os_process
+from argosy.engine.logs.log_file import append_end_notice, last_lines, log_size
 from argosy.engine.process.timers import Timers
-from argosy.engine.protocol.fork_protocol import EXIT_CODE_TEXT
 from argosy.engine.protocol.messages import LastExit
 from argosy.engine.protocol.state_machine import (
     READY_STATES,
@@ -28,11 +25,10 @@ from argosy.engine.protocol.state_machine import (
 from argosy.engine.state.unit_state_store import PersistedUnitState
 from argosy.engine.unit.agent_monitor import AgentMonitor
 from argosy.engine.unit.dependency_state import dependency_status, health_event
+from argosy.engine.unit.exit_sequence import ExitSequence
 from argosy.engine.unit.process_backend import OwnProcess
-from argosy.engine.unit.restart_policy import ProcessExit, RestartBudget, decide_exit, with_jitter
+from argosy.engine.unit.restart_policy import ProcessExit
 from argosy.engine.unit.start_sequence import StartSequence
-from argosy.engine.unit.startup_fault_search import describe_startup_fault, is_confirmed_by
-from argosy.fleet.quantities import format_count, format_size
 from argosy.fleet.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -44,11 +40,6 @@ if TYPE_CHECKING:
     from argosy.engine.unit.process_backend import ProcessBackend
     from argosy.engine.unit.services import UnitServices
     from argosy.fault import Fault
-
-_DIAGNOSIS_TIMEOUT_S = 15.0
-
-# The stored length of an exit reason; the record of a unit's state has room for a page.
-_MAX_REASON_CHARS = 500
 
 _HEARTBEAT_STATES = READY_STATES | {State.FAILING}
 
@@ -81,7 +72,8 @@ class Unit:
     leftovers_gone: not set while a leftover of a process is being terminated that exited while no supervisor
     ran. since_s: epoch seconds of the last change of state. exit_cause: see `ProcessExit`.
     log_start: the size of its log when its last start began. last_lines: its last log lines, when given up.
-    apply_id: of the Apply that last started it.
+    apply_id: of the Apply that last started it. has_injected_fault: a drill has killed or frozen its process.
+    restart_requested: it starts again once its process is gone.
     """
 
     def __init__(
@@ -109,6 +101,8 @@ class Unit:
         self.awaits_admission = False
         self.was_killed = False
         self.exit_cause = "exit"
+        self.restart_requested = False
+        self.has_injected_fault = False
         self.log_start = 0
         self.last_lines: list[str] = []
         self.lost_needs: set[str] = set()
@@ -117,7 +111,6 @@ class Unit:
         self._services = services
         self._observer = observer
         self._redactor = Redactor(spec.env)
-        self._budget = RestartBudget(spec.restart_times, spec.restart_within_s)
         self._timers = Timers(services.loop)
         self._process = make_process(self, services)
         self._log = self._process.log
@@ -131,11 +124,8 @@ class Unit:
             services.notify_batcher,
         )
         self._start = StartSequence(self, services, self._process, self._monitor, self._timers)
+        self._exit = ExitSequence(self, services, self._process, self._monitor, self._timers)
         self._pending_spec: ProcessSpec | None = None
-        self._restart_requested = False
-        self._has_injected_fault = False  # a drill has killed or frozen its process
-        self._has_exited_with_error = False
-        self._is_diagnosed = False  # whether its code was searched since the last requested start
 
     # ---- what others ask of it
 
@@ -177,7 +167,7 @@ class Unit:
     @property
     def has_failed(self) -> bool:
         """Whether it exited with an error, and is still wanted."""
-        return self.state is State.EXITED and self.desired_up and self._has_exited_with_error
+        return self.state is State.EXITED and self.desired_up and self._exit.has_failed
 
     @property
     def has_process(self) -> bool:
@@ -219,14 +209,14 @@ class Unit:
         """Request that it runs. An explicit start resets the restart budget."""
         self.desired_up = True
         self._timers.cancel("diagnosis")
-        self._is_diagnosed = False
-        self.reset_restart_budget()
+        self._exit.reset_diagnosis()
+        self._exit.reset_limit()
         self._process.reset_restart_limit()
         self.fire(UnitEvent.START, "")
 
     def reset_restart_budget(self) -> None:
         """Forget all restarts."""
-        self._budget.reset()
+        self._exit.reset_limit()
 
     def stop(self) -> None:
         """Request that it stops."""
@@ -239,14 +229,14 @@ class Unit:
         self.kill_process()
 
     def _clear_desired(self) -> None:
-        self.desired_up = self._restart_requested = False
+        self.desired_up = self.restart_requested = False
         self.save_state()
 
     def restart(self, spec: ProcessSpec | None = None) -> None:
         """Stop it and start it again, from then on as `spec` when one is given."""
         self.desired_up = True
         self._pending_spec = spec or self._pending_spec
-        self._is_diagnosed = False
+        self._exit.reset_diagnosis()
         if self.state in RUNNING_STATES:
             self._process.restart()
         else:
@@ -283,17 +273,17 @@ class Unit:
 
     def inject_fault(self, signal_number: int) -> None:
         """Send its process a signal for a drill; the resulting exit counts as no restart."""
-        self._has_injected_fault = True
+        self.has_injected_fault = True
         self._process.signal(signal_number)
 
     def resume(self) -> None:
         """Resume a process that `inject_fault` has stopped; if nobody noticed, forget the fault."""
-        self._has_injected_fault = self._has_injected_fault and not self.is_ready
+        self.has_injected_fault = self.has_injected_fault and not self.is_ready
         self._process.signal(signal.SIGCONT)
 
     def close(self) -> None:
         """Release sockets, timers and descriptors; the process is left as it is."""
-        self._disarm()
+        self.disarm()
         self._monitor.close()
         self._process.close()
 
@@ -301,7 +291,7 @@ class Unit:
 
     def fire(self, event: UnitEvent, reason: str) -> None:
         """Have the state machine handle an event."""
-        before, redacted = self.state, self._redactor.redact(reason)  # log lines may contain secrets
+        before, redacted = self.state, self.redact(reason)
         self.state, action = next_transition(before, event)
         if self.state is before and action is UnitAction.NONE:
             return
@@ -314,7 +304,7 @@ class Unit:
             self.since_s = time.time()
             is_given_up = self.state is State.GIVEN_UP and self.started_at
             output_lines = last_lines(self._log, self.log_start) if is_given_up else ()
-            self.last_lines = list(map(self._redactor.redact, output_lines))
+            self.last_lines = list(map(self.redact, output_lines))
             self._observer.on_transition(self)
             if before in READY_STATES and not self.is_ready:
                 self._observer.on_unready(self)
@@ -336,7 +326,7 @@ class Unit:
         elif action is UnitAction.TERMINATE:
             self._terminate()
         elif action is UnitAction.FINALIZE:
-            self._disarm()
+            self.disarm()
             self.save_state()
             self._observer.on_final(self)
 
@@ -353,7 +343,7 @@ class Unit:
     def reset_for_start(self) -> None:
         """Forget what the last process has reported."""
         self.ready_at = None
-        self.was_killed = self._has_injected_fault = False
+        self.was_killed = self.has_injected_fault = False
         self.health = None
         self.lost_needs.clear()
         self.exit_cause = "exit"
@@ -361,7 +351,7 @@ class Unit:
 
     def fail_start(self, reason: str) -> None:
         """Let the restart policy decide what follows a start that ended before there was a process."""
-        self._after_exit(ProcessExit(None, "not-started", False), reason)
+        self._exit.decide(ProcessExit(None, "not-started", False), reason)
 
     # ---- what its monitor reports (`MonitoredUnit`)
 
@@ -437,12 +427,12 @@ class Unit:
         self._process.clear_leftovers(self._on_leftovers_gone)
 
     def _on_leftovers_gone(self) -> None:
-        self._restart_requested = False
+        self.restart_requested = False
         self.leftovers_gone.set()
-        self._forget_process()
+        self.forget_process()
         self.apply_pending_spec()
         if self.desired_up:
-            self._schedule_restart(self.reason, 0.0, is_counted=False)
+            self._exit.schedule_restart(self.reason, 0.0, is_counted=False)
         else:
             self.fire(UnitEvent.FINISHED, "exited while no supervisor ran; its leftover processes are gone")
 
@@ -450,13 +440,13 @@ class Unit:
 
     def stop_for_restart(self) -> None:
         """Stop, and start again once the process is gone."""
-        self._restart_requested = True
+        self.restart_requested = True
         self.fire(UnitEvent.STOP, "restarting")
 
     def end_frozen(self, reason: str) -> None:
         """End its process, which does not react any more."""
         self.exit_cause = "frozen"
-        append_end_notice(self._log, self._redactor.redact(reason))
+        append_end_notice(self._log, self.redact(reason))
         self.fire(UnitEvent.FROZEN, reason)
 
     def _terminate(self) -> None:
@@ -478,75 +468,32 @@ class Unit:
 
     def on_never_started(self) -> None:
         """There is no process to stop."""
-        self._after_exit(ProcessExit(None, "exit", False), self.reason)
+        self._exit.decide(ProcessExit(None, "exit", False), self.reason)
 
     def on_exit(self, status: int | None) -> None:
-        """Handle the exit of the process; the decision waits until nothing of it is left."""
-        self._monitor.drain()  # messages sent before the exit count
-        self._disarm()
-        is_expected = self.exit_cause != "exit" or self.state is State.STOPPING
-        fatal_error = "" if is_expected else self._monitor.fatal_error
-        process_exit = ProcessExit(
-            os_process.exit_code(status),
-            self.exit_cause,
-            was_ready=self.ready_at is not None,
-            is_permanent=bool(fatal_error),
-            is_injected=self._has_injected_fault,
-        )
-        reason = self.reason if is_expected else self._describe_exit(process_exit)
-        reason = f"cannot start: {fatal_error}" if fatal_error else reason
-        if self._services.launcher.was_oom_killed(self.name):
-            reason = f"{reason}; it had more than its `memory` of {format_size(self.spec.memory_bytes or 0)}"
-        if not self._process.clear_leftovers(partial(self._after_exit, process_exit, reason)):
-            self.fire(UnitEvent.UNHEALTHY, f"{reason}; processes that it started still run")
-
-    def _describe_exit(self, process_exit: ProcessExit) -> str:
-        """Return how the process exited; for one that was never ready also its last log line."""
-        code = process_exit.code
-        description = EXIT_CODE_TEXT.get(code or 0) or os_process.describe_exit(code)
-        if process_exit.was_ready:
-            return description
-        uptime_s = self._services.loop.time() - self.started_at
-        last_line = most_relevant_line(self._log, self.log_start)
-        output = f"last line: {last_line}" if last_line else "no output"
-        return f"{description} after {uptime_s:.1f} s, before it was ready; {output}"
+        """Its process has exited."""
+        self._exit.begin(status)
 
     def on_leftover(self, text: str) -> None:
         """A leftover of its process had to be killed."""
         self.update_reason(text)
 
-    def _forget_process(self) -> None:
+    # ---- what the end of its process asks for (`ExitingUnit`)
+
+    def redact(self, text: str) -> str:
+        """Return a text without its secrets: log lines may contain some."""
+        return self._redactor.redact(text)
+
+    def find_startup_fault(self, on_result: Callable[[Fault | None], None]) -> None:
+        """Call `on_result` with the fault in its code, None when none is known."""
+        self._observer.find_startup_fault(self, on_result)
+
+    def forget_process(self) -> None:
         """Nothing is left of the process."""
         self._start.cancel()
         self._process.mark_gone()
         self.health = None
         self._services.admission.schedule()
-
-    def _after_exit(self, process_exit: ProcessExit, reason: str) -> None:
-        """Let the restart policy decide what follows."""
-        self._forget_process()
-        if self.desired_up and not self._restart_requested and process_exit.cause != "not-started":
-            self._record_exit(reason)
-        if self._restart_requested:
-            self._restart_requested = False
-            self.apply_pending_spec()
-            self._schedule_restart("restarting", 0.0)
-            return
-        self._has_exited_with_error = process_exit.code != 0
-        decision = decide_exit(
-            self.spec, process_exit, self.desired_up, self._budget, self._services.loop.time()
-        )
-        if decision.event is UnitEvent.RETRY:
-            retry = partial(self._schedule_restart, reason, decision.delay_s, is_counted=decision.is_counted)
-            if process_exit.may_be_permanent and not self._is_diagnosed:
-                self._diagnose(reason, retry)
-            else:
-                retry()
-            return
-        is_restart_limit = process_exit.cause != "timeout" and not process_exit.is_permanent
-        if decision.event is UnitEvent.GIVE_UP and is_restart_limit and self._budget.restart_count:
-            reason = f"given up after {format_count(self._budget.restart_count, 'restart')}: {reason}"
-        self.fire(decision.event, reason)
 
     def leave_process(self, event: UnitEvent, reason: str) -> None:
         """Its part of a shared process has ended; `event` is what the process does next."""
@@ -554,49 +501,21 @@ class Unit:
             event, reason = UnitEvent.FINISHED, self.reason
         elif self.exit_cause == "timeout":
             event, reason = UnitEvent.GIVE_UP, self.reason
-        self._disarm()
-        self._forget_process()
+        self.disarm()
+        self.forget_process()
         self.apply_pending_spec()
         if event is UnitEvent.RETRY:
             self.restarts += 1
-            self._record_exit(reason)
+            self._exit.record(reason)
         self.fire(event, reason)
         self.save_state()
-
-    def _record_exit(self, reason: str) -> None:
-        """Keep the reason of the exit, to be shown when it is ready again."""
-        self.last_exit = LastExit(self._redactor.redact(reason)[:_MAX_REASON_CHARS], time.time())
-
-    def _diagnose(self, reason: str, retry: Callable[[], None]) -> None:
-        """Retry, unless its code has a fault that prevents every start; searched once per requested start."""
-        self._is_diagnosed = True
-        self.fire(UnitEvent.RETRY, reason)
-        last_line = most_relevant_line(self._log, self.log_start)
-        # A start or stop meanwhile cancels the timer.
-        self._timers.arm("diagnosis", _DIAGNOSIS_TIMEOUT_S, retry)
-        self._observer.find_startup_fault(self, lambda fault: self._on_diagnosis(fault, last_line, retry))
-
-    def _on_diagnosis(self, fault: Fault | None, last_line: str, retry: Callable[[], None]) -> None:
-        if not self._timers.pop("diagnosis"):
-            return
-        if fault is not None and is_confirmed_by(fault, last_line):
-            self.fire(UnitEvent.GIVE_UP, f"cannot start: {describe_startup_fault(fault)}")
-        else:
-            retry()
-
-    def _schedule_restart(self, reason: str, delay_s: float, *, is_counted: bool = True) -> None:
-        self.restarts += is_counted
-        self.last_failure = self._redactor.redact(reason)
-        self.fire(UnitEvent.RETRY, reason)
-        self.save_state()
-        self._timers.arm("backoff", with_jitter(delay_s), lambda: self.fire(UnitEvent.BACKOFF_OVER, reason))
 
     def apply_pending_spec(self) -> None:
         """Use the spec that it was given for its next process."""
         if self._pending_spec is not None:
             self.spec, self._pending_spec = self._pending_spec, None
             self._redactor = Redactor(self.spec.env)
-            self._budget = RestartBudget(self.spec.restart_times, self.spec.restart_within_s)
+            self._exit.reset_limit()
 
     def save_state(self) -> None:
         """Keep its state for the next supervisor."""
@@ -617,6 +536,7 @@ class Unit:
             ),
         )
 
-    def _disarm(self) -> None:
+    def disarm(self) -> None:
+        """Cancel timers, and stop monitoring the process."""
         self._timers.cancel_all()
         self._monitor.stop()
