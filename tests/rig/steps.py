@@ -21,9 +21,9 @@ def pauses(kinds: tuple[str, ...], at: str, on: str = "call") -> Point:
 
 # An agent has ended and is started again.
 START = {
-    "the lease is about to be looked at": Point("unit_manager.UnitManager.adopt"),
+    "the lease is about to be looked at": Point("process_backend.OwnProcess.adopt_survivor"),
     "the ports have been found free": Point("port_owners.PortOwners.port_conflict", "return"),
-    "the wish is written down, nothing is ordered": Point("unit.Unit._save_state", "return", nth=2),
+    "the wish is written down, nothing is ordered": Point("unit.Unit.save_state", "return", nth=2),
     "the order is about to be sent": Point("forker_client.ForkerClient.send"),
     "the order is sent": Point("forker_client.ForkerClient.send", "return"),
     "the birth is told and not taken": Point("launcher.ProcessLauncher.on_spawned"),
@@ -48,8 +48,8 @@ AGENT = {
 READY = {
     "it is heard": Point("agent_monitor.AgentMonitor._report_ready"),
     "it is ready, nobody knows": Point("unit.Unit._announce_ready"),
-    "its dependents are about to be told": Point("unit_manager.UnitManager.on_ready"),
-    "its dependents are told": Point("unit_manager.UnitManager.on_ready", "return"),
+    "its dependents are about to be told": Point("dependents.Dependents.on_ready"),
+    "its dependents are told": Point("dependents.Dependents.on_ready", "return"),
     "its readiness is written down": Point("unit.Unit._announce_ready", "return"),
 }
 TOLD = {
@@ -59,23 +59,23 @@ TOLD = {
     "the forker has reaped": orphan(FORKER, "forker.Forker._reap", "return"),
 }
 EXIT = {
-    "the end is known": Point("unit.Unit.on_exit"),
+    "the end is known": Point("exit_sequence.ExitSequence.begin"),
     "what it left is about to be looked for": Point("process_cleanup.ProcessCleanup.poll"),
-    "nothing is left of it": Point("unit.Unit._after_exit"),
-    "a restart is decided": Point("unit.Unit._schedule_restart"),
-    "the restart is written down": Point("unit.Unit._schedule_restart", "return"),
+    "nothing is left of it": Point("exit_sequence.ExitSequence.decide"),
+    "a restart is decided": Point("exit_sequence.ExitSequence.schedule_restart"),
+    "the restart is written down": Point("exit_sequence.ExitSequence.schedule_restart", "return"),
 }
 
 
 STOP = {
     "it is asked to stop": Point("rollout.Rollout.stop"),
-    "that it shall not run is about to be written down": Point("unit.Unit._save_state"),
-    "that it shall not run is written down": Point("unit.Unit._save_state", "return"),
+    "that it shall not run is about to be written down": Point("unit.Unit.save_state"),
+    "that it shall not run is written down": Point("unit.Unit.save_state", "return"),
     "it is about to be told to end": Point("pidfd_process.PidfdProcess.terminate"),
     "it is told to end": Point("pidfd_process.PidfdProcess.terminate", "return"),
-    "the end that was asked for is known": Point("unit.Unit.on_exit"),
-    "its end is concluded": Point("unit_manager.UnitManager.on_final", "return"),
-    "the stop is about to be answered": Point("unit.Unit._after_exit", "return"),
+    "the end that was asked for is known": Point("exit_sequence.ExitSequence.begin"),
+    "its end is concluded": Point("dependents.Dependents.on_final", "return"),
+    "the stop is about to be answered": Point("exit_sequence.ExitSequence.decide", "return"),
 }
 ADOPT = {
     "the supervisor's lock is about to be taken": Point("generation.acquire_lock"),
@@ -84,7 +84,7 @@ ADOPT = {
     "the generation is raised": Point("generation.raise_generation", "return"),
     "orphans are ended": Point("stale_forkers.kill_stale_forkers", "return"),
     "the new control socket is bound": Point("control_server.ControlServer.bind", "return"),
-    "the first is about to be adopted": Point("unit_manager.UnitManager.adopt"),
+    "the first is about to be adopted": Point("process_backend.OwnProcess.adopt_survivor"),
     "the first is adopted": Point("unit.Unit.adopt", "return"),
     "the second is adopted": Point("unit.Unit.adopt", "return", nth=2),
     "all are adopted": Point("supervisor.Supervisor.adopt", "return"),

@@ -21,7 +21,7 @@ from rig.trial import Point, Trial, end
 
 # Where something is written, or looked at, while an agent starts again.
 AT_A_START = {
-    "its lease is looked at": Point("unit_manager.UnitManager.adopt"),
+    "its lease is looked at": Point("process_backend.OwnProcess.adopt_survivor"),
     "the transition is noted": Point("event_log.EventLog.append"),
     "its log is opened": Point("log_file.open_log"),
     "its state is saved": Point("unit_state_store.UnitStateStore.write"),

@@ -40,21 +40,21 @@ RESTART = {
     "its agents have lost theirs": Point("managed_cell.ManagedCell._detach_all", "return"),
     "the process is ordered": Point("forker_client.ForkerClient.send", "return"),
     "the process is born": Point("launcher.ProcessLauncher.on_spawned", "return"),
-    "the first is about to board": Point("member.CellMember.on_attached"),
-    "the first has boarded": Point("member.CellMember.on_attached", "return"),
+    "the first is about to board": Point("managed_cell.SharedProcess.attach"),
+    "the first has boarded": Point("managed_cell.SharedProcess.attach", "return"),
     "the process is called": Point("managed_cell.ManagedCell._send_members_update", "return"),
     "the second is called": Point("managed_cell.ManagedCell._send_members_update", "return", nth=2),
 }
 ADOPT = {
     "the process is about to be adopted": Point("managed_cell.ManagedCell.adopt_process"),
-    "the first is about to be adopted": Point("member.CellMember.adopt_attached"),
-    "the second is about to be adopted": Point("member.CellMember.adopt_attached", nth=2),
+    "the first is about to be adopted": Point("managed_cell.SharedProcess.adopt"),
+    "the second is about to be adopted": Point("managed_cell.SharedProcess.adopt", nth=2),
     "the cell is adopted": Point("managed_cell.ManagedCell.adopt_process", "return"),
 }
 LEAVE = {
     "one is about to leave": Point("managed_cell.ManagedCell.detach"),
     "one has been told to leave": Point("managed_cell.ManagedCell._send_members_update", "return"),
-    "one has left": Point("member.CellMember.on_detached", "return"),
+    "one has left": Point("managed_cell.SharedProcess.detach", "return"),
 }
 POINTS = {**RESTART, **ADOPT, **LEAVE}
 

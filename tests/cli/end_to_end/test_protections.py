@@ -29,7 +29,7 @@ POINTS = {
     "before its lease": Point("child_setup._take_lease", "call", ("forker",), "pause"),
     "before its record": Point("lease.write_record", "call", ("forker",), "pause"),
     "before its end": Point("pidfd_process.PidfdProcess.terminate"),
-    "before the first is adopted": Point("unit_manager.UnitManager.adopt", do="pause"),
+    "before the first is adopted": Point("process_backend.OwnProcess.adopt_survivor", do="pause"),
 }
 
 
@@ -159,8 +159,8 @@ CASES: dict[str, tuple[Callable[[Trial], list[str]], str, dict[str, str]]] = {
             "forker": "import argosy.engine.fork.child_setup as b; b.try_lock_within = lambda *_: True",
             # The next supervisor would find it in /proc, which is to be a second line behind the lock.
             "supervisor": """
-import argosy.engine.supervisor.unit_manager as c
-c.UnitManager.adopt_leftovers = lambda *_, is_new_state_dir: None
+import argosy.engine.supervisor.unit_set as c
+c.UnitSet.adopt_leftovers = lambda *_, is_new_state_dir: None
 """,
         },
     ),
@@ -200,8 +200,8 @@ s.raise_generation = lambda lock: int(os.pread(lock, 20, 0) or 0) or rise(lock)
         FLEET,
         {
             "supervisor": """
-import argosy.engine.supervisor.unit_manager as c
-c.UnitManager.adopt = lambda *_: False
+import argosy.engine.unit.process_backend as c
+c.OwnProcess.adopt_survivor = lambda *_: False
 """
         },
     ),

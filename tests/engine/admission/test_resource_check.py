@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.admission.available_memory import AvailableMemory, read_available_memory
-from argosy.engine.admission.gpu_memory import parse_free_bytes
-from argosy.engine.admission.memory_history import MemoryHistory
-from argosy.engine.admission.memory_sampler import read_process_memory, read_resident_bytes
-from argosy.engine.admission.resource_check import gpu_memory_shortage, memory_shortage, memory_to_admit
+from argosy.engine.admission.available_memory import (
+    AvailableMemory,
+    memory_shortage,
+    memory_to_admit,
+    read_available_memory,
+)
+from argosy.engine.admission.gpu_memory import gpu_memory_shortage, parse_free_bytes
+from argosy.engine.admission.memory_sampler import MemoryHistory, read_process_memory, read_resident_bytes
 
 MIB = 1 << 20
 SIZES = st.integers(0, 1 << 44)

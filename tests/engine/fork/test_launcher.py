@@ -13,7 +13,7 @@ from argosy.engine.fork import forker_client, stale_forkers
 from argosy.engine.process.os_process import boot_id, is_alive, read_stat
 from argosy.engine.protocol.state_machine import State
 
-from ..supervisor.test_unit_manager import Sail, Sea, kinds, plan, sail, spec
+from ..supervisor.test_unit_set import Sail, Sea, kinds, plan, sail, spec
 from .test_zygote_pool import loading, script, scripts, subreaper, until, zygotes_of
 
 __all__ = ["sail", "script", "subreaper"]

@@ -20,7 +20,7 @@ from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.event_log import read_event_log
 from argosy.engine.state.state_dir import StateDir
 
-from ..supervisor.test_unit_manager import Sail, Sea, plan, sail, spec
+from ..supervisor.test_unit_set import Sail, Sea, plan, sail, spec
 
 __all__ = ["sail"]
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.engine.protocol.state_machine import SETTLED_STATES, State
+from argosy.engine.supervisor.dependents import Dependents
 from argosy.engine.supervisor.rollout_steps import OrderedStop, SettleWaiter
-from argosy.engine.supervisor.unit_manager import UnitManager
 from argosy.engine.unit.unit import Unit
 
 
@@ -70,7 +70,7 @@ class ModelCrew:
         self.units = {name: Model(name, states[name], self) for name in needs}
         self.stop: OrderedStop | None = None
 
-    def dependents_of(self, name: str) -> list[Model]:
+    def of(self, name: str) -> list[Model]:
         return [self.units[other] for other, needs in self.needs.items() if name in needs]
 
     def changed(self, unit: Model) -> None:
@@ -108,12 +108,12 @@ def test_each_goes_before_what_it_needs_and_none_waits_longer_than_that(
 
     async def run() -> None:
         crew = ModelCrew(needs, states)
-        crew.stop = OrderedStop(as_units(crew.units.values()), cast(UnitManager, crew))
+        crew.stop = OrderedStop(as_units(crew.units.values()), cast(Dependents, crew))
         stopping = asyncio.ensure_future(crew.stop.run())
         await asyncio.sleep(0)
         while crew.dying:
             living = {unit.name for unit in crew.units.values() if unit.has_process}
-            free = {name for name in living if not any(d.has_process for d in crew.dependents_of(name))}
+            free = {name for name in living if not any(d.has_process for d in crew.of(name))}
             assert {unit.name for unit in crew.dying} == free, "told as soon as, and not before, it is free"
             unit = crew.dying.pop(dice.randrange(len(crew.dying)))
             unit.state = State.EXITED
@@ -135,7 +135,7 @@ def test_a_stop_ends_although_nobody_does(is_stuck: bool) -> None:
     async def run() -> None:
         crew = ModelCrew({"A": [], "B": ["A"], "C": []}, dict.fromkeys("ABC", State.READY))
         crew.units["B"].is_stuck = is_stuck
-        crew.stop = OrderedStop(as_units(crew.units.values()), cast(UnitManager, crew), slack_s=0.02)
+        crew.stop = OrderedStop(as_units(crew.units.values()), cast(Dependents, crew), slack_s=0.02)
         async with asyncio.timeout(20):
             await crew.stop.run()
         assert sorted(crew.told) == ["B", "C"], "A waits for B, which never ends"
@@ -149,7 +149,7 @@ def test_a_stop_that_goes_on_is_not_cut_short() -> None:
     async def run() -> None:
         needs = {f"N{number}": [f"N{number - 1}"] if number else [] for number in range(8)}
         crew = ModelCrew(needs, dict.fromkeys(needs, State.READY))
-        crew.stop = OrderedStop(as_units(crew.units.values()), cast(UnitManager, crew), slack_s=0.5)
+        crew.stop = OrderedStop(as_units(crew.units.values()), cast(Dependents, crew), slack_s=0.5)
         stopping = asyncio.ensure_future(crew.stop.run())
         while not stopping.done():
             await asyncio.sleep(0.1)

@@ -16,8 +16,7 @@ from argosy.engine.inventory.port_owners import PortOwners
 from argosy.engine.plan.process_plan import LivenessSchedule, ProcessSpec
 from argosy.engine.process.helper_process import HelperResult
 from argosy.engine.unit.agent_monitor import AgentMonitor
-from argosy.engine.unit.notify_batcher import NotifyBatcher
-from argosy.engine.unit.notify_socket import NotifySocket, parse_fields
+from argosy.engine.unit.notify_socket import NotifyBatcher, NotifySocket, parse_fields
 from argosy.fleet.fleet_spec import Probe
 
 from .test_restart_policy import SPEC
@@ -25,13 +24,8 @@ from .test_restart_policy import SPEC
 NOTIFY = msgspec.structs.replace(SPEC, probe=Probe(probe="notify"))
 
 
-async def no_command(command: Sequence[str], within_s: float) -> HelperResult:
-    """Run nothing."""
-    return HelperResult(None, "", f"`{command[0]}` is not run here within {within_s} s")
-
-
 class Listening:
-    """Signs of a process that is this one, and what was heard."""
+    """The monitor of a process that is this one, and what it reported (`MonitoredUnit`, `ForkService`)."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "A.sock"
@@ -39,24 +33,29 @@ class Listening:
         self.frozen = 0
         self.why = ""
         self.births: Callable[[], None] = lambda: None
+        loop = asyncio.get_running_loop()
         self.signs = AgentMonitor(
-            self.path,
-            folder / "A.log",
-            asyncio.get_running_loop(),
-            no_command,
-            PortOwners(),
-            NotifyBatcher(asyncio.get_running_loop()),
-            lambda: self.births(),
-            self.heard.append,
-            self._has_frozen,
+            self, self.path, folder / "A.log", loop, self, PortOwners(), NotifyBatcher(loop)
         )
         self.signs.listen()
         self._out = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._out.setblocking(False)
 
-    def _has_frozen(self, why: str) -> None:
+    def on_health(self, health: str | None) -> None:
+        self.heard.append(health)
+
+    def on_frozen(self, reason: str) -> None:
         self.frozen += 1
-        self.why = why
+        self.why = reason
+
+    def on_finished(self) -> None:
+        raise AssertionError("it shares no process")
+
+    def drain_events(self) -> None:
+        self.births()
+
+    async def run_helper(self, spec: ProcessSpec, command: Sequence[str], timeout_s: float) -> HelperResult:
+        return HelperResult(None, "", f"`{command[0]}` is not run here within {timeout_s} s")
 
     def say(self, *fields: str) -> None:
         """Speak as this process."""

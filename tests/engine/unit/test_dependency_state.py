@@ -8,8 +8,12 @@ import pytest
 
 from argosy.agent.health import Status
 from argosy.engine.protocol.state_machine import State, UnitAction, UnitEvent, next_transition
-from argosy.engine.unit.context import DependencyStatus, FailedDependency
-from argosy.engine.unit.dependency_state import evaluate_dependencies, health_event
+from argosy.engine.unit.dependency_state import (
+    DependencyStatus,
+    FailedDependency,
+    evaluate_dependencies,
+    health_event,
+)
 
 LACK = {"A": FailedDependency("A", "exited with code 3")}
 # What is asked for and what will not come, and the event that follows in a blocked state and in the others.

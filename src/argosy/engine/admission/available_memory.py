@@ -1,7 +1,8 @@
 """Available memory of this machine and of the control groups of this process.
 
 "Available" is as for the OOM killer: memory that is unused or can be reclaimed (MemAvailable), and
-swap. A container's limit counts if it is lower.
+swap. A container's limit counts if it is lower. A start that would run into the OOM killer waits, with the
+reason.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.engine.process.os_process import read_small_file
+from argosy.fleet.quantities import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Without a limit cgroup v1 reports nearly the largest 64-bit integer.
 _NO_LIMIT_BYTES = 1 << 60
+_DEFAULT_NEED_BYTES = 64 << 20
+_LARGEST_RESERVE_BYTES = 256 << 20
 
 
 class AvailableMemory(NamedTuple):
@@ -71,3 +75,22 @@ def _cgroup_memory(group_dir: str, limit: str, usage: str, reclaimable: bytes) -
         return None
     reclaimable_bytes = next((int(line.split()[1]) for line in lines if line.startswith(reclaimable)), 0)
     return AvailableMemory(int(text), max(0, int(text) - used + reclaimable_bytes))
+
+
+def memory_to_admit(declared: int | None, last_time: int | None) -> int:
+    """Return the memory to reserve for a start: as declared, else as last time, else 64 MiB."""
+    return declared or last_time or _DEFAULT_NEED_BYTES
+
+
+def memory_shortage(need_bytes: int, reserved_bytes: int, available: AvailableMemory) -> str:
+    """Return why a start that needs `need_bytes` has to wait, empty if it may proceed.
+
+    reserved_bytes: what other starting agents will still allocate. A fiftieth of all memory, at most
+    256 MiB, is never given: the OOM killer acts before the last byte is used.
+    """
+    reserve = min(available.total_bytes // 50, _LARGEST_RESERVE_BYTES)
+    spare = max(0, available.available_bytes - reserved_bytes - reserve)
+    if need_bytes <= spare:
+        return ""
+    detail = f"{format_size(spare)} of {format_size(available.total_bytes)} are available"
+    return f"waits for memory: needs {format_size(need_bytes)}, {detail}"

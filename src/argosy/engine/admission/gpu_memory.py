@@ -7,6 +7,8 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+from argosy.fleet.quantities import format_size
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
@@ -70,3 +72,20 @@ class GpuMemoryWatch:
         """Cancel a running query."""
         if self._task is not None:
             self._task.cancel()
+
+
+def gpu_memory_shortage(
+    need_bytes: int, held_bytes: int, budget_bytes: int | None, reserved_bytes: int, free_bytes: int | None
+) -> str:
+    """Return why a start has to wait for GPU memory, empty if it may proceed.
+
+    held_bytes: declared by running agents. budget_bytes: of the machine. reserved_bytes: declared by
+    starting agents, perhaps not allocated yet. free_bytes: as the GPU reports. None: unknown.
+    """
+    if budget_bytes is not None and held_bytes + need_bytes > budget_bytes:
+        detail = f"{format_size(held_bytes)} of the machine's {format_size(budget_bytes)} are held"
+    elif free_bytes is not None and reserved_bytes + need_bytes > free_bytes:
+        detail = f"{format_size(max(0, free_bytes - reserved_bytes))} are free"
+    else:
+        return ""
+    return f"waits for GPU memory: needs {format_size(need_bytes)}, {detail}"

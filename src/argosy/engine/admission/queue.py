@@ -7,23 +7,23 @@ that has to wait for memory or a GPU lets the others pass: they may be what free
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
-from argosy.engine.admission.available_memory import read_available_memory
+from argosy.engine.admission.available_memory import memory_shortage, memory_to_admit, read_available_memory
 from argosy.engine.admission.cpu_pressure import can_start_another, dependent_chain_lengths, read_cpu_pressure
+from argosy.engine.admission.gpu_memory import GpuMemoryWatch, gpu_memory_shortage
 from argosy.engine.admission.memory_sampler import read_resident_bytes
-from argosy.engine.admission.resource_check import gpu_memory_shortage, memory_shortage, memory_to_admit
 from argosy.engine.plan.cell_plan import cell_unit_name, members_of
 from argosy.engine.protocol.state_machine import State
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from argosy.engine.admission.available_memory import AvailableMemory
-    from argosy.engine.admission.gpu_memory import GpuMemoryWatch
-    from argosy.engine.admission.memory_history import MemoryHistory
+    from argosy.engine.admission.memory_sampler import MemoryHistory
     from argosy.engine.plan.process_plan import ProcessPlan, ProcessSpec
+    from argosy.engine.process.helper_process import HelperResult
 
 # Polled: there is no notification of falling pressure or freed memory.
 _PRESSURE_RETRY_S = 0.01
@@ -48,41 +48,33 @@ class AdmissibleUnit(Protocol):
     @property
     def has_process(self) -> bool: ...
 
-    def start_process(self) -> None:
-        """Start the admitted unit."""
+    def update_reason(self, reason: str) -> None:
+        """Show why it waits."""
 
 
-UnitT = TypeVar("UnitT", bound=AdmissibleUnit)
-
-
-class AdmissionQueue(Generic[UnitT]):
-    """Admits units to start.
-
-    units: all units of the fleet, and the cell processes, by name.
-    on_wait_reason_change(unit): called when the reason of a waiting unit has changed.
-    """
+class AdmissionQueue:
+    """Admits units to start. units: all units of the fleet, and the cell processes, by name."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        units: Sequence[Mapping[str, UnitT]],
+        units: Sequence[Mapping[str, AdmissibleUnit]],
         memory_history: MemoryHistory,
-        gpu: GpuMemoryWatch,
-        on_wait_reason_change: Callable[[UnitT], None],
+        run_helper: Callable[[Sequence[str], float], Awaitable[HelperResult]],
     ) -> None:
         self._loop = loop
         self._units = units
         self._memory_history = memory_history
-        self._gpu = gpu
-        self._on_wait_reason_change = on_wait_reason_change
+        self._gpu = GpuMemoryWatch(loop, run_helper, self.schedule)
         self._max_starting: int | None = None
         self._available: AvailableMemory | None = None
         self._available_at = 0.0
-        self._starting: list[UnitT] = []  # pruned at each admission
-        self._recently_started: dict[str, UnitT] = {}  # started since the last memory reading
+        self._starting: list[AdmissibleUnit] = []  # pruned at each admission
+        self._recently_started: dict[str, AdmissibleUnit] = {}  # started since the last memory reading
         self._gpu_budgets: dict[str, int] = {}
         self._chain_lengths: dict[str, int] = {}
-        self._queued: dict[str, UnitT] = {}  # in the order of the requests
+        # In the order of the requests, with what admits them.
+        self._queued: dict[str, tuple[AdmissibleUnit, Callable[[], None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_immediate = False  # the timer is due after this tick
 
@@ -102,9 +94,9 @@ class AdmissionQueue(Generic[UnitT]):
         """Count the starting units that an earlier supervisor has admitted."""
         self._starting = [unit for unit in self._all_units() if _is_starting(unit)]
 
-    def request(self, unit: UnitT) -> None:
-        """Queue the unit."""
-        self._queued[unit.name] = unit
+    def request(self, unit: AdmissibleUnit, on_admitted: Callable[[], None]) -> None:
+        """Queue the unit, and call `on_admitted()` when resources allow its start."""
+        self._queued[unit.name] = (unit, on_admitted)
         self.schedule()
 
     def schedule(self, delay_s: float = 0.0) -> None:
@@ -125,7 +117,7 @@ class AdmissionQueue(Generic[UnitT]):
         pressure = read_cpu_pressure()
         waiting = self._queue_order(has_room=can_start_another(start_ages, self._max_starting, pressure))
         available: AvailableMemory | None = None
-        unsampled: list[UnitT] = []
+        unsampled: list[AdmissibleUnit] = []
         for unit in waiting:
             is_process = unit.spec.cell is None
             if is_process and not can_start_another(start_ages, self._max_starting, pressure):
@@ -139,8 +131,8 @@ class AdmissionQueue(Generic[UnitT]):
             if is_process:
                 start_ages.append(0.0)
                 pressure = pressure._replace(runnable=pressure.runnable + 1)
-            del self._queued[unit.name]
-            unit.start_process()
+            _, on_admitted = self._queued.pop(unit.name)
+            on_admitted()
             if _is_starting(unit):
                 starting.append(unit)
                 if is_process:
@@ -148,17 +140,20 @@ class AdmissionQueue(Generic[UnitT]):
         if self._timer is None:
             self.schedule(_MEMORY_RETRY_S)
 
-    def _queue_order(self, *, has_room: bool) -> list[UnitT]:
+    def _queue_order(self, *, has_room: bool) -> list[AdmissibleUnit]:
         """Return the waiting units in the order of admission; without room for a process unsorted."""
-        waiting = [unit for unit in self._queued.values() if unit.awaits_admission]
-        waiting = [unit for unit in waiting if unit.state is State.STARTING]
-        self._queued = {unit.name: unit for unit in waiting}
+        self._queued = {
+            unit.name: (unit, on_admitted)
+            for unit, on_admitted in self._queued.values()
+            if unit.awaits_admission and unit.state is State.STARTING
+        }
+        waiting = [unit for unit, _ in self._queued.values()]
         # An agent of a cell needs no process of its own, only its share of a GPU.
         if has_room or any(unit.spec.cell is not None for unit in waiting):
             waiting.sort(key=lambda unit: (unit.spec.cell is None, -self._chain_lengths.get(unit.name, 1)))
         return waiting
 
-    def _all_units(self) -> Iterator[UnitT]:
+    def _all_units(self) -> Iterator[AdmissibleUnit]:
         return chain.from_iterable(each.values() for each in self._units)
 
     def _read_available(self, now: float) -> AvailableMemory:
@@ -169,7 +164,11 @@ class AdmissionQueue(Generic[UnitT]):
         return self._available
 
     def _fits(
-        self, unit: UnitT, available: AvailableMemory, starting: Sequence[UnitT], unsampled: Sequence[UnitT]
+        self,
+        unit: AdmissibleUnit,
+        available: AvailableMemory,
+        starting: Sequence[AdmissibleUnit],
+        unsampled: Sequence[AdmissibleUnit],
     ) -> bool:
         """Return whether the memory suffices beside other starts; sets the unit's reason if not."""
         if unit.spec.gpu_memory_bytes and not self._gpu.is_fresh():
@@ -177,14 +176,15 @@ class AdmissionQueue(Generic[UnitT]):
         shortage = self._memory_shortage(unit, available, [*starting, *unsampled]) or self._gpu_shortage(
             unit, starting
         )
-        if shortage and unit.reason != shortage:
-            unit.reason = shortage
-            self._on_wait_reason_change(unit)
-        elif not shortage:
+        if shortage:
+            unit.update_reason(shortage)
+        else:
             unit.reason = ""
         return not shortage
 
-    def _memory_shortage(self, unit: UnitT, available: AvailableMemory, starting: Sequence[UnitT]) -> str:
+    def _memory_shortage(
+        self, unit: AdmissibleUnit, available: AvailableMemory, starting: Sequence[AdmissibleUnit]
+    ) -> str:
         if unit.spec.cell is not None:
             return ""  # requested by its process
         needed_bytes = self._needed_bytes(unit)
@@ -192,11 +192,11 @@ class AdmissionQueue(Generic[UnitT]):
             needed_bytes, self._reserved_bytes(starting, available, needed_bytes), available
         )
 
-    def _needed_bytes(self, unit: UnitT) -> int:
+    def _needed_bytes(self, unit: AdmissibleUnit) -> int:
         return memory_to_admit(unit.spec.memory_bytes, self._memory_history.peak_bytes(unit.name))
 
     def _reserved_bytes(
-        self, starting: Iterable[UnitT], available: AvailableMemory, needed_bytes: int
+        self, starting: Iterable[AdmissibleUnit], available: AvailableMemory, needed_bytes: int
     ) -> int:
         """Return the memory reserved for other starting units that they have not allocated yet."""
         others = [(self._needed_bytes(other), other.pid) for other in starting if other.spec.cell is None]
@@ -205,7 +205,7 @@ class AdmissionQueue(Generic[UnitT]):
             return total  # the common case, without reading each process
         return sum(max(0, bytes_ - (read_resident_bytes(pid) if pid else 0)) for bytes_, pid in others)
 
-    def _gpu_shortage(self, unit: UnitT, starting: Iterable[UnitT]) -> str:
+    def _gpu_shortage(self, unit: AdmissibleUnit, starting: Iterable[AdmissibleUnit]) -> str:
         needed_bytes, machine = unit.spec.gpu_memory_bytes, unit.spec.machine
         if not needed_bytes:
             return ""

@@ -1,4 +1,4 @@
 """Cells: processes that several agents share.
 
-From outside: `cell_logs`, `managed_cell`, `member`.
+From outside: `cell_logs`, `managed_cell`.
 """

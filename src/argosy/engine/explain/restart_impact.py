@@ -1,6 +1,6 @@
 """The impact of a restart: which agents restart with it, and how long others run without them. Pure.
 
-Simulates what `unit_manager`, `managed_cell` and `unit` do, event by event: a process is stopped, exits,
+Simulates what `dependents`, `managed_cell` and `unit` do, event by event: a process is stopped, exits,
 and its agents become ready one by one. With `stop` a dependent stops at once and starts after its needs,
 with `restart` it stops once the need is ready again; an agent that stops takes its cell with it.
 """
@@ -189,7 +189,7 @@ class _RestartSimulation:
                 self._start_if_possible(other, at_s)
 
     def _death_action(self, name: str, need: str) -> str:
-        return next(each.on_death for each in self._processes[name].needs if each.agent == need)
+        return self._processes[name].on_death_of(need)
 
     def _push(self, at_s: float, step: _SimulationStep, name: str) -> None:
         heapq.heappush(self._events, (at_s, step, self._start_index[name], name))

@@ -36,31 +36,37 @@ _SPAWN_TIMEOUT_S = 5.0
 _FORKER_RESTART_DELAY_S = 0.5
 
 
-class SpawnableUnit(Protocol):
-    """A unit as the launcher sees it. log_start: the offset in its log at which this process begins."""
+class SpawnedProcess(Protocol):
+    """The process of a unit, as the launcher sees it."""
 
     name: str
-    spec: ProcessSpec
-    desired_up: bool
-    log_start: int
+    incarnation: int
+    pid: int | None
 
     @property
-    def incarnation(self) -> int: ...
+    def spec(self) -> ProcessSpec: ...
+
+    def on_spawned(self, spawned: Spawned, pidfd: int) -> None:
+        """It was forked."""
+
+    def on_spawn_failed(self, reason: str) -> None:
+        """It could not be forked; without a reason it is requested again."""
+
+    def on_exit(self, status: int | None) -> None:
+        """It has exited."""
+
+
+class StartableAgent(Protocol):
+    """An agent that may be about to start."""
+
+    desired_up: bool
+
     @property
     def pid(self) -> int | None: ...
 
-    def on_spawned(self, spawned: Spawned, pidfd: int) -> None:
-        """Its process was forked."""
-
-    def on_spawn_failed(self, reason: str) -> None:
-        """Its process could not be forked; without a reason it is requested again."""
-
-    def on_exit(self, status: int) -> None:
-        """Its process has exited."""
-
 
 class LauncherHost(Protocol):
-    """What the launcher uses of the manager of the units."""
+    """What the launcher uses of the set of all units."""
 
     loop: asyncio.AbstractEventLoop
     state_dir: StateDir
@@ -70,13 +76,10 @@ class LauncherHost(Protocol):
     open_files: int
 
     @property
-    def units(self) -> Mapping[str, SpawnableUnit]: ...
+    def units(self) -> Mapping[str, StartableAgent]: ...
 
-    def process_units(self) -> Iterable[SpawnableUnit]:
-        """Return the units that have a process of their own."""
-
-    def mark_log_start(self, name: str, offset: int, pid: int) -> None:
-        """Note where the output of a new process begins."""
+    def processes(self) -> Iterable[SpawnedProcess]:
+        """Return the processes of the units."""
 
 
 class ProcessLauncher:
@@ -85,7 +88,7 @@ class ProcessLauncher:
     def __init__(self, unit_manager: LauncherHost) -> None:
         self._unit_manager = unit_manager
         self._loop = unit_manager.loop
-        self._pending_spawns: dict[int, SpawnableUnit] = {}
+        self._pending_spawns: dict[int, SpawnedProcess] = {}
         self._helpers = HelperRunner(unit_manager.loop, self._send_to_forker)
         self._zygote_pool = ZygotePool(unit_manager.loop, self)
         self._forker: ForkerClient | None = None
@@ -131,17 +134,17 @@ class ProcessLauncher:
 
     # ---- requests
 
-    def spawn(self, unit: SpawnableUnit, output: int) -> None:
-        """Have the unit's process forked; takes over the descriptor `output`."""
-        self.event_log.append("spawn-requested", agent=unit.name)
-        self._pending_spawns[unit.incarnation] = unit
-        self._loop.call_later(_SPAWN_TIMEOUT_S, self._check_spawned, unit.incarnation)
+    def spawn(self, process: SpawnedProcess, output: int) -> None:
+        """Have a process forked; takes over the descriptor `output`."""
+        self.event_log.append("spawn-requested", agent=process.name)
+        self._pending_spawns[process.incarnation] = process
+        self._loop.call_later(_SPAWN_TIMEOUT_S, self._check_spawned, process.incarnation)
         try:
-            spawn_request = self._spawn_request_for(unit)
+            spawn_request = self._spawn_request_for(process)
         except OSError as error:
             os.close(output)
             message = f"its control group `{error.filename}`: {error.strerror}"
-            self._loop.call_soon(self.on_spawn_failed, SpawnFailed(unit.incarnation, message))
+            self._loop.call_soon(self.on_spawn_failed, SpawnFailed(process.incarnation, message))
             return
         if not self._zygote_pool.submit(spawn_request, output, self._are_many_starting):
             self._send_to_forker(spawn_request, output)  # without a forker: repeated when there is one
@@ -172,15 +175,15 @@ class ProcessLauncher:
         self._forker.send(spawn_request, output)
         return True
 
-    def _spawn_request_for(self, unit: SpawnableUnit) -> SpawnRequest:
-        manager, spec, group = self._unit_manager, unit.spec, ""
+    def _spawn_request_for(self, process: SpawnedProcess) -> SpawnRequest:
+        manager, name, spec, group = self._unit_manager, process.name, process.spec, ""
         if self._control_groups is not None:
-            group = str(self._control_groups.create(unit.name, spec.memory_bytes, spec.cpus))
+            group = str(self._control_groups.create(name, spec.memory_bytes, spec.cpus))
         return SpawnRequest(
-            name=unit.name,
-            incarnation=unit.incarnation,
+            name=name,
+            incarnation=process.incarnation,
             generation=manager.generation,
-            lease=str(manager.state_dir.lease_file(unit.name)),
+            lease=str(manager.state_dir.lease_file(name)),
             generation_file=str(manager.state_dir.supervisor_lock),
             argv=list(spec.argv),
             env=self._inherited_environment() | spec.env,
@@ -199,10 +202,10 @@ class ProcessLauncher:
             )
         return self._base_environment[1]
 
-    async def run_helper(self, unit: SpawnableUnit, command: Sequence[str], timeout_s: float) -> HelperResult:
-        """Run a command in the unit's working directory and environment."""
-        env = helper_environment(self._unit_manager.environ, unit.spec)
-        return await self._helpers.run(command, env, unit.spec.cwd, timeout_s)
+    async def run_helper(self, spec: ProcessSpec, command: Sequence[str], timeout_s: float) -> HelperResult:
+        """Run a command in the directory and environment of an agent, without the means to report for it."""
+        env = helper_environment(self._unit_manager.environ, spec)
+        return await self._helpers.run(command, env, spec.cwd, timeout_s)
 
     async def run_engine_helper(self, command: Sequence[str], timeout_s: float) -> HelperResult:
         """Run a command for the engine itself."""
@@ -214,20 +217,19 @@ class ProcessLauncher:
         """A child was forked."""
         if self._helpers.handle_spawned(spawned, pidfd):
             return
-        unit = self._pending_spawns.pop(spawned.incarnation, None)
-        if unit is None:
+        process = self._pending_spawns.pop(spawned.incarnation, None)
+        if process is None:
             # Too late: the request was repeated, or the agent is no longer wanted.
             os_process.send_signal(pidfd, signal.SIGKILL)
             os.close(pidfd)
             return
-        self._unit_manager.mark_log_start(unit.name, unit.log_start, spawned.pid)
-        unit.on_spawned(spawned, pidfd)
+        process.on_spawned(spawned, pidfd)
 
     def on_spawn_failed(self, failure: SpawnFailed) -> None:
         """A child could not be forked."""
-        unit = self._pending_spawns.pop(failure.incarnation, None)
-        if unit is not None:
-            unit.on_spawn_failed(f"not started, no process could be forked: {failure.reason}")
+        process = self._pending_spawns.pop(failure.incarnation, None)
+        if process is not None:
+            process.on_spawn_failed(f"not started, no process could be forked: {failure.reason}")
         self._helpers.handle_spawn_failed(failure.incarnation, failure.reason)
 
     def _check_spawned(self, incarnation: int) -> None:
@@ -238,9 +240,9 @@ class ProcessLauncher:
 
     def respawn(self, incarnation: int) -> None:
         """Repeat a request that will not be carried out."""
-        unit = self._pending_spawns.pop(incarnation, None)
-        if unit is not None:
-            unit.on_spawn_failed("")
+        process = self._pending_spawns.pop(incarnation, None)
+        if process is not None:
+            process.on_spawn_failed("")
 
     def on_zygote_event(self, event: ZygoteReady | SpawnDeclined) -> None:
         """Reject an event that only a zygote sends."""
@@ -248,22 +250,22 @@ class ProcessLauncher:
 
     # ---- exits
 
-    def was_oom_killed(self, unit: SpawnableUnit) -> bool:
-        """Return whether the kernel killed the unit because it exceeded its `memory`."""
-        return self._control_groups is not None and self._control_groups.was_oom_killed(unit.name)
+    def was_oom_killed(self, name: str) -> bool:
+        """Return whether the kernel killed the unit of this name because it exceeded its `memory`."""
+        return self._control_groups is not None and self._control_groups.was_oom_killed(name)
 
-    def remove_control_group(self, unit: SpawnableUnit) -> None:
-        """Remove the unit's control group; none of its processes is left."""
+    def remove_control_group(self, name: str) -> None:
+        """Remove the control group of this unit; none of its processes is left."""
         if self._control_groups is not None:
-            self._control_groups.remove(unit.name)
+            self._control_groups.remove(name)
 
     def on_exit(self, exited: Exited) -> None:
         """A child has exited. Reported twice if its forker died between reporting and reaping."""
         if self._helpers.handle_exit(exited):
             return
-        for unit in self._unit_manager.process_units():
-            if unit.pid == exited.pid:
-                unit.on_exit(exited.status)
+        for process in self._unit_manager.processes():
+            if process.pid == exited.pid:
+                process.on_exit(exited.status)
                 return
 
     def drain_events(self) -> None:

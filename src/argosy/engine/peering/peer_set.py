@@ -1,7 +1,7 @@
 """The connections of this supervisor to those of the other machines.
 
 There is one `PeerServer`, and one `PeerConnection` for each machine. Status updates of the other machines'
-agents are kept as `RemoteAgent`s; the unit manager notifies dependents on this machine.
+agents are kept as `RemoteAgent`s; `supervisor.dependents` notifies dependents on this machine.
 """
 
 from __future__ import annotations

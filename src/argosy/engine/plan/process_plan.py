@@ -104,6 +104,10 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
         """Return the names of the agents that must be ready first."""
         return tuple(need.agent for need in self.needs)
 
+    def on_death_of(self, need: str) -> str:
+        """Return what happens to it when `need` is no longer ready: wait, degrade, restart or stop."""
+        return next((each.on_death for each in self.needs if each.agent == need), "wait")
+
 
 class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     """All processes of this machine, and the agents that it does not run.

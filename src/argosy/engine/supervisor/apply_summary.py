@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from argosy.engine.peering.remote_agent import RemoteAgent
     from argosy.engine.plan.process_plan import ProcessPlan
-    from argosy.engine.unit.context import Dependency
+    from argosy.engine.unit.dependency_state import Dependency
     from argosy.engine.unit.unit import Unit
     from argosy.fleet.dependency_graph import Graph
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from argosy.engine.control.control_server import ClientSession
     from argosy.engine.protocol.messages import InjectFault
-    from argosy.engine.supervisor.unit_manager import UnitManager
+    from argosy.engine.supervisor.unit_set import UnitSet
     from argosy.engine.unit.unit import Unit
 
 _SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
@@ -35,8 +35,8 @@ class _FrozenUnit(NamedTuple):
 class FaultInjector:
     """The injected faults of all running drills; at most one frozen process per client."""
 
-    def __init__(self, unit_manager: UnitManager) -> None:
-        self._unit_manager = unit_manager
+    def __init__(self, unit_set: UnitSet) -> None:
+        self._unit_set = unit_set
         self._frozen: dict[ClientSession, _FrozenUnit] = {}
 
     def inject(self, session: ClientSession, request: InjectFault) -> FaultInjected:
@@ -48,15 +48,15 @@ class FaultInjector:
             message = "a drill injects faults only locally"
             raise RefusedError(Fault(request.agent, "other-machine", message))
         unit = self._find_ready_unit(request.agent)
-        pid = unit.pid
+        process_unit, pid = self._unit_set.process_unit(unit), unit.pid
         assert pid is not None, "a ready agent has a process"
         self.resume_for(session)
         if request.kind == "freeze":
-            timer = self._unit_manager.loop.call_later(request.max_duration_s, self.resume_for, session)
-            self._frozen[session] = _FrozenUnit(unit.process_unit, timer)
-        self._unit_manager.event_log.append("fault-injected", agent=unit.name, pid=pid, text=request.kind)
+            timer = self._unit_set.loop.call_later(request.max_duration_s, self.resume_for, session)
+            self._frozen[session] = _FrozenUnit(process_unit, timer)
+        self._unit_set.event_log.append("fault-injected", agent=unit.name, pid=pid, text=request.kind)
         at_s = time.time()
-        unit.process_unit.inject_fault(_SIGNALS[request.kind])
+        process_unit.inject_fault(_SIGNALS[request.kind])
         return FaultInjected(agent=unit.name, pid=pid, at_s=at_s)
 
     def resume_for(self, session: ClientSession) -> None:
@@ -72,11 +72,11 @@ class FaultInjector:
             self.resume_for(session)
 
     def _find_ready_unit(self, name: str) -> Unit:
-        unit = self._unit_manager.units.get(name)
+        unit = self._unit_set.units.get(name)
         if unit is None:
             hint = "`argosy status` lists them"
             raise RefusedError(Fault(name, "unknown-agent", f"no agent `{name}` runs here", hint))
-        if not unit.is_ready or not unit.process_unit.is_ready:
+        if not unit.is_ready or not self._unit_set.process_unit(unit).is_ready:
             message = f"`{name}` is {unit.state.value}; a drill injects faults only into ready agents"
             raise RefusedError(Fault(name, "not-ready", message, "`argosy status` shows why it is not ready"))
         return unit

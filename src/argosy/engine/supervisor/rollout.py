@@ -1,4 +1,4 @@
-"""Carries out changes with the unit manager: apply a fleet, restart agents, stop agents.
+"""Carries out changes with the units: apply a fleet, restart agents, stop agents.
 
 `supervisor` decides who may change what, and when.
 """
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from argosy.engine.peering.peer_set import PeerSet
     from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.supervisor.unit_manager import UnitManager
-    from argosy.engine.unit.context import Dependency
+    from argosy.engine.supervisor.unit_set import UnitSet
+    from argosy.engine.unit.dependency_state import Dependency
     from argosy.engine.unit.unit import Unit
     from argosy.fleet.fleet_spec import Fleet
     from argosy.fleet.placement import Placement
@@ -66,10 +66,10 @@ class Rollout:
     graph: the dependency graph of the applied fleet.
     """
 
-    def __init__(self, unit_manager: UnitManager, peers: PeerSet) -> None:
-        self._unit_manager = unit_manager
+    def __init__(self, unit_set: UnitSet, peers: PeerSet) -> None:
+        self._unit_set = unit_set
         self._peers = peers
-        self._state_dir, self._loop = unit_manager.state_dir, unit_manager.loop
+        self._state_dir, self._loop = unit_set.state_dir, unit_set.loop
         self.graph: Graph = graph_from_edges({})
         self._waiter: SettleWaiter | None = None
         self._pending_machines: set[str] = set()
@@ -124,14 +124,14 @@ class Rollout:
         self._peers.configure(peering_plan)
         running = {
             unit.name: RunningAgent(unit.running_digest, unit.spec.cell)
-            for unit in self._unit_manager.running_units()
+            for unit in self._unit_set.running_units()
             if not (unit.is_leftover and unit.name in plan.processes)
         }
         change = diff_plan(running, plan, scope)
         self._persist(request, placement, plan, sorted(name or "" for name in machines), change)
         self.graph = build_graph(fleet)
-        self._unit_manager.environ = variables
-        self._unit_manager.event_log.append(
+        self._unit_set.environ = variables
+        self._unit_set.event_log.append(
             "apply", text=f"{len(scope)} of {len(plan.declared)} agents, pid {pid}"
         )
         remote_scope = [name for name in everywhere if name in remote_agents]
@@ -154,8 +154,8 @@ class Rollout:
         summary = summarize_apply(
             apply_plan.plan,
             self.graph,
-            self._unit_manager.units,
-            self._unit_manager.remote_agents,
+            self._unit_set.units,
+            self._peers.remote_agents,
             {*apply_plan.scope, *apply_plan.remote_scope},
             apply_plan.skip,
             apply_plan.change.adopted,
@@ -172,7 +172,7 @@ class Rollout:
     def _check_descriptors(self, fleet: Fleet, scope: Iterable[str]) -> None:
         """Raise MissingError when the descriptor limit of this process is too low for these agents."""
         wanted = set(scope)
-        others = sum(unit.name not in wanted for unit in self._unit_manager.running_units())
+        others = sum(unit.name not in wanted for unit in self._unit_set.running_units())
         descriptors.raise_soft_limit()
         if fault := descriptors.descriptor_shortage([fleet.agents[name] for name in wanted], others):
             raise MissingError(fault)
@@ -184,12 +184,12 @@ class Rollout:
 
         Raises RefusedError: the files on disk are outdated and cannot be written. Nothing was changed.
         """
-        stopping = {name: self._unit_manager.units[name].spec for name in change.stop}
+        stopping = {name: self._unit_set.units[name].spec for name in change.stop}
         cell_units = {
-            name: cell.cell_unit.spec for name, cell in self._unit_manager.cells.items()
+            name: cell.process_unit.spec for name, cell in self._unit_set.cells.items()
         } | plan.cell_processes
         try:
-            self._unit_manager.repair_state_dir()
+            self._unit_set.repair_state_dir()
             write_cell_manifests(self._state_dir, plan)
             applied_plan = AppliedPlan(
                 plan=plan,
@@ -203,25 +203,25 @@ class Rollout:
             write_fleet_address_book(self._state_dir, request.fleet, placement, machines)
             if draft is not None:
                 os.replace(draft, self._state_dir.applied_plan)
-            self._unit_manager.file_backups.hold(self._state_dir.applied_plan, self._state_dir.address_book)
+            self._unit_set.file_backups.hold(self._state_dir.applied_plan, self._state_dir.address_book)
         except OSError as error:
             raise _write_error(self._state_dir, error) from error
 
     async def _converge(self, apply_plan: ApplyPlan, is_unattended: Callable[[], bool]) -> bool | None:
         """Return whether all agents settled in time; None when interrupted."""
-        units, plan, change = self._unit_manager.units, apply_plan.plan, apply_plan.change
-        self._unit_manager.set_plan(plan)
+        units, plan, change = self._unit_set.units, apply_plan.plan, apply_plan.change
+        self._unit_set.set_plan(plan)
         dependencies: list[Dependency] = [units[name] for name in apply_plan.scope]
         if self._pending_machines:
-            dependencies += [self._unit_manager.remote_agents[name] for name in apply_plan.remote_scope]
+            dependencies += [self._peers.remote_agents[name] for name in apply_plan.remote_scope]
         waiter = self._waiter = SettleWaiter(dependencies, self._pending_machines, is_unattended)
         try:
             await asyncio.sleep(0)
             await self._stop_units([units[name] for name in (*change.stop, *change.move)])
             for name in [name for name in units if name not in plan.processes]:
-                self._unit_manager.remove_unit(name)
+                self._unit_set.remove_unit(name)
             for name in change.move:
-                waiter.replace_unit(self._unit_manager.replace_unit(name))
+                waiter.replace_unit(self._unit_set.replace_unit(name))
             if not waiter.is_interrupted:
                 self._start_units(change, plan, apply_plan.apply_id)
             in_time = await waiter.wait(apply_plan.timeout_s)
@@ -236,16 +236,16 @@ class Rollout:
 
     def _start_units(self, change: PlanDiff, plan: ProcessPlan, apply_id: str) -> None:
         for name in {*change.restart, *change.start, *change.adopted, *change.move}:
-            self._unit_manager.units[name].apply_id = apply_id
+            self._unit_set.units[name].apply_id = apply_id
         for name in change.restart:
-            self._unit_manager.units[name].restart(plan.processes[name])
+            self._unit_set.units[name].restart(plan.processes[name])
         names = {*change.start, *change.adopted, *change.move}
         for name in names:
-            self._unit_manager.units[name].set_spec(plan.processes[name])
+            self._unit_set.units[name].set_spec(plan.processes[name])
         # Dependencies first, so that an agent never sees a need that was not told to start yet.
         for name in self.graph.start_order():
             if name in names:
-                self._unit_manager.units[name].start()
+                self._unit_set.units[name].start()
 
     async def _stop_unsettled(self, units: list[Unit], timeout_s: float) -> None:
         """Stop the agents that are not ready at the time-out of the apply."""
@@ -264,7 +264,7 @@ class Rollout:
 
     def _log_summary(self, summary: ApplySummary) -> None:
         text = f"{len(summary.ready)} ready, {len(summary.not_ready)} not, {len(summary.left_out)} left out"
-        self._unit_manager.event_log.append("apply-summary", text=f"{text}, {summary.seconds:.2f} s")
+        self._unit_set.event_log.append("apply-summary", text=f"{text}, {summary.seconds:.2f} s")
 
     @contextlib.contextmanager
     def _in_progress(self) -> Iterator[None]:
@@ -285,12 +285,12 @@ class Rollout:
         """
         started_at = self._loop.time()
         named = self._find_units(names)
-        units = with_cell_members(named, self._unit_manager.cells)
+        units = with_cell_members(named, self._unit_set.cells)
         cell_members = [unit for unit in units if unit not in named]
         touched = self._restart_closure(units)
         waiter = self._waiter = SettleWaiter(touched, is_unattended=is_unattended)
         listed = ", ".join(unit.name for unit in named)
-        self._unit_manager.event_log.append("restart", text=listed)
+        self._unit_set.event_log.append("restart", text=listed)
         with self._in_progress():
             for unit in named:
                 unit.restart()
@@ -298,10 +298,8 @@ class Rollout:
                 await waiter.wait(_RESTART_TIMEOUT_S)
             finally:
                 self._waiter = None
-                self._unit_manager.event_log.append("restart-finished", text=listed)
-        reconnected = {
-            other.name for unit in touched for other in self._unit_manager.dependents_of(unit.name)
-        }
+                self._unit_set.event_log.append("restart-finished", text=listed)
+        reconnected = {other.name for unit in touched for other in self._unit_set.dependents.of(unit.name)}
         return Restarted(
             restarted=sorted(unit.name for unit in touched if unit.is_ready),
             not_ready={unit.name: describe_not_ready(unit) for unit in touched if not unit.is_ready},
@@ -318,11 +316,13 @@ class Rollout:
             unit = stack.pop()
             if unit not in found:
                 found.add(unit)
-                dependents = self._unit_manager.dependents_of(unit.name)
+                dependents = self._unit_set.dependents.of(unit.name)
                 following = [
-                    other for other in dependents if other.desired_up and _restarts_with(other, unit.name)
+                    other
+                    for other in dependents
+                    if other.desired_up and other.spec.on_death_of(unit.name) in ("restart", "stop")
                 ]
-                stack += with_cell_members(following, self._unit_manager.cells)
+                stack += with_cell_members(following, self._unit_set.cells)
         return found
 
     async def stop(
@@ -335,10 +335,8 @@ class Rollout:
         """
         started_at = self._loop.time()
         self._stop_count += 1
-        every = list(self._unit_manager.units.values())
-        units = (
-            every if names is None else with_cell_members(self._find_units(names), self._unit_manager.cells)
-        )
+        every = list(self._unit_set.units.values())
+        units = every if names is None else with_cell_members(self._find_units(names), self._unit_set.cells)
         running = [unit for unit in units if unit.has_process]
         for unit in running if force else ():
             unit.kill()
@@ -346,7 +344,7 @@ class Rollout:
             self._waiter.interrupt()
         await self._idle.wait()
         still_running = await self._stop_units(
-            [unit for unit in units if unit.name in self._unit_manager.units], stopping_elsewhere
+            [unit for unit in units if unit.name in self._unit_set.units], stopping_elsewhere
         )
         return Stopped(
             stopped=[unit.name for unit in running if unit not in still_running],
@@ -360,7 +358,7 @@ class Rollout:
 
     async def _stop_units(self, units: Iterable[Unit], stopping_elsewhere: Iterable[str] = ()) -> list[Unit]:
         """Stop these units; return those that are still running afterwards."""
-        stop = OrderedStop(units, self._unit_manager, stopping_elsewhere)
+        stop = OrderedStop(units, self._unit_set.dependents, stopping_elsewhere)
         self._ordered_stops.add(stop)
         try:
             await stop.run()
@@ -374,7 +372,7 @@ class Rollout:
         Raises InputError: an agent does not run on this machine.
         """
         names = list(names)
-        unknown = [name for name in names if name not in self._unit_manager.units]
+        unknown = [name for name in names if name not in self._unit_set.units]
         if unknown:
             raise InputError(
                 *(
@@ -382,7 +380,7 @@ class Rollout:
                     for name in unknown
                 )
             )
-        return [self._unit_manager.units[name] for name in names]
+        return [self._unit_set.units[name] for name in names]
 
 
 def _by_cell(units: Iterable[Unit]) -> dict[str, list[str]]:
@@ -390,10 +388,6 @@ def _by_cell(units: Iterable[Unit]) -> dict[str, list[str]]:
     for unit in units:
         found.setdefault(unit.spec.cell or "", []).append(unit.name)
     return found
-
-
-def _restarts_with(unit: Unit, need: str) -> bool:
-    return any(each.agent == need and each.on_death in ("restart", "stop") for each in unit.spec.needs)
 
 
 def _write_error(state_dir: StateDir, error: OSError) -> RefusedError:

@@ -10,8 +10,8 @@ from argosy.engine.protocol.state_machine import SETTLED_STATES, State
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from argosy.engine.supervisor.unit_manager import UnitManager
-    from argosy.engine.unit.context import Dependency
+    from argosy.engine.supervisor.dependents import Dependents
+    from argosy.engine.unit.dependency_state import Dependency
     from argosy.engine.unit.unit import Unit
 
 
@@ -107,14 +107,14 @@ class OrderedStop:
     def __init__(
         self,
         units: Iterable[Unit],
-        unit_manager: UnitManager,
+        dependents: Dependents,
         stopping_elsewhere: Iterable[str] = (),
         slack_s: float = 5.0,
     ) -> None:
         self._slack_s = slack_s
         self._units = {unit.name: unit for unit in units}
         self._stopping_elsewhere = frozenset(stopping_elsewhere)
-        self._unit_manager = unit_manager
+        self._dependents = dependents
         self._stop_requested: set[str] = set()
         self._done = asyncio.Event()
 
@@ -185,10 +185,9 @@ class OrderedStop:
         """Return whether a dependent of `unit` that is being stopped still runs."""
         if self._stopping_elsewhere and any(
             other.name in self._stopping_elsewhere and other.has_process
-            for other in self._unit_manager.remote_dependents_of(unit.name)
+            for other in self._dependents.remote_of(unit.name)
         ):
             return True
         return any(
-            other.name in self._units and other.has_process
-            for other in self._unit_manager.dependents_of(unit.name)
+            other.name in self._units and other.has_process for other in self._dependents.of(unit.name)
         )

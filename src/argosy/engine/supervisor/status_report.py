@@ -6,53 +6,48 @@ import os
 from typing import TYPE_CHECKING
 
 from argosy.engine.protocol.messages import AgentStatus, FleetStatus, MachineStatus
-from argosy.engine.protocol.state_machine import State
 from argosy.engine.unit.heartbeat import with_silence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from argosy.engine.supervisor.unit_manager import UnitManager
+    from argosy.engine.plan.process_plan import ProcessPlan
     from argosy.engine.unit.unit import Unit
 
 
 def fleet_status(
-    unit_manager: UnitManager, started_s: float, peer_machines: Mapping[str, MachineStatus], hub: str
+    plan: ProcessPlan | None,
+    agents: Mapping[str, AgentStatus],
+    here: MachineStatus,
+    peer_machines: Mapping[str, MachineStatus],
+    hub: str,
 ) -> FleetStatus:
-    """Return the status of a fleet whose supervisor started at `started_s` (epoch seconds).
+    """Return the status of a fleet.
 
-    peer_machines: the other machines. hub: why the requested hub does not run.
+    agents: of all machines. here, peer_machines: this machine and the others. hub: why the requested hub does
+    not run.
     """
-    plan = unit_manager.plan
-    machines = sorted({unit.spec.machine for unit in unit_manager.units.values() if unit.spec.machine})
-    here = MachineStatus(state="here", since_s=started_s, version=unit_manager.tree_version())
-    agents = agent_statuses(unit_manager) | {
-        name: each.to_status() for name, each in unit_manager.remote_agents.items()
-    }
     order = {name: number for number, name in enumerate(plan.declared)} if plan else {}
+    machines = sorted({each.machine for each in agents.values() if each.machine})
     return FleetStatus(
         fleet=plan.fleet if plan else "",
         environment=plan.environment if plan else "",
         pid=os.getpid(),
-        started_s=started_s,
+        started_s=here.since_s,
         machines={**dict.fromkeys(machines, here), **peer_machines},
         agents=dict(sorted(agents.items(), key=lambda item: order.get(item[0], len(order)))),
         hub=hub,
     )
 
 
-def agent_statuses(unit_manager: UnitManager) -> dict[str, AgentStatus]:
+def agent_statuses(units: Iterable[Unit]) -> dict[str, AgentStatus]:
     """Return the status of each agent of this machine."""
-    return {name: agent_status(unit, unit_manager) for name, unit in unit_manager.units.items()}
+    return {unit.name: agent_status(unit) for unit in units}
 
 
-def waiting_on(unit: Unit, unit_manager: UnitManager) -> list[str]:
-    """Return the names that a waiting unit waits for."""
-    return unit_manager.dependency_status(unit).waiting_on if unit.state is State.WAITING else []
-
-
-def agent_status(unit: Unit, unit_manager: UnitManager) -> AgentStatus:
+def agent_status(unit: Unit) -> AgentStatus:
     """Return one agent's status."""
+    memory = unit.memory
     status = AgentStatus(
         state=unit.state,
         health=unit.health,
@@ -62,11 +57,11 @@ def agent_status(unit: Unit, unit_manager: UnitManager) -> AgentStatus:
         port=unit.spec.port,
         restarts=unit.restarts,
         since_s=unit.since_s,
-        waiting_on=waiting_on(unit, unit_manager),
+        waiting_on=unit.waiting_on,
         reason=unit.reason,
-        rss_bytes=unit.memory.rss_bytes if unit.memory else None,
-        pss_bytes=unit.memory.pss_bytes if unit.memory else None,
-        sampled_s=unit_manager.loop.time() - unit.memory_sampled_at if unit.memory else None,
+        rss_bytes=memory.rss_bytes if memory else None,
+        pss_bytes=memory.pss_bytes if memory else None,
+        sampled_s=unit.sampled_s if memory else None,
         last_lines=unit.last_lines,
         cell=unit.spec.cell,
         version=unit.version,

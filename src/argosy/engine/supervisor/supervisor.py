@@ -26,6 +26,7 @@ from argosy.engine.protocol.messages import (
     ClientHello,
     GetStatus,
     InjectFault,
+    MachineStatus,
     MachineStatusChanged,
     MarkMachineFailed,
     Refused,
@@ -46,8 +47,8 @@ from argosy.engine.supervisor.change_lock import ChangeLock
 from argosy.engine.supervisor.fault_injection import FaultInjector
 from argosy.engine.supervisor.hub_process import HubProcess
 from argosy.engine.supervisor.rollout import Rollout
-from argosy.engine.supervisor.status_report import agent_status, agent_statuses, fleet_status, waiting_on
-from argosy.engine.supervisor.unit_manager import UnitManager
+from argosy.engine.supervisor.status_report import agent_status, agent_statuses, fleet_status
+from argosy.engine.supervisor.unit_set import UnitSet
 from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
 from argosy.fleet.dependency_graph import graph_from_edges
 
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from argosy.engine.peering.peer_connection import PeerConnection
     from argosy.engine.peering.remote_agent import RemoteAgent
     from argosy.engine.plan.peering_plan import PeeringPlan
-    from argosy.engine.protocol.messages import ControlMessage, ControlRequest
+    from argosy.engine.protocol.messages import AgentStatus, ControlMessage, ControlRequest
     from argosy.engine.state.state_dir import StateDir
     from argosy.engine.unit.unit import Unit
 
@@ -80,7 +81,7 @@ class SupervisorConfig(NamedTuple):
 
 
 class Supervisor:
-    """Handles every client request on top of one `UnitManager`.
+    """Handles every client request on top of one `UnitSet`.
 
     Changes run one at a time: while one is in progress, another is refused with the name of its client.
     A stop takes precedence: it interrupts the running change, and no change begins until the stop is done.
@@ -99,28 +100,35 @@ class Supervisor:
         self.stop_requested = asyncio.Event()
         self._state_dir = state_dir
         self._loop = loop
-        self._unit_manager = UnitManager(state_dir, generation, loop, open_files)
-        self._unit_manager.on_unit_change = self._on_unit_change
-        self._unit_manager.on_ownership_lost = self.stop_requested.set
-        self._unit_manager.on_state_dir_recreated = self._restart_hub
-        self._unit_manager.event_log.append("supervisor", pid=os.getpid(), text=f"generation {generation}")
-        version = self._unit_manager.noted_version = RecordedVersion(Path(config.fleet_path).parent)
+        version = RecordedVersion(Path(config.fleet_path).parent)
+        self._tree_version = version.current_digest
+        self._unit_set = UnitSet(
+            state_dir,
+            generation,
+            loop,
+            open_files,
+            tree_version=version.current_digest,
+            on_unit_change=self._on_unit_change,
+            on_ownership_lost=self.stop_requested.set,
+            on_state_dir_recreated=self._restart_hub,
+        )
+        self._unit_set.event_log.append("supervisor", pid=os.getpid(), text=f"generation {generation}")
         self._peers = PeerSet(
             loop,
-            lambda: agent_statuses(self._unit_manager),
+            lambda: agent_statuses(self._unit_set.units.values()),
             version.current_digest,
             self.handle,
             self._on_remote_change,
             self._on_reachability_change,
         )
-        self._unit_manager.set_remote_agents(self._peers.remote_agents)
+        self._unit_set.dependents.set_remote_agents(self._peers.remote_agents)
         self._federation = Federation(self._peers)
-        self._rollout = Rollout(self._unit_manager, self._peers)
+        self._rollout = Rollout(self._unit_set, self._peers)
         self._descriptor_reserve = DescriptorReserve(
-            loop, lambda: self._unit_manager.event_log.append("descriptors-exhausted")
+            loop, lambda: self._unit_set.event_log.append("descriptors-exhausted")
         )
-        self._fault_injector = FaultInjector(self._unit_manager)
-        self._hub_process = HubProcess(state_dir, loop, self._unit_manager.event_log)
+        self._fault_injector = FaultInjector(self._unit_set)
+        self._hub_process = HubProcess(state_dir, loop, self._unit_set.event_log)
         self._sessions: Collection[ControlSession] = ()
         self._change_locks: list[ChangeLock] = []
         self._was_used = False
@@ -134,21 +142,21 @@ class Supervisor:
         `/proc` is scanned as well.
         """
         if is_new_state_dir:
-            self._unit_manager.recreate_lost_leases()
+            self._unit_set.recreate_lost_leases()
             self._hub_process.stop_orphaned()
         applied_plan = load_applied_plan(self._state_dir)
-        self._unit_manager.file_backups.hold(self._state_dir.applied_plan, self._state_dir.address_book)
+        self._unit_set.file_backups.hold(self._state_dir.applied_plan, self._state_dir.address_book)
         stopping = applied_plan.stopping if applied_plan is not None else {}
         cell_units = applied_plan.cell_processes if applied_plan is not None else {}
         await asyncio.sleep(0)
         if applied_plan is not None:
-            self._unit_manager.add_units({}, applied_plan.plan.cell_processes)
+            self._unit_set.add_units({}, applied_plan.plan.cell_processes)
             cooperative_yield = CooperativeYield()
             for name, spec in applied_plan.plan.processes.items():
-                self._unit_manager.add_units({name: spec}, {})
+                self._unit_set.add_units({name: spec}, {})
                 await cooperative_yield.yield_if_due()
-            self._unit_manager.set_plan(applied_plan.plan)
-            self._unit_manager.add_units(stopping, cell_units)
+            self._unit_set.set_plan(applied_plan.plan)
+            self._unit_set.add_units(stopping, cell_units)
             await asyncio.sleep(0)
             self._rollout.graph = graph_from_edges(
                 {name: spec.need_names() for name, spec in applied_plan.plan.processes.items()}
@@ -157,22 +165,22 @@ class Supervisor:
         await self._adopt_leases(known_cell_units)
         with contextlib.suppress(OSError, MissingError):  # the next start reports the error
             # The directory was deleted meanwhile: agents that are not adopted yet have no lease left.
-            while self._unit_manager.repair_state_dir():
-                self._unit_manager.recreate_lost_leases()
+            while self._unit_set.repair_state_dir():
+                self._unit_set.recreate_lost_leases()
                 await self._adopt_leases(known_cell_units)
         for name in stopping:
-            unit = self._unit_manager.units[name]
+            unit = self._unit_set.units[name]
             if unit.has_process:
                 unit.stop()  # resumes the stop that the earlier supervisor began
-        self._unit_manager.adopt_leftovers(is_new_state_dir=is_new_state_dir)
+        self._unit_set.adopt_leftovers(is_new_state_dir=is_new_state_dir)
         self._restore_peering(applied_plan.peering if applied_plan is not None else None)
         if self._config.is_persistent:
             self._start_previously_running()
 
     def _restart_hub(self) -> None:
         """Replace the hub: its database was deleted with the state directory."""
-        if self._unit_manager.plan is not None:
-            self._hub_process.replace(self._unit_manager.plan.path, self._unit_manager.environ)
+        if self._unit_set.plan is not None:
+            self._hub_process.replace(self._unit_set.plan.path, self._unit_set.environ)
 
     def _restore_peering(self, saved_plan: PeeringPlan | None) -> None:
         """Connect to the machines of the configured peering plan, or of the earlier supervisor's."""
@@ -181,13 +189,13 @@ class Supervisor:
         except ArgosyError as error:
             if self._config.peering_plan is not None:
                 raise
-            self._unit_manager.event_log.append("peering-failed", text=error.faults[0].message)
+            self._unit_set.event_log.append("peering-failed", text=error.faults[0].message)
 
     def _start_previously_running(self) -> None:
         """Start the agents that were running or starting when this machine went down."""
-        units = self._unit_manager.units
+        units = self._unit_set.units
         for name in self._rollout.graph.start_order():
-            saved_state = self._unit_manager.unit_states.read(name) if name in units else None
+            saved_state = self._unit_set.unit_states.read(name) if name in units else None
             was_up = (
                 saved_state is not None
                 and saved_state.desired_up
@@ -202,9 +210,9 @@ class Supervisor:
             self._state_dir,
             [each for each in agents_by_lease(self._state_dir) if each not in known_cell_units],
         )
-        self._unit_manager.add_units(unplanned.agents, unplanned.cell_processes)
+        self._unit_set.add_units(unplanned.agents, unplanned.cell_processes)
         await asyncio.sleep(0)
-        self._was_used = bool(await self._unit_manager.adopt_running()) or self._was_used
+        self._was_used = bool(await self._unit_set.adopt_running()) or self._was_used
 
     def watch_sessions(self, sessions: Collection[ControlSession]) -> None:
         """Send transitions to those of `sessions` that subscribe."""
@@ -226,17 +234,17 @@ class Supervisor:
 
     def announce_shutdown(self) -> None:
         """Tell every client that the supervisor exits on purpose."""
-        self._unit_manager.event_log.flush()
+        self._unit_set.event_log.flush()
         for session in self._sessions:
-            session.send(ShuttingDown(running=len(self._unit_manager.running_units())))
+            session.send(ShuttingDown(running=len(self._unit_set.running_units())))
 
     def close(self) -> None:
         """Release all resources; the agents and the hub keep running."""
         self._fault_injector.resume_all_except(())
         self._hub_process.close()
         self._descriptor_reserve.close()
-        self._peers.close(len(self._unit_manager.running_units()))
-        self._unit_manager.close()
+        self._peers.close(len(self._unit_set.running_units()))
+        self._unit_set.close()
 
     async def handle(self, session: ClientSession, request: ControlRequest) -> None:
         """Answer one request; an ArgosyError is sent as Refused."""
@@ -267,7 +275,7 @@ class Supervisor:
                     )
                     stopped = await self._stop(request)
                     if not stopped.still_running:
-                        await self._unit_manager.wait_leftovers_gone()
+                        await self._unit_set.wait_leftovers_gone()
                     if hub:
                         await hub
                     self._send_final(session, stopped)
@@ -282,7 +290,7 @@ class Supervisor:
 
     def _send_final(self, session: ClientSession, message: ControlMessage) -> None:
         """Send the last answer of a request; the event log is flushed first, so the client can read it."""
-        self._unit_manager.event_log.flush()
+        self._unit_set.event_log.flush()
         session.send(message)
 
     def _handle_immediately(
@@ -299,7 +307,7 @@ class Supervisor:
         match request:
             case ClientHello():
                 session.client = request.client
-                enforced_limits = sorted(self._unit_manager.launcher.enforced_limits)
+                enforced_limits = sorted(self._unit_set.launcher.enforced_limits)
                 session.send(
                     ServerHello(
                         protocol=PROTOCOL,
@@ -312,8 +320,9 @@ class Supervisor:
             case GetStatus():
                 session.send(
                     fleet_status(
-                        self._unit_manager,
-                        self.started_s,
+                        self._unit_set.plan,
+                        self._all_statuses(),
+                        MachineStatus(state="here", since_s=self.started_s, version=self._tree_version()),
                         self._peers.machine_statuses(),
                         self._hub_process.describe_problem(),
                     )
@@ -328,6 +337,10 @@ class Supervisor:
                 session.is_subscribed = True
             case Shutdown():
                 self.stop_requested.set()
+
+    def _all_statuses(self) -> dict[str, AgentStatus]:
+        remote = {name: each.to_status() for name, each in self._peers.remote_agents.items()}
+        return agent_statuses(self._unit_set.units.values()) | remote
 
     @contextlib.contextmanager
     def _exclusive(self, verb: str, session: ClientSession) -> Iterator[None]:
@@ -369,7 +382,7 @@ class Supervisor:
         summary = self._federation.merge_summary(summary, remote_apply)
         session.is_subscribed = was_subscribed
         if request.hub and summary.ready:
-            self._hub_process.start(apply_plan.plan.path, self._unit_manager.environ)
+            self._hub_process.start(apply_plan.plan.path, self._unit_set.environ)
             summary = msgspec.structs.replace(summary, hub=self._hub_process.describe_problem())
         self._send_final(session, summary)
 
@@ -380,7 +393,7 @@ class Supervisor:
         return msgspec.structs.replace(request, fleet=fleet, environ=environ)
 
     async def _stop(self, request: Stop) -> Stopped:
-        local_names = self._local_names(request.names, self._unit_manager.units)
+        local_names = self._local_names(request.names, self._unit_set.units)
         stopping_elsewhere = request.stopping_elsewhere or self._local_names(
             request.names, self._peers.remote_agents
         )
@@ -402,7 +415,7 @@ class Supervisor:
         )
 
     async def _restart(self, request: Restart, session: ClientSession) -> Restarted:
-        local_names = self._local_names(request.names, self._unit_manager.units)
+        local_names = self._local_names(request.names, self._unit_set.units)
         local_result, remote_results = await asyncio.gather(
             self._rollout.restart(local_names, lambda: session.is_gone), self._federation.restart(request)
         )
@@ -421,7 +434,7 @@ class Supervisor:
         """Return those of `names` (None: all) that are in `known`, and those that no machine knows."""
         if names is None:
             return list(known)
-        return [name for name in names if name in known or name not in self._unit_manager.all_agents]
+        return [name for name in names if name in known or name not in self._unit_set.dependents.agents]
 
     async def _stop_if_idle(self) -> None:
         """Exit when no agent runs and none is to be started."""
@@ -432,12 +445,12 @@ class Supervisor:
     def _is_idle(self) -> bool:
         if any(remote_agent.has_process for remote_agent in self._peers.remote_agents.values()):
             return False
-        return all(u.state in FINAL_STATES and u.pid is None for u in self._unit_manager.units.values())
+        return all(u.state in FINAL_STATES and u.pid is None for u in self._unit_set.units.values())
 
     # ---- notifications
 
     def _on_remote_change(self, remote_agent: RemoteAgent, before: State) -> None:
-        self._unit_manager.on_remote_change(remote_agent, before)
+        self._unit_set.dependents.on_remote_change(remote_agent, before)
         self._rollout.on_transition(remote_agent)
         if remote_agent.state is not before:
             self._broadcast(
@@ -454,11 +467,11 @@ class Supervisor:
 
     def _on_reachability_change(self, connection: PeerConnection) -> None:
         kind = "machine-connected" if connection.is_connected else "machine-unreachable"
-        self._unit_manager.event_log.append(
+        self._unit_set.event_log.append(
             kind, text=f"machine `{connection.machine}` {connection.reason}".rstrip()
         )
         remote_agents = self._peers.remote_agents_of(connection.machine)
-        self._unit_manager.on_reachability_change(remote_agents)
+        self._unit_set.dependents.on_reachability_change(remote_agents)
         for remote_agent in remote_agents:
             self._rollout.on_transition(remote_agent)
         self._broadcast(
@@ -470,7 +483,7 @@ class Supervisor:
     def _on_unit_change(self, unit: Unit) -> None:
         self._rollout.on_transition(unit)
         if self._peers.plan is not None:
-            self._peers.publish(unit.name, agent_status(unit, self._unit_manager))
+            self._peers.publish(unit.name, agent_status(unit))
         self._broadcast(
             AgentStateChanged(
                 agent=unit.name,
@@ -478,7 +491,7 @@ class Supervisor:
                 at_s=unit.since_s,
                 reason=unit.reason,
                 pid=unit.pid,
-                waiting_on=waiting_on(unit, self._unit_manager),
+                waiting_on=unit.waiting_on,
                 last_lines=unit.last_lines,
                 is_silent=unit.silent_s is not None,
             )

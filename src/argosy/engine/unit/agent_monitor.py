@@ -3,40 +3,57 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
 
 from argosy.agent.health import Status
 from argosy.agent.notifier import HEARTBEAT_S
-from argosy.engine.unit.liveness import watch_liveness
 from argosy.engine.unit.notify_socket import NotifySocket
-from argosy.engine.unit.probe import ProbeTarget, wait_ready
+from argosy.engine.unit.probe import ProbeTarget, wait_ready, watch_liveness
 from argosy.fleet.fleet_spec import Probe
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Coroutine, Sequence
     from pathlib import Path
 
     from argosy.engine.inventory.port_owners import PortOwners
     from argosy.engine.plan.process_plan import LivenessSchedule, ProcessSpec
     from argosy.engine.process.helper_process import HelperResult
-    from argosy.engine.unit.notify_batcher import NotifyBatcher
+    from argosy.engine.unit.notify_socket import NotifyBatcher
 
 SILENT_AFTER_S: Final = 4 * HEARTBEAT_S
-
-
 _EINVAL = str(errno.EINVAL)
+
+
+class MonitoredUnit(Protocol):
+    """Who is told what the monitor finds."""
+
+    def on_health(self, health: str | None) -> None:
+        """It is ready, repeated with each report; `health` is its own report, None when it makes none."""
+
+    def on_frozen(self, reason: str) -> None:
+        """The watchdog ran out, or a liveness probe failed too often."""
+
+    def on_finished(self) -> None:
+        """The agent shares its process, and its part of it has ended."""
+
+
+class ForkService(Protocol):
+    """What the monitor uses of the launcher."""
+
+    def drain_events(self) -> None:
+        """Handle pending fork reports, so that each pid is known."""
+
+    async def run_helper(self, spec: ProcessSpec, command: Sequence[str], timeout_s: float) -> HelperResult:
+        """Run a command in the agent's working directory and environment."""
 
 
 class AgentMonitor:
     """Monitors one process, from `start` or `start_adopted` to `stop`.
 
-    path: its notify socket. log: its output. run_helper(command, seconds): runs a command beside it.
-    listeners: which process listens on which port. notify_batcher: reads the messages of ready agents.
-    drain_fork_events(): called before a message of an unknown process is judged. on_ready(health): it is
-    ready, repeated with each report; health is its own report, None when it makes none.
-    on_frozen(reason): the watchdog ran out, or a liveness probe failed too often.
-    on_finished(): for an agent that shares its process, its part of it has ended.
+    path: its notify socket. listeners: which process listens on which port. notify_batcher: reads the
+    messages of ready agents.
     is_silent: it sent heartbeats, as each agent of the library does every 2 s, and has not for
     `SILENT_AFTER_S`. last_finding: the last finding of the probe before readiness. status: the last STATUS=
     text. fatal_error: that text, when the process exits because of its input or its code (ERRNO=EINVAL),
@@ -45,33 +62,28 @@ class AgentMonitor:
 
     def __init__(
         self,
+        unit: MonitoredUnit,
         path: Path,
         log: Path,
         loop: asyncio.AbstractEventLoop,
-        run_helper: Callable[[Sequence[str], float], Awaitable[HelperResult]],
+        launcher: ForkService,
         listeners: PortOwners,
         notify_batcher: NotifyBatcher,
-        drain_fork_events: Callable[[], None],
-        on_ready: Callable[[str | None], None],
-        on_frozen: Callable[[str], None],
     ) -> None:
         self.last_finding = ""
+        self.status = self.fatal_error = ""
+        self.is_silent = False
+        self._unit = unit
         self._path = path
         self._log = log
         self._log_start = 0
-        self._run_helper = run_helper
+        self._loop = loop
+        self._launcher = launcher
         self._listeners = listeners
         self._notify_batcher = notify_batcher
-        self._loop = loop
-        self._drain_fork_events = drain_fork_events
-        self._on_ready = on_ready
-        self._on_frozen = on_frozen
         self._socket: NotifySocket | None = None
         self._spec: ProcessSpec | None = None
         self._pid = 0
-        self.on_finished: Callable[[], None] = lambda: None
-        self.status = self.fatal_error = ""
-        self.is_silent = False
         self._is_ready = False
         self._health: str | None = None
         self._sends_heartbeats = False  # whether it repeats its health, so that silence means something
@@ -133,8 +145,9 @@ class AgentMonitor:
 
     def _probe_target(self) -> ProbeTarget:
         assert self._spec is not None, "a process is expected"
+        run_helper = partial(self._launcher.run_helper, self._spec)
         return ProbeTarget(
-            self._spec.host, self._pid, self._log, self._log_start, self._run_helper, self._listeners
+            self._spec.host, self._pid, self._log, self._log_start, run_helper, self._listeners
         )
 
     async def _await_readiness(self, probe: Probe, port: int | None) -> None:
@@ -155,7 +168,7 @@ class AgentMonitor:
 
     async def _watch_liveness(self, liveness: Probe, schedule: LivenessSchedule) -> None:
         reason = await watch_liveness(liveness, self._probe_target(), schedule, self._on_alive)
-        self._on_frozen(f"{reason} (pid {self._pid})")
+        self._unit.on_frozen(f"{reason} (pid {self._pid})")
 
     def _on_alive(self, status: Status) -> None:
         """Take over the answer's health; only the zmq probe uses the words of the health standard."""
@@ -165,7 +178,7 @@ class AgentMonitor:
 
     def _on_notify(self, sender: int, fields: dict[str, str]) -> None:
         if sender != self._pid:
-            self._drain_fork_events()
+            self._launcher.drain_events()
         spec = self._spec
         if spec is None or (spec.probe.notify != "all" and sender != self._pid):
             return
@@ -176,7 +189,7 @@ class AgentMonitor:
             self.fatal_error = self.status
         # X_ARGOSY_OVER is the name that a cell of an earlier version sends.
         if "X_ARGOSY_FINISHED" in fields or "X_ARGOSY_OVER" in fields:
-            self.on_finished()
+            self._unit.on_finished()
             return
         is_ready_message = fields.get("READY") == "1"
         self._feeds_watchdog = self._feeds_watchdog or "WATCHDOG" in fields
@@ -201,7 +214,7 @@ class AgentMonitor:
             self._feed_watchdog(self._spec.watchdog_s)  # not earlier: loading may block its loop
         self._is_ready, self._health = True, health
         self._last_message_at, self.is_silent = self._loop.time(), False
-        self._on_ready(health)
+        self._unit.on_health(health)
 
     def _record_message(self, health: str | None) -> None:
         """Record a message; silence counts only for agents that repeat the same health."""
@@ -248,7 +261,7 @@ class AgentMonitor:
         if self._loop.time() < self._watchdog_deadline:
             self._watchdog = self._loop.call_at(self._watchdog_deadline, self._on_watchdog_timer)
         else:
-            self._on_frozen(f"sent no heartbeat for {self._spec.watchdog_s:.1f} s (pid {self._pid})")
+            self._unit.on_frozen(f"sent no heartbeat for {self._spec.watchdog_s:.1f} s (pid {self._pid})")
 
     def _stop_watchdog(self) -> None:
         if self._watchdog is not None:

@@ -2,17 +2,62 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from argosy.agent.health import Status
 from argosy.engine.protocol.state_machine import FINAL_STATES, State, UnitEvent
-from argosy.engine.unit.context import FailedDependency
 from argosy.engine.unit.heartbeat import describe_silence
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
-    from argosy.engine.unit.context import Dependency, DependencyStatus
+
+class Dependency(Protocol):
+    """An agent of the fleet as its dependents see it: a unit here, or an agent of another machine."""
+
+    name: str
+
+    @property
+    def state(self) -> State: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def is_ready(self) -> bool: ...
+    @property
+    def has_process(self) -> bool: ...
+    @property
+    def is_reachable(self) -> bool: ...
+
+    def need_names(self) -> tuple[str, ...]:
+        """Return the names of the agents that must be ready first."""
+
+
+class FailedDependency(NamedTuple):
+    """Why a need will not become ready. root: the agent at the end of the chain, perhaps the need itself."""
+
+    root: str
+    reason: str
+
+
+class DependencyStatus(NamedTuple):
+    """The unmet needs of an agent: those that are not ready yet, and those that will not become ready."""
+
+    waiting_on: list[str]
+    failed: dict[str, FailedDependency]
+
+
+def dependency_status(needs: Iterable[str], agents: Mapping[str, Dependency]) -> DependencyStatus:
+    """Return which of `needs` are not ready yet, and which will not become ready."""
+    waiting, failed = [], {}
+    for name in needs:
+        other = agents.get(name)
+        if other is None:
+            failed[name] = FailedDependency(name, "it is not run by this machine")
+        elif other.state in FINAL_STATES:
+            failed[name] = root_cause(other, agents)
+        elif not other.is_ready:
+            waiting.append(name)
+    return DependencyStatus(waiting, failed)
 
 
 def evaluate_dependencies(dependencies: DependencyStatus, state: State) -> tuple[UnitEvent, str] | None:

@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from argosy.engine.inventory.port_owners import PortOwners
+    from argosy.engine.plan.process_plan import LivenessSchedule
     from argosy.engine.process.helper_process import HelperResult
     from argosy.fleet.fleet_spec import Probe
 
 _FIRST_PAUSE_S, _MAX_PAUSE_S, _MAX_LOG_PAUSE_S = 0.02, 1.0, 0.1
 PROBE_REPLY_TIMEOUT_S = 2.0
 PROBE_COMMAND_TIMEOUT_S = 10.0
+# A probe that exceeds its longest time-out by this: the supervisor itself was stopped meanwhile.
+_STALL_S = 1.0
 
 
 class ProbeTarget(NamedTuple):
@@ -171,3 +174,27 @@ def status_in_reply(reply: bytes) -> Status | None:
     if "status" in payload:
         return normalize_status(payload["status"])
     return None if "error" in payload else Status.OK
+
+
+async def watch_liveness(
+    probe: Probe, target: ProbeTarget, schedule: LivenessSchedule, on_alive: Callable[[Status], None]
+) -> str:
+    """Probe a ready agent at an interval; return why it is no longer alive, after too many failures in a row.
+
+    Its reported health is passed on and never counts as a failure. Only silence does, a port that another
+    process has taken, and an error status or exit code. on_alive(status): called after each successful probe.
+    """
+    failed = 0
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(schedule.interval_s)
+        started_at = loop.time()
+        result = await run_probe(probe, probe.port, target)
+        if result.status is not None:
+            failed = 0
+            on_alive(result.status)
+        elif loop.time() - started_at < PROBE_COMMAND_TIMEOUT_S + _STALL_S:
+            failed += 1
+            if failed >= schedule.failures:
+                times = "once" if failed == 1 else f"{failed} times in a row"
+                return f"failed its liveness probe {times}: {result.description}"

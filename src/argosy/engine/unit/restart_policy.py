@@ -51,10 +51,6 @@ class RestartBudget:
         """How many restarts count now."""
         return len(self._restart_times)
 
-    def reset(self) -> None:
-        """Forget all restarts: a user has requested a start."""
-        self._restart_times.clear()
-
 
 class ProcessExit(NamedTuple):
     """How a process exited.

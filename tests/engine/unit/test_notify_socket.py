@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.unit.notify_batcher import NotifyBatcher
-from argosy.engine.unit.notify_socket import NotifySocket
+from argosy.engine.unit.notify_socket import NotifyBatcher, NotifySocket
 
 
 class Many:
@@ -44,7 +43,7 @@ class Many:
 def test_those_that_settled_are_taken_in_one_turn_after_a_pause(
     tmp_path: Path, pause_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("argosy.engine.unit.notify_batcher._BATCH_INTERVAL_S", pause_s)
+    monkeypatch.setattr("argosy.engine.unit.notify_socket._BATCH_INTERVAL_S", pause_s)
 
     async def test() -> None:
         many = Many(tmp_path, 5)

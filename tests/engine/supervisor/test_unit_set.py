@@ -1,4 +1,4 @@
-"""Crew and units on a real forker, in this process: what no command shows and no end-to-end test can time."""
+"""Units on a real forker, in this process: what no command shows and no end-to-end test can time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from argosy.engine.admission.available_memory import AvailableMemory
-from argosy.engine.admission.memory_history import MemoryHistory
+from argosy.engine.admission.memory_sampler import MemoryHistory
 from argosy.engine.peering.peer_set import PeerSet
 from argosy.engine.plan.process_plan import ProcessPlan, ProcessSpec
 from argosy.engine.process import lease, os_process
@@ -29,7 +29,7 @@ from argosy.engine.state.state_dir import StateDir
 from argosy.engine.state.unit_state_store import PersistedUnitState, UnitStateStore
 from argosy.engine.supervisor.rollout import Rollout
 from argosy.engine.supervisor.rollout_steps import OrderedStop
-from argosy.engine.supervisor.unit_manager import UnitManager
+from argosy.engine.supervisor.unit_set import UnitSet
 from argosy.engine.unit.unit import Unit
 from argosy.fault import RefusedError
 from argosy.fleet.fleet_spec import Need, Probe
@@ -79,8 +79,8 @@ class Sea:
         self.lock = lock
         self._woken = asyncio.Event()
         self._stop: OrderedStop | None = None
-        self.crew = UnitManager(folder, raise_generation(lock), asyncio.get_running_loop())
-        self.crew.on_unit_change = self._changed
+        loop = asyncio.get_running_loop()
+        self.crew = UnitSet(folder, raise_generation(lock), loop, on_unit_change=self._changed)
 
     def _changed(self, unit: Unit) -> None:
         self._woken.set()
@@ -109,7 +109,7 @@ class Sea:
 
     async def stop(self) -> None:
         """Stop all."""
-        self._stop = OrderedStop(self.crew.units.values(), self.crew)
+        self._stop = OrderedStop(self.crew.units.values(), self.crew.dependents)
         async with asyncio.timeout(20):
             await self._stop.run()
 
@@ -231,7 +231,7 @@ def test_an_agent_is_let_in_by_what_it_needed_last_time(sail: Sail, monkeypatch:
     )
 
     async def test(sea: Sea) -> None:
-        sea.crew._memory_history.record_sample("A", 1, 2 * GIB)
+        sea.crew._admission._memory_history.record_sample("A", 1, 2 * GIB)
         sea.start(plan(spec("A"), spec("B")))
         await sea.until("B", state=State.READY)
         assert sea.crew.units["A"].reason.startswith("waits for memory: needs 2 GiB, ")
@@ -343,7 +343,7 @@ def test_an_exit_that_is_told_twice_counts_once(sail: Sail) -> None:
         async with asyncio.timeout(20):
             while unit.pid == pid:
                 await asyncio.sleep(0)
-        unit.on_exit(9)
+        unit.process.on_exit(9)
         await sea.until("A", state=State.READY)
         assert unit.restarts == 1
 
@@ -456,7 +456,7 @@ def test_a_full_disk_at_the_log_is_a_failed_start_in_words(
     def full(path: Path) -> int:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("argosy.engine.unit.unit.open_log", full)
+    monkeypatch.setattr("argosy.engine.unit.process_backend.open_log", full)
 
     async def test(sea: Sea) -> None:
         sea.start(plan(spec("A")))
