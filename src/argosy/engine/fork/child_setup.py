@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import time
 from typing import TYPE_CHECKING, NoReturn
 
 from argosy.engine.process.lease import LeaseRecord, open_lease, read_record_of, try_lock_within, write_record
 from argosy.engine.process.os_process import (
-    DEFAULT_ACTION,
     ProcessIdentity,
     open_process,
     read_stat,
-    set_signal_action,
-    unblock_signals,
 )
 from argosy.engine.protocol import fork_protocol as codes
 from argosy.engine.protocol.fork_protocol import SpawnRequest
@@ -105,10 +103,10 @@ def _reset_signals(handled: Iterable[int]) -> None:
     """Reset these signals to their default action and unblock all; children would inherit both."""
     for number in handled:
         try:
-            set_signal_action(number, DEFAULT_ACTION)
+            signal.signal(number, signal.SIG_DFL)
         except (OSError, ValueError):
             continue  # reserved by the C library
-    unblock_signals()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def exec_program(spawn_request: SpawnRequest) -> NoReturn:

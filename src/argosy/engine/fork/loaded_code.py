@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import site
 import sys
-from collections.abc import Iterable
 
+from argosy.engine.fork.copy_on_write import is_on
 from argosy.engine.state import inotify
 from argosy.engine.state.filesystem import is_network_filesystem
 
@@ -20,15 +20,13 @@ class LoadedCode:
     inotify reports a change in their directories or of the files themselves (which may have other links):
     checking hundreds of files before each fork would copy the pages that hold their names. Where inotify
     is not available, on a network file system or without free watches, they are checked each time.
-
-    extra_files: further files whose code is kept.
     """
 
-    def __init__(self, extra_files: Iterable[str] = ()) -> None:
+    def __init__(self) -> None:
         files = {path for module in list(sys.modules.values()) if (path := getattr(module, "__file__", None))}
-        paths = [path for path in files | _mapped_files() | set(extra_files) if os.path.isabs(path)]
+        paths = [path for path in files | _mapped_files() if os.path.isabs(path)]
         directories = [*site.getsitepackages(), site.getusersitepackages()]
-        self._watch = _watch(paths)
+        self._watch = _watch(paths) if is_on("watch") else None
         self._files = {path: _file_stamp(path) for path in paths}
         self._package_dirs = {path: _mtime_of(path) for path in directories}
 

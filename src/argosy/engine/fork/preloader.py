@@ -18,13 +18,11 @@ import sysconfig
 import time
 from typing import TYPE_CHECKING
 
-from argosy.engine.fork.cow_code import compact_code, trace_code
-from argosy.engine.fork.cow_heap import fill_heap_holes
-from argosy.engine.process.parentdeath import fork_dependent
+from argosy.engine.fork.copy_on_write import compact_code, fill_heap_holes, is_on, trace_code
+from argosy.engine.process.prctl import fork_dependent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
-    from types import CodeType
 
 _THREAD_EXIT_WAIT_S = 0.1
 _GPU_LIBRARIES = ("libcuda", "libcudart", "libnvidia", "libamdhip", "libhsa-runtime")
@@ -150,28 +148,20 @@ class Preloader:
     def freeze(self) -> None:
         """Reduce the number of pages that a child writes to, since each is copied for it.
 
-        The warm-up run comes last, since a later import would empty caches again. The cache of type
-        attributes is cleared before it: its entries from package imports refer to strings, and a child
-        that replaces an entry writes to the pages of both strings. The second warm-up run specializes
-        the copies of the code that the first one ran.
+        The warm-up run comes last, since a later import would empty caches again. The free blocks are
+        filled before the code is copied, and again once the code that was replaced is freed.
         """
-        clear = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache  # renamed in 3.13
-        clear()
-        run_code = self.trace_warmup()
+        run_code = trace_code(self._run_warmup) if is_on("warmup") else []
         gc.collect()
         self._heap_fillers += fill_heap_holes()
-        compact_code(run_code, _COMPACTABLE_PACKAGES)
-        del run_code
-        gc.freeze()  # the last collection skips these objects
-        self._run_warmup()
-        gc.collect()
-        self._heap_fillers += fill_heap_holes()
+        if is_on("code"):
+            compact_code(run_code, _COMPACTABLE_PACKAGES)
+            del run_code
+            gc.collect()
+            self._heap_fillers += fill_heap_holes()
         gc.disable()
-        gc.freeze()
-
-    def trace_warmup(self) -> list[CodeType]:
-        """Run the warm-up, and return the code that it ran."""
-        return trace_code(self._run_warmup)
+        if is_on("gc-freeze"):
+            gc.freeze()
 
     def warm_up(self) -> None:
         """Run a sample agent if agents of the library are preloaded, to copy the pages it writes to."""
