@@ -74,12 +74,15 @@ class Preloader:
 
     def load(self, entries: Iterable[str]) -> None:
         """Import each entry, `module` or `module:name` where the name may be a module of its own."""
+        variables = os.environ._data  # type: ignore[attr-defined]
         os.environ._data = self.environment_reads  # type: ignore[attr-defined]
         try:
             for entry in entries:
                 self._load(entry)
         finally:
-            os.environ._data = dict(self.environment_reads)  # type: ignore[attr-defined]
+            variables.clear()
+            variables.update(self.environment_reads.items())  # no read is recorded
+            os.environ._data = variables  # type: ignore[attr-defined] - os.environb has this one too
 
     def load_in_trials(self, entries: Iterable[str]) -> None:
         """As `load`, but try each in a throw-away child first, and leave out what breaks a fork."""
