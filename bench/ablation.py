@@ -45,7 +45,7 @@ GAINS = defaultdict(lambda: "private", prefork="restart")
 METHOD = [
     "typical: bench/agents/typical.py; untuned: bench/agents/untuned.py (numpy, much of the standard library)",
     "names, ports and needs of the example; a full run has its 84 agents, a quick one 8",
-    "a round starts each program with all switches on, then then each off alone; every second backwards",
+    "a round starts each program with all switches on, then with each off alone; odd rounds backwards",
     "ratio: without the switch / all on, within a round; the goal is for the quantity it is made for,",
     "  and a switch is kept that reaches it with either program",
     "private: pages of one agent that it shares with no other process (smaps_rollup), median of all agents,",
