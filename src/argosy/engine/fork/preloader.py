@@ -82,7 +82,8 @@ class Preloader:
         finally:
             variables.clear()
             variables.update(self.environment_reads.items())  # no read is recorded
-            os.environ._data = variables  # type: ignore[attr-defined] - os.environb has this one too
+            # The original dict, since os.environb has it too.
+            os.environ._data = variables  # type: ignore[attr-defined]
 
     def load_in_trials(self, entries: Iterable[str]) -> None:
         """As `load`, but try each in a throw-away child first, and leave out what breaks a fork."""
@@ -111,7 +112,7 @@ class Preloader:
         try:
             if not reason:
                 _import(module, name)
-                _WARMERS.get(module, _do_nothing)()
+                _warm(module)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a package may raise anything, SystemExit too
@@ -145,7 +146,9 @@ class Preloader:
         for number, target in open_descriptors():
             if number > 2 and number not in self._own_descriptors and number not in own:
                 return f"it keeps `{target}` open"
-        library = next((name for name in _GPU_LIBRARIES if name in _memory_maps()), "")
+        with open("/proc/self/maps") as file:
+            maps = file.read()
+        library = next((name for name in _GPU_LIBRARIES if name in maps), "")
         return f"it loads `{library}`" if library else ""
 
     def freeze(self) -> None:
@@ -175,7 +178,7 @@ class Preloader:
         """Use the packages as agents do, and run a sample agent."""
         try:
             for module in dict.fromkeys(entry.partition(":")[0] for entry in self.loaded):
-                _WARMERS.get(module, _do_nothing)()
+                _warm(module)
             self.warm_up()
         except Exception as error:  # children only do more work themselves; the event log has the error
             self.left_out["warm-up"] = f"{type(error).__name__}: {error}"
@@ -199,11 +202,6 @@ def open_descriptors(known: Container[int] = ()) -> Iterator[tuple[int, str]]:
             yield int(name), os.readlink(f"/proc/self/fd/{name}")
         except FileNotFoundError:
             continue  # the descriptor of the listing itself
-
-
-def _memory_maps() -> str:
-    with open("/proc/self/maps") as file:
-        return file.read()
 
 
 def _find_package_dirs() -> tuple[str, ...]:
@@ -243,8 +241,10 @@ def _run_in_child(work: Callable[[int], str]) -> str:
     return output if os.WIFEXITED(status) else f"its import ended by signal {os.WTERMSIG(status)}"
 
 
-def _do_nothing() -> None:
-    """Warm a package that loads nothing lazily."""
+def _warm(module: str) -> None:
+    """Use a package that loads modules lazily."""
+    if module in _WARMERS:
+        _WARMERS[module]()
 
 
 def _warm_pydantic() -> None:

@@ -29,8 +29,7 @@ from argosy.engine.fork import python_program as programs
 from argosy.engine.fork.child_setup import exit_unstarted
 from argosy.engine.fork.copy_on_write import is_on
 from argosy.engine.fork.forker import Forker
-from argosy.engine.fork.loaded_code import LoadedCode
-from argosy.engine.fork.module_shadowing import ModuleShadowing
+from argosy.engine.fork.loaded_modules import LoadedCode, ModuleShadowing
 from argosy.engine.fork.preloader import Preloader, open_descriptors, wait_single_thread
 from argosy.engine.fork.python_program import PythonProgram
 from argosy.engine.process.os_process import close_other_descriptors, read_stat
