@@ -34,7 +34,7 @@ PACKAGES = (
 PROGRAMS = {"typical": TYPICAL_AGENT, "untuned": UNTUNED_AGENT}
 ALL_ON = "all_on"
 QUICK_AGENTS, QUICK_RESTARTS = 8, 2
-FULL_AGENTS, FULL_RESTARTS = 28, 10
+FULL_AGENTS, FULL_RESTARTS = 16, 5
 PORTS_WITHIN_S = 10.0
 COLLECT = b'{"action":"collect"}'
 # A change that gains less is not worth what it does to somebody else's interpreter.
@@ -44,7 +44,7 @@ GAINS = defaultdict(lambda: "private", prefork="restart")
 
 METHOD = [
     "typical: bench/agents/typical.py; untuned: bench/agents/untuned.py (numpy, much of the stdlib)",
-    "names, ports and needs of the example; a full run has 28 agents, a quick one 8",
+    "names, ports and needs of the example; a full run has 16 agents, a quick one 8",
     "a round starts each program with all switches on, then with each off alone; odd rounds backwards",
     "ratio: without the switch / all on, within a round; the goal is for the quantity it is made for,",
     "  and a switch is kept that reaches it with either program",
