@@ -19,6 +19,7 @@ CELLS = "cells.yaml"
 _AGENTS = Path(__file__).resolve().parents[1] / "agents"
 TYPICAL_AGENT = "typical:TypicalAgent"
 MINIMAL_AGENT = "minimal:MinimalAgent"
+UNTUNED_AGENT = "untuned:UntunedAgent"
 
 
 class FleetFiles(msgspec.Struct, frozen=True):

@@ -6,7 +6,6 @@ launcher are then descendants of the bench, and leftovers can be detected.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import signal
@@ -19,7 +18,6 @@ import msgspec
 
 from argosy.fault import Fault, RefusedError
 
-_PR_SET_CHILD_SUBREAPER = 36
 _TICKS = os.sysconf("SC_CLK_TCK")
 _END_WITHIN_S = 20.0
 _REAPER = "ZMQbg/Reaper"
@@ -43,11 +41,6 @@ class ResourceUsage(msgspec.Struct, frozen=True):
     threads: int
     contexts: int
     descriptors: int
-
-
-def adopt_orphans() -> None:
-    """Make this process the parent of all its descendants whose own parent ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def busy_s() -> float:
@@ -91,6 +84,12 @@ class ResourceMeter:
 def pss_bytes_of_all() -> int:
     """Return the proportional memory of all descendants of this process."""
     return sum(map(_pss_bytes, descendants()))
+
+
+def agents_private_bytes() -> list[int]:
+    """Return, of each descendant that is not argosy's own, the memory that no other process shares."""
+    pids = [pid for pid, title in processor_s_now() if not is_argosy_process(title)]
+    return [_rollup_bytes(pid, ("Private_Clean:", "Private_Dirty:")) for pid in pids]
 
 
 def processor_s_now() -> dict[tuple[int, str], float]:
@@ -189,7 +188,9 @@ def _thread_names(pid: int) -> list[str]:
 
 
 def _pss_bytes(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    return _rollup_bytes(pid, ("Pss:",))
+
+
+def _rollup_bytes(pid: int, fields: tuple[str, ...]) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(fields))

@@ -13,8 +13,9 @@ from typing import NoReturn, TypeVar
 
 import msgspec
 
+from argosy.engine.process.prctl import adopt_orphans
 from argosy.fault import ArgosyError
-from testbed.process_usage import adopt_orphans, kill_all
+from testbed.process_usage import kill_all
 from testbed.result import Result
 from testbed.result_table import render
 

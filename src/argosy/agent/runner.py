@@ -14,7 +14,6 @@ from argosy.agent.agent_runtime import AgentRuntime
 from argosy.agent.notifier import Notifier
 from argosy.agent.options import parse_options
 from argosy.agent.settings import read_settings
-from argosy.agent.zero_pages import release_zero_pages
 from argosy.fault import ArgosyError, Fault, InputError
 from argosy.wire.zmq_context.context_handle import terminate_shared
 
@@ -90,16 +89,10 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     if os.environ.get("ARGOSY_LOOP") == "asyncio":
         return None
     try:
-        uvloop: Any = importlib.import_module("uvloop")
+        factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
     except ImportError:
         return None
-
-    def make() -> asyncio.AbstractEventLoop:
-        loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-        release_zero_pages(loop)
-        return loop
-
-    return make
+    return factory
 
 
 def report_startup_error(error: ArgosyError) -> int:

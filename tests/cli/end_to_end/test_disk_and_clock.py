@@ -37,7 +37,7 @@ AT_ADOPTION = {
     "the lock is about to be taken": Point("generation.acquire_lock"),
     "the generation is raised": Point("generation.write_generation"),
     "the event log is opened": Point("event_log.EventLog.__init__"),
-    "the forkers are noted": Point("stale_forkers.record_forkers"),
+    "the forkers are noted": Point("forker_client.record_forkers"),
     "an agent is adopted": Point("unit.Unit.adopt"),
     "the plan is drafted": Point("applied_plan.stage_applied_plan"),
     "the book is written": Point("applied_plan.write_fleet_address_book"),

@@ -31,7 +31,7 @@ ENVIRONMENT = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONUNBUFFERED"
 class Bearing:
     """recipe: of a zygote; None for a bare forker. python: the interpreter of the zygote and its programs.
 
-    is_awaited: whether to return only when the zygote is warm.
+    is_awaited: whether to return only when the zygote is warm. env: more variables of the zygote.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Bearing:
         python: str = sys.executable,
         *,
         is_awaited: bool = True,
+        env: dict[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.python = python
@@ -59,7 +60,7 @@ class Bearing:
         self.process = subprocess.Popen(
             [python, *words, _SOURCE_DIR, *map(str, descriptors)],
             pass_fds=descriptors,
-            env=None if recipe is None else ENVIRONMENT,
+            env=None if recipe is None else ENVIRONMENT | (env or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             cwd="/",

@@ -88,6 +88,7 @@ found = {
     "cwd": os.getcwd(),
     "environ": dict(os.environ),
     "environ_order": list(os.environ),
+    "environb": {os.fsdecode(name): os.fsdecode(value) for name, value in os.environb.items()},
     "shown_environ": shown("environ"),
     "shown_argv": shown("cmdline"),
     "comm": pathlib.Path("/proc/self/comm").read_text(),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.fork import forker_client, stale_forkers
+from argosy.engine.fork import forker_client
 from argosy.engine.process.os_process import boot_id, is_alive, read_stat
 from argosy.engine.protocol.state_machine import State
 
@@ -190,11 +190,11 @@ def test_what_a_dead_supervisor_left_stopped_is_ended_and_nothing_else(sail: Sai
             b"",
         ):
             sea.folder.forkers_file.write_bytes(record)
-            assert stale_forkers.kill_stale_forkers(sea.folder) == []
+            assert forker_client.kill_stale_forkers(sea.folder) == []
         sea.folder.forkers_file.write_bytes(before)
         os.kill(sea.forker(), signal.SIGSTOP)
         old = sea.forker()
-        assert stale_forkers.kill_stale_forkers(sea.folder) == [old]
+        assert forker_client.kill_stale_forkers(sea.folder) == [old]
         await replaced(sea, old)
 
     sail(test)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from argosy.engine.fork.copy_on_write import SWITCHES, WITHOUT_VARIABLE
 from argosy.engine.fork.zygote import ALWAYS_LOADED, PreloadRecipe
 from argosy.engine.protocol.fork_protocol import SpawnDeclined, Spawned
 
@@ -335,6 +336,12 @@ def test_a_variable_that_a_package_has_read_must_be_the_same(hatchery: Hatchery,
     assert zygote.run(str(script), env={"OTHER": "x"}) == 0
 
 
+def test_a_variable_that_no_package_has_read_may_differ(zygote: Bearing, script: Path) -> None:
+    script.write_text("import os; print(os.environ['PATH'], os.environb[b'PATH'].decode())")
+    assert zygote.run(str(script), env={"PATH": "/elsewhere"}) == 0
+    assert zygote.said() == "/elsewhere /elsewhere\n"
+
+
 def test_a_zygote_with_a_second_thread_refuses(hatchery: Hatchery, script: Path) -> None:
     hatchery.install(
         "late",
@@ -410,6 +417,25 @@ def test_a_first_life_leaves_nothing_that_a_fork_would_break(hatchery: Hatchery,
     )
     assert zygote.run(str(script)) == 0
     assert zygote.said() == "True 1\n[0, 1, 2] SIG_DFL\nNone None\n"
+
+
+@pytest.mark.parametrize(("without", "is_frozen"), [((), True), (SWITCHES, False)])
+def test_what_is_switched_off_is_left_out(
+    hatchery: Hatchery, script: Path, without: tuple[str, ...], is_frozen: bool
+) -> None:
+    recipe, env = PreloadRecipe([], "/", list(ALWAYS_LOADED)), {WITHOUT_VARIABLE: ",".join(without)}
+    zygote = Bearing(hatchery.folder, recipe, env=env)
+    hatchery.made.append(zygote)
+    assert zygote.warm is not None
+    assert zygote.warm.left_out == {}
+    script.write_text(
+        "import gc, sys; print(gc.get_freeze_count() > 0, 'argosy.engine.fork.warmup_run' in sys.modules)"
+    )
+    assert zygote.run(str(script), env=env) == 0
+    assert zygote.said() == f"{is_frozen} {is_frozen}\n"
+    assert (
+        not without or not Path(f"/proc/{zygote.process.pid}/task/{zygote.process.pid}/children").read_text()
+    )
 
 
 # ---- the child that waits for the next order

@@ -136,19 +136,6 @@ def test_words_of_an_end(code: int | None, words: str) -> None:
     assert os_process.describe_exit(code) == words
 
 
-def test_a_signal_is_set_by_no_python_code_but_its_own() -> None:
-    ran: list[str] = []
-    before = signal.getsignal(signal.SIGUSR1)
-    sys.setprofile(lambda frame, event, _: ran.append(frame.f_code.co_name) if event == "call" else None)
-    try:
-        os_process.set_signal_action(signal.SIGUSR1, os_process.IGNORE_ACTION)
-        os_process.unblock_signals()
-    finally:
-        sys.setprofile(None)
-        found = signal.signal(signal.SIGUSR1, before)
-    assert (ran, found) == (["set_signal_action", "unblock_signals"], signal.SIG_IGN)
-
-
 OWN_GROUP = """
 import os, sys, time
 from argosy.engine.process.os_process import reap_own_group

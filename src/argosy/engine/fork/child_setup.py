@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import time
 from typing import TYPE_CHECKING, NoReturn
 
 from argosy.engine.process.lease import LeaseRecord, open_lease, read_record_of, try_lock_within, write_record
 from argosy.engine.process.os_process import (
-    DEFAULT_ACTION,
     ProcessIdentity,
     open_process,
     read_stat,
-    set_signal_action,
-    unblock_signals,
 )
 from argosy.engine.protocol import fork_protocol as codes
 from argosy.engine.protocol.fork_protocol import SpawnRequest
@@ -57,8 +55,9 @@ def setup_child(spawn_request: SpawnRequest, output: int, boot: bytes, handled: 
         reason = f"its control group `{spawn_request.control_group}` cannot be entered: {error.strerror}"
         exit_unstarted(spawn_request, reason, codes.NOT_EXECUTABLE)
     try:
-        _limit_open_files(spawn_request.open_files)
-        _limit_memory(spawn_request.memory_limit_bytes)
+        _limit(resource.RLIMIT_NOFILE, spawn_request.open_files)
+        # What it may reserve for data, since Linux 4.7 also by mmap.
+        _limit(resource.RLIMIT_DATA, spawn_request.memory_limit_bytes, hard_too=True)
         os.chdir(spawn_request.cwd)
     except OSError as error:
         exit_unstarted(
@@ -105,10 +104,10 @@ def _reset_signals(handled: Iterable[int]) -> None:
     """Reset these signals to their default action and unblock all; children would inherit both."""
     for number in handled:
         try:
-            set_signal_action(number, DEFAULT_ACTION)
+            signal.signal(number, signal.SIG_DFL)
         except (OSError, ValueError):
             continue  # reserved by the C library
-    unblock_signals()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def exec_program(spawn_request: SpawnRequest) -> NoReturn:
@@ -138,19 +137,12 @@ def _enter_control_group(group: str) -> None:
             os.close(descriptor)
 
 
-def _limit_memory(max_bytes: int) -> None:
-    """Limit what the process may reserve for data (RLIMIT_DATA, since Linux 4.7 also by mmap)."""
-    if max_bytes:
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        max_bytes = max_bytes if hard == resource.RLIM_INFINITY else min(max_bytes, hard)
-        resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
-
-
-def _limit_open_files(wanted: int) -> None:
+def _limit(kind: int, wanted: int, *, hard_too: bool = False) -> None:
+    """Limit this process to `wanted`, at most its hard limit; 0 leaves the limit as it is."""
     if wanted:
-        _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-        soft = wanted if hard_limit == resource.RLIM_INFINITY else min(wanted, hard_limit)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard_limit))
+        _, hard = resource.getrlimit(kind)
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(kind, (soft, soft if hard_too else hard))
 
 
 def exit_unstarted(spawn_request: SpawnRequest, reason: str, code: int) -> NoReturn:

@@ -1,8 +1,15 @@
-"""The supervisor's client of a forker process: starts it, sends requests, receives forks and exits."""
+"""The supervisor's client of a forker process: starts it, sends requests, receives forks and exits.
+
+A forker exits with its supervisor, unless it is stopped or hangs. So each supervisor records the pids
+and start times of its forkers, and the next one kills those that still run: afterwards no request of
+the previous supervisor can fork a process.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +17,9 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
+from argosy.engine.process import os_process
 from argosy.engine.process.timers import Timers
 from argosy.engine.protocol.fork_protocol import (
     MAX_MESSAGE_BYTES,
@@ -26,7 +36,9 @@ from argosy.engine.protocol.fork_protocol import (
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from argosy.engine.state.state_dir import StateDir
 
 _SOURCE_DIR = str(Path(__file__).resolve().parents[3])
 _SEND_RETRY_S = 0.05
@@ -239,3 +251,39 @@ class ForkerClient:
         self._unsent_requests.clear()
         self._process.kill()
         self._process.wait()
+
+
+class _ForkerRecord(msgspec.Struct, frozen=True):
+    """Pids and start times of one boot. version: later versions add keys."""
+
+    boot: str
+    forkers: list[tuple[int, int]]
+    version: int = 1
+
+
+def record_forkers(state_dir: StateDir, pids: Iterable[int]) -> None:
+    """Record the running forkers for the next supervisor; on a full disk the record is lost."""
+    found = [(pid, stat.start_ticks) for pid in pids if (stat := os_process.read_stat(pid)) is not None]
+    temporary_path = state_dir.forkers_file.with_suffix(".new")
+    try:
+        temporary_path.write_bytes(msgspec.json.encode(_ForkerRecord(os_process.boot_id().hex(), found)))
+        os.replace(temporary_path, state_dir.forkers_file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary_path.unlink()
+
+
+def kill_stale_forkers(state_dir: StateDir) -> list[int]:
+    """Kill the forkers that an earlier supervisor has left; return their pids."""
+    try:
+        record = msgspec.json.decode(state_dir.forkers_file.read_bytes(), type=_ForkerRecord)
+    except (OSError, msgspec.DecodeError):
+        return []
+    killed = []
+    for pid, started in record.forkers if record.boot == os_process.boot_id().hex() else ():
+        pidfd = os_process.open_process(os_process.ProcessIdentity(pid, started))
+        if pidfd is not None:
+            os_process.send_signal(pidfd, signal.SIGKILL)
+            os.close(pidfd)
+            killed.append(pid)
+    return killed

@@ -12,8 +12,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Protocol
 
-from argosy.engine.fork.forker_client import ForkerClient
-from argosy.engine.fork.stale_forkers import kill_stale_forkers, record_forkers
+from argosy.engine.fork.forker_client import ForkerClient, kill_stale_forkers, record_forkers
 from argosy.engine.fork.zygote_pool import ZygotePool
 from argosy.engine.logs.log_file import open_log
 from argosy.engine.plan.process_plan import helper_environment, inherited_environment

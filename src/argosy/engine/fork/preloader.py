@@ -18,13 +18,11 @@ import sysconfig
 import time
 from typing import TYPE_CHECKING
 
-from argosy.engine.fork.cow_code import compact_code, trace_code
-from argosy.engine.fork.cow_heap import fill_heap_holes
-from argosy.engine.process.parentdeath import fork_dependent
+from argosy.engine.fork.copy_on_write import compact_code, fill_heap_holes, is_on, trace_code
+from argosy.engine.process.prctl import fork_dependent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
-    from types import CodeType
 
 _THREAD_EXIT_WAIT_S = 0.1
 _GPU_LIBRARIES = ("libcuda", "libcudart", "libnvidia", "libamdhip", "libhsa-runtime")
@@ -76,12 +74,16 @@ class Preloader:
 
     def load(self, entries: Iterable[str]) -> None:
         """Import each entry, `module` or `module:name` where the name may be a module of its own."""
+        variables = os.environ._data  # type: ignore[attr-defined]
         os.environ._data = self.environment_reads  # type: ignore[attr-defined]
         try:
             for entry in entries:
                 self._load(entry)
         finally:
-            os.environ._data = dict(self.environment_reads)  # type: ignore[attr-defined]
+            variables.clear()
+            variables.update(self.environment_reads.items())  # no read is recorded
+            # The original dict, since os.environb has it too.
+            os.environ._data = variables  # type: ignore[attr-defined]
 
     def load_in_trials(self, entries: Iterable[str]) -> None:
         """As `load`, but try each in a throw-away child first, and leave out what breaks a fork."""
@@ -110,7 +112,7 @@ class Preloader:
         try:
             if not reason:
                 _import(module, name)
-                _WARMERS.get(module, _do_nothing)()
+                _warm(module)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a package may raise anything, SystemExit too
@@ -144,34 +146,28 @@ class Preloader:
         for number, target in open_descriptors():
             if number > 2 and number not in self._own_descriptors and number not in own:
                 return f"it keeps `{target}` open"
-        library = next((name for name in _GPU_LIBRARIES if name in _memory_maps()), "")
+        with open("/proc/self/maps") as file:
+            maps = file.read()
+        library = next((name for name in _GPU_LIBRARIES if name in maps), "")
         return f"it loads `{library}`" if library else ""
 
     def freeze(self) -> None:
         """Reduce the number of pages that a child writes to, since each is copied for it.
 
-        The warm-up run comes last, since a later import would empty caches again. The cache of type
-        attributes is cleared before it: its entries from package imports refer to strings, and a child
-        that replaces an entry writes to the pages of both strings. The second warm-up run specializes
-        the copies of the code that the first one ran.
+        The warm-up run comes last, since a later import would empty caches again. The free blocks are
+        filled before the code is copied, and again once the code that was replaced is freed.
         """
-        clear = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache  # renamed in 3.13
-        clear()
-        run_code = self.trace_warmup()
+        run_code = trace_code(self._run_warmup) if is_on("warmup") else []
         gc.collect()
         self._heap_fillers += fill_heap_holes()
-        compact_code(run_code, _COMPACTABLE_PACKAGES)
-        del run_code
-        gc.freeze()  # the last collection skips these objects
-        self._run_warmup()
-        gc.collect()
-        self._heap_fillers += fill_heap_holes()
+        if is_on("code"):
+            compact_code(run_code, _COMPACTABLE_PACKAGES)
+            del run_code
+            gc.collect()
+            self._heap_fillers += fill_heap_holes()
         gc.disable()
-        gc.freeze()
-
-    def trace_warmup(self) -> list[CodeType]:
-        """Run the warm-up, and return the code that it ran."""
-        return trace_code(self._run_warmup)
+        if is_on("gc-freeze"):
+            gc.freeze()
 
     def warm_up(self) -> None:
         """Run a sample agent if agents of the library are preloaded, to copy the pages it writes to."""
@@ -182,7 +178,7 @@ class Preloader:
         """Use the packages as agents do, and run a sample agent."""
         try:
             for module in dict.fromkeys(entry.partition(":")[0] for entry in self.loaded):
-                _WARMERS.get(module, _do_nothing)()
+                _warm(module)
             self.warm_up()
         except Exception as error:  # children only do more work themselves; the event log has the error
             self.left_out["warm-up"] = f"{type(error).__name__}: {error}"
@@ -206,11 +202,6 @@ def open_descriptors(known: Container[int] = ()) -> Iterator[tuple[int, str]]:
             yield int(name), os.readlink(f"/proc/self/fd/{name}")
         except FileNotFoundError:
             continue  # the descriptor of the listing itself
-
-
-def _memory_maps() -> str:
-    with open("/proc/self/maps") as file:
-        return file.read()
 
 
 def _find_package_dirs() -> tuple[str, ...]:
@@ -250,8 +241,10 @@ def _run_in_child(work: Callable[[int], str]) -> str:
     return output if os.WIFEXITED(status) else f"its import ended by signal {os.WTERMSIG(status)}"
 
 
-def _do_nothing() -> None:
-    """Warm a package that loads nothing lazily."""
+def _warm(module: str) -> None:
+    """Use a package that loads modules lazily."""
+    if module in _WARMERS:
+        _WARMERS[module]()
 
 
 def _warm_pydantic() -> None:

@@ -12,14 +12,13 @@ import os
 import runpy
 import signal
 import sys
-from importlib.machinery import ModuleSpec, SourceFileLoader
-from types import CodeType, ModuleType
+from importlib.machinery import SourceFileLoader
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 import setproctitle
 
-from argosy.engine.process.os_process import IGNORE_ACTION, set_signal_action
-from argosy.engine.process.proctitle import set_process_title
+from argosy.engine.process.prctl import set_process_title
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 RUNNER_MODULE = "argosy.agent"
 # Hosts the cell whose manifest is its first argument.
 CELL_MODULE = "argosy.agent.cell_host"
-
-
-_cached_modules: dict[str, tuple[str, ModuleSpec, CodeType]] = {}
 
 
 class PythonProgram(NamedTuple):
@@ -69,11 +65,12 @@ def prepare_process(program: PythonProgram, argv: Sequence[str], env: Mapping[st
 
     Raises ValueError or OSError: a name or value that an environment cannot hold.
     """
-    variables = _replace_environment(env)
+    os.environ.clear()
+    os.environ.update(env)
     shown_argv = (
         [f"argosy: cell {os.path.basename(program.arguments[0])}"] if program.target == CELL_MODULE else argv
     )
-    if not set_process_title(shown_argv, variables):
+    if not set_process_title(shown_argv, os.environb):
         setproctitle.setproctitle(" ".join(shown_argv))
     sys.orig_argv[:] = argv
     sys.argv[:] = ["-m" if program.is_module else program.target, *program.arguments]
@@ -84,27 +81,11 @@ def prepare_process(program: PythonProgram, argv: Sequence[str], env: Mapping[st
     gc.enable()
 
 
-def _replace_environment(env: Mapping[str, str]) -> dict[bytes, bytes]:
-    """Make `env` the environment of this process, in its order; calls putenv for differences only."""
-    # As os.fsencode, without Python calls for each variable: a child copies every page that it writes to.
-    encoding = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
-    wanted = {name.encode(*encoding): value.encode(*encoding) for name, value in env.items()}
-    current: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
-    for name in current.keys() - wanted.keys():
-        os.unsetenv(name)
-    for name, value in wanted.items():
-        if current.get(name) != value:
-            os.putenv(name, value)
-    current.clear()
-    current.update(wanted)
-    return wanted
-
-
 def _set_signals() -> None:
     """Set the signal actions that Python sets at its start; all others have their default already."""
-    set_signal_action(signal.SIGINT, signal.default_int_handler)
-    set_signal_action(signal.SIGPIPE, IGNORE_ACTION)
-    set_signal_action(signal.SIGXFSZ, IGNORE_ACTION)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     if faulthandler.is_enabled():
         faulthandler.disable()
         faulthandler.enable()
@@ -129,32 +110,13 @@ def run_program(program: PythonProgram) -> None:
     sys.modules["__main__"] = main
     try:
         if program.is_module:
-            _run_module(program.target)
+            runpy._run_module_as_main(program.target)  # type: ignore[attr-defined]
         else:
             _run_script(program.target, main)
     except SystemExit:
         raise
     except BaseException as error:
         _report_uncaught(error)
-
-
-def cache_module(module: str) -> str:
-    """Find the code that `python -m module` runs, so that children need not search; return its file."""
-    details = _cached_modules[module] = runpy._get_module_details(module)  # type: ignore[attr-defined]
-    return str(details[1].origin)
-
-
-def _run_module(module: str) -> None:
-    cached = _cached_modules.get(module)
-    if cached is not None:
-        original = runpy._get_module_details  # type: ignore[attr-defined]
-
-        def find(*_: object) -> tuple[str, ModuleSpec, CodeType]:
-            runpy._get_module_details = original  # type: ignore[attr-defined]
-            return cached
-
-        runpy._get_module_details = find  # type: ignore[attr-defined]
-    runpy._run_module_as_main(module)  # type: ignore[attr-defined]
 
 
 def _run_script(path: str, main: ModuleType) -> None:

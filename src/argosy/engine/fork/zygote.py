@@ -7,7 +7,9 @@ that agent by exec and replaces the zygote.
 
     zygote: SOURCE RECIPE CHANNEL [careful]
 
-While it is idle, one preforked child waits for the next request: see `prefork`.
+While it is idle, it forks one child before there is a request, so that a restart need not wait for a
+fork. This preforked child has copied the pages that an agent writes to, and waits on a socket for its
+request. Until then it is not reported, and it ends with its zygote.
 
 The first run imports all packages directly; if the process cannot be forked afterwards, the zygote
 re-executes itself and tries each package in a throw-away child first.
@@ -25,23 +27,27 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from argosy.engine.fork import python_program as programs
 from argosy.engine.fork.child_setup import exit_unstarted
+from argosy.engine.fork.copy_on_write import is_on
 from argosy.engine.fork.forker import Forker
-from argosy.engine.fork.loaded_code import LoadedCode
-from argosy.engine.fork.module_shadowing import ModuleShadowing
-from argosy.engine.fork.prefork import PreforkedChild, await_request, prefork
+from argosy.engine.fork.loaded_modules import LoadedCode, ModuleShadowing
 from argosy.engine.fork.preloader import Preloader, open_descriptors, wait_single_thread
 from argosy.engine.fork.python_program import PythonProgram
-from argosy.engine.process.os_process import close_other_descriptors
-from argosy.engine.process.parentdeath import fork_dependent
-from argosy.engine.process.proctitle import keep_forever, set_process_title
-from argosy.engine.protocol.fork_protocol import NOT_EXECUTABLE, SpawnDeclined, SpawnRequest, ZygoteReady
+from argosy.engine.process.os_process import close_other_descriptors, read_stat
+from argosy.engine.process.prctl import fork_dependent, keep_forever, outlive_parent, set_process_title
+from argosy.engine.protocol.fork_protocol import (
+    NOT_EXECUTABLE,
+    SpawnDeclined,
+    SpawnRequest,
+    ZygoteReady,
+    receive_spawn_request,
+    send_spawn_request,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 ZYGOTE_CODE = (
     "import sys; sys.path[0] = sys.argv[1]; "
-    "from argosy.engine.fork.cow_names import intern_names; intern_names(); "
     "from argosy.engine.fork.zygote import main; run = main(); run and run()"
 )
 _NO_WAIT_S = 0.0
@@ -64,6 +70,32 @@ class PreloadRecipe(NamedTuple):
     is_careful: bool = False
 
 
+class PreforkedChild(NamedTuple):
+    """The zygote's handle of a preforked child."""
+
+    pid: int
+    channel: socket.socket
+
+    @property
+    def fd(self) -> int:
+        """The descriptor of the channel."""
+        return self.channel.fileno()
+
+    def is_stopped(self) -> bool:
+        """Return whether it is stopped by a signal and would not take a request."""
+        found = read_stat(self.pid)
+        return found is not None and found.state in "Tt"
+
+    def kill(self) -> None:
+        """Kill it and close the channel."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.channel.close()
+
+    def assign(self, spawn_request: SpawnRequest, output: int) -> None:
+        """Send it its request; raises BrokenPipeError or ConnectionResetError: it has died."""
+        send_spawn_request(self.channel, spawn_request, output)
+
+
 class ChildReady(BaseException):
     """Unwinds a child from the zygote's loop to the bottom of the stack, where its program runs."""
 
@@ -77,16 +109,12 @@ class Zygote(Forker):
     """A forker whose children run their program without an exec."""
 
     def __init__(
-        self,
-        channel: socket.socket,
-        preloader: Preloader,
-        module_shadowing: ModuleShadowing,
-        kept_files: Iterable[str] = (),
+        self, channel: socket.socket, preloader: Preloader, module_shadowing: ModuleShadowing
     ) -> None:
         super().__init__(channel)
         self._preloader = preloader
         self._module_shadowing = module_shadowing
-        self._loaded_code = LoadedCode(kept_files)
+        self._loaded_code = LoadedCode()
         self._checked_ns = 0
         self._import_environment = {
             name: os.environ.get(name) for name in map(os.fsdecode, preloader.environment_reads.names_read)
@@ -111,12 +139,12 @@ class Zygote(Forker):
 
     def idle_timeout_ms(self) -> int | None:
         """Return the delay before a child is preforked: a burst of starts leaves no time for it."""
-        return _IDLE_TIMEOUT_MS if self._is_prefork_wanted else None
+        return _IDLE_TIMEOUT_MS if self._is_prefork_wanted and is_on("prefork") else None
 
     def on_idle(self) -> None:
         """Fork the preforked child."""
         self._is_prefork_wanted = False
-        preforked = prefork()
+        preforked = _prefork()
         if isinstance(preforked, PreforkedChild):
             self._preforked = preforked
             self.descriptors.add(preforked.fd)
@@ -126,8 +154,9 @@ class Zygote(Forker):
     def _await_request(self, channel: socket.socket) -> tuple[SpawnRequest, int] | None:
         """In the preforked child: copy the pages that an agent writes to, then wait for a request."""
         set_process_title(["argosy: preforked"], {})
-        self._preloader.warm_up()
-        return await_request(channel)
+        if is_on("practice"):
+            self._preloader.warm_up()
+        return _await_request(channel)
 
     def fork_child(self, spawn_request: SpawnRequest, output: int) -> bool:
         """Hand the request to the preforked child, or fork a new one for it."""
@@ -191,6 +220,32 @@ class Zygote(Forker):
         return ""
 
 
+def _prefork() -> PreforkedChild | socket.socket | None:
+    """Return the handle, or in the child its end of the channel; None if no process can be forked."""
+    parent_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        pid = fork_dependent()
+    except OSError:
+        parent_end.close()
+        child_end.close()
+        return None
+    if pid == 0:
+        parent_end.close()
+        return child_end
+    child_end.close()
+    return PreforkedChild(pid, parent_end)
+
+
+def _await_request(channel: socket.socket) -> tuple[SpawnRequest, int] | None:
+    """In the child: return the request and its output, None if the zygote has closed the channel."""
+    received = receive_spawn_request(channel)
+    if received is None:
+        return None
+    outlive_parent()  # it is an agent now, which outlives its zygote
+    spawn_request, output, _ = received
+    return spawn_request, output
+
+
 def main() -> Callable[[], None] | None:
     """Serve until the supervisor is gone; returns only in a child, with the program to run there."""
     started_at = time.monotonic()
@@ -207,8 +262,7 @@ def main() -> Callable[[], None] | None:
     os.close(int(memory))
     channel.set_inheritable(False)
     set_process_title(["argosy: zygote"], {})
-    kept = [programs.cache_module(name) for name in (programs.RUNNER_MODULE,) if name in sys.modules]
-    zygote = Zygote(channel, preloader, module_shadowing, kept)
+    zygote = Zygote(channel, preloader, module_shadowing)
     preloader.freeze()
     zygote.report_ready(time.monotonic() - started_at)
     try:
@@ -217,8 +271,8 @@ def main() -> Callable[[], None] | None:
         spawn_request, lease = child.spawn_request, child.lease
     else:
         os._exit(0)
-    # Never freed: freeing would write to the page of each path and name that they hold.
-    keep_forever([zygote, preloader, module_shadowing])
+    if is_on("keep"):  # freeing them would write to the page of each object that they hold
+        keep_forever([zygote, preloader, module_shadowing])
     return _become_program(spawn_request, lease)
 
 

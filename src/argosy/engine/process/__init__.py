@@ -1,5 +1,5 @@
 """Processes, ports, leases and limits as the kernel shows them.
 
 From outside: `cgroup`, `cooperative_yield`, `descriptors`, `env_file`, `helper_process`, `lease`,
-`os_process`, `parentdeath`, `pidfd_process`, `proctitle`, `resource_limits`, `tcp_ports`, `timers`.
+`os_process`, `pidfd_process`, `prctl`, `resource_limits`, `tcp_ports`, `timers`.
 """

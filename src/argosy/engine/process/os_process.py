@@ -13,13 +13,11 @@ import os
 import select
 import signal
 import struct
-import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
 # pidfd_send_signal(2): to the process group of the target (Linux 6.9).
 _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
@@ -30,13 +28,6 @@ _READ_BYTES = 16384
 # pidfd_open(2) for a pid without a process: ESRCH; for the id of a thread: EINVAL or ENOENT.
 _NO_PROCESS_ERRNOS = frozenset({errno.ESRCH, errno.ENOENT, errno.EINVAL})
 _PIDFD_INFO = struct.Struct("=QQ11Ii")
-
-
-# Without the wrappers of `signal`, which look the old handler up among enums and format it in an error: in
-# a freshly forked child that copies dozens of pages.
-_set_action: Callable[[int, Any], object] = sys.modules["_signal"].signal
-_set_mask: Callable[[int, Any], object] = sys.modules["_signal"].pthread_sigmask
-DEFAULT_ACTION, IGNORE_ACTION = int(signal.SIG_DFL), int(signal.SIG_IGN)
 
 
 class ProcessIdentity(NamedTuple):
@@ -175,19 +166,6 @@ def handled_signals() -> list[int]:
         lines = [line.split() for line in file if line.startswith((b"SigIgn:", b"SigCgt:"))]
     bits = int(lines[0][1], 16) | int(lines[1][1], 16)
     return [number for number in range(1, signal.NSIG) if bits >> (number - 1) & 1]
-
-
-def set_signal_action(signal_number: int, action: Callable[[int, Any], Any] | int) -> None:
-    """Set the action of a signal: a function, DEFAULT_ACTION or IGNORE_ACTION.
-
-    Raises OSError, ValueError as signal.signal.
-    """
-    _set_action(signal_number, action)
-
-
-def unblock_signals() -> None:
-    """Unblock all signals in this thread."""
-    _set_mask(signal.SIG_SETMASK, ())
 
 
 def kill_group(pidfd: int) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import os
 import signal
@@ -24,6 +23,7 @@ import setproctitle
 from argosy.engine.control.control_server import ControlServer
 from argosy.engine.process.descriptors import raise_soft_limit
 from argosy.engine.process.os_process import pids_with_open_file, reap_own_group
+from argosy.engine.process.prctl import adopt_orphans
 from argosy.engine.protocol.messages import READY, SUPERVISOR_ALREADY_RUNNING, Refused, encode_line
 from argosy.engine.state.filesystem import is_network_filesystem
 from argosy.engine.state.generation import acquire_lock, raise_generation
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 _LOCK_TIMEOUT_S = 1.0
 _CHILDREN_GONE_S = 2.0
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 def serve(
@@ -80,8 +79,7 @@ def serve(
     generation = raise_generation(lock)
     os.set_inheritable(lock, False)
     setproctitle.setproctitle(f"argosy: supervisor {fleet_name}")
-    # Orphans of its forkers are reparented to this process instead of init.
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     config = SupervisorConfig(str(fleet_path), is_persistent, peering_plan)
     asyncio.run(
         _serve(state_dir, generation, raise_soft_limit(), config, on_ready, is_new_state_dir=is_new_state_dir)

@@ -1,7 +1,7 @@
-"""The command line and environment that the kernel shows of this process, as after an exec.
+"""What a process asks of the kernel for itself by prctl(2): its end with its parent, orphans, its title.
 
-`ps` and /proc/PID/environ read memory that only an exec writes. prctl(2) PR_SET_MM_MAP points the
-kernel to other memory of this process; it needs no privilege (Linux 3.18, CONFIG_CHECKPOINT_RESTORE).
+`ps` and /proc/PID/environ read memory that only an exec writes. PR_SET_MM_MAP points the kernel to other
+memory of this process; it needs no privilege (Linux 3.18, CONFIG_CHECKPOINT_RESTORE).
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_PR_SET_MM = 35
-_PR_SET_MM_MAP = 14
+_PR_SET_PDEATHSIG = 1
+_PR_SET_MM, _PR_SET_MM_MAP = 35, 14
+_PR_SET_CHILD_SUBREAPER = 36
 _NO_DESCRIPTOR = 0xFFFFFFFF
 # proc_pid_stat(5), numbered from the state, which is field 3.
 _START_CODE, _END_CODE, _START_STACK = 23, 24, 25
@@ -37,6 +39,30 @@ class _PrctlMmMap(ctypes.Structure):
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.sbrk.restype = ctypes.c_void_p
+
+
+def fork_dependent() -> int:
+    """Fork a child that ends with this process, also while it is stopped; returns what os.fork returns.
+
+    Raises OSError: there can be no more processes.
+    """
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)  # the parent ended before the kernel knew
+    return pid
+
+
+def outlive_parent() -> None:
+    """In a child of `fork_dependent`: no longer end with the parent."""
+    _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Make this process, instead of init, the parent of its descendants whose parent exits."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def set_process_title(argv: Sequence[str], env: Mapping[bytes, bytes]) -> bool:

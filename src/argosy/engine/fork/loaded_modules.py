@@ -1,25 +1,108 @@
-"""Detects agents with a local module that has the name of a module loaded in the zygote.
+"""Whether a zygote still has what an agent would load: the files on disk, and none of the agent's own names.
 
-`python script.py` would import the file beside the script; a forked child would get the loaded
-module instead. Such an agent is not forked.
+`python script.py` would import the file beside the script; a forked child would get the loaded module of
+that name instead. Such an agent is not forked.
 """
 
 from __future__ import annotations
 
 import os
+import site
 import sys
 from typing import TYPE_CHECKING
 
+from argosy.engine.fork.copy_on_write import is_on
 from argosy.engine.fork.python_program import parse_command
+from argosy.engine.state import inotify
+from argosy.engine.state.filesystem import is_network_filesystem
 
 if TYPE_CHECKING:
     from argosy.engine.protocol.fork_protocol import SpawnRequest
 
+_SYSTEM_PREFIXES = ("/usr/lib/x86_64", "/lib/", "/usr/lib64/", "/memfd:", "/dev/", "/SYSV")
 # Loaded by every interpreter before it searches the program's directory, which cannot shadow them.
 _BEFORE_ANY_PROGRAM = frozenset(sys.builtin_module_names) | {
     *("_collections_abc", "_sitebuiltins", "abc", "codecs", "encodings", "genericpath", "io", "os"),
     *("posixpath", "site", "stat", "__main__"),
 }
+
+
+class LoadedCode:
+    """Size, mtime and inode of each file that this process has loaded, and mtimes of package directories.
+
+    Installing or removing a package changes the directory's mtime. The files are checked again only when
+    inotify reports a change in their directories or of the files themselves (which may have other links):
+    checking hundreds of files before each fork would copy the pages that hold their names. Where inotify
+    is not available, on a network file system or without free watches, they are checked each time.
+    """
+
+    def __init__(self) -> None:
+        files = {path for module in list(sys.modules.values()) if (path := getattr(module, "__file__", None))}
+        paths = [path for path in files | _mapped_files() if os.path.isabs(path)]
+        directories = [*site.getsitepackages(), site.getusersitepackages()]
+        self._watch = _watch(paths) if is_on("watch") else None
+        self._files = {path: _file_stamp(path) for path in paths}
+        self._package_dirs = {path: _mtime_of(path) for path in directories}
+
+    @property
+    def descriptors(self) -> set[int]:
+        """Return the open descriptors of this object."""
+        return set() if self._watch is None else {self._watch}
+
+    def changed_path(self) -> str:
+        """Return a path that has changed since it was loaded, or an empty string."""
+        for path, time in self._package_dirs.items():
+            if _mtime_of(path) != time:
+                return path
+        if self._watch is not None and not _has_changes(self._watch):
+            return ""
+        for path, before in self._files.items():
+            if _file_stamp(path) != before:
+                return path
+        return ""
+
+
+def _watch(paths: list[str]) -> int | None:
+    """Return an inotify descriptor for these files and their directories, None where none is possible."""
+    directories = {os.path.dirname(path) for path in paths}
+    try:
+        by_device = {os.stat(directory).st_dev: directory for directory in directories}
+        if any(map(is_network_filesystem, by_device.values())):
+            return None
+        return inotify.open_watch([*directories, *paths], inotify.ANY_CHANGE)
+    except OSError:
+        return None
+
+
+def _has_changes(watch: int) -> bool:
+    has_any = False
+    try:
+        while os.read(watch, 65536):
+            has_any = True
+    except BlockingIOError:
+        return has_any
+    return True
+
+
+def _file_stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _mtime_of(path: str) -> int | None:
+    found = _file_stamp(path)
+    return found[0] if found else None
+
+
+def _mapped_files() -> set[str]:
+    """Return the mapped libraries of this process that belong to packages, not to the system."""
+    with open("/proc/self/maps") as file:
+        fields = [line.split(maxsplit=5) for line in file]
+    paths = {each[5].rstrip("\n") for each in fields if len(each) == 6}
+    return {path for path in paths if path.startswith("/") and not path.startswith(_SYSTEM_PREFIXES)}
 
 
 class ModuleShadowing:
