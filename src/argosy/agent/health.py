@@ -72,21 +72,16 @@ class Health(msgspec.Struct, kw_only=False):
     needs: dict[str, str] = {}
 
 
-class AgentMetrics:
-    """The automatic metrics of one agent; each costs nothing until it is read."""
+def metric_facts(counts: dict[str, int], lag_s: float) -> dict[str, Any]:
+    """Return the automatic metrics of an agent, under their published names.
 
-    def __init__(self) -> None:
-        self.lag_s = 0.0
-
-    def as_facts(self, counts: dict[str, int]) -> dict[str, Any]:
-        """Return the metrics under their published names."""
-        return {
-            "loop_lag_ms": round(self.lag_s * 1000, 3),
-            "in_flight": counts["in_flight"],
-            "handled": counts["handled"],
-            "failed": counts["failed"],
-            "rss_bytes": resident_bytes(),
-        }
+    counts: of its servers. lag_s: of its work loop.
+    """
+    return {
+        "loop_lag_ms": round(lag_s * 1000, 3),
+        **{name: counts[name] for name in ("in_flight", "handled", "failed")},
+        "rss_bytes": resident_bytes(),
+    }
 
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

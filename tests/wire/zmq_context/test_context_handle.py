@@ -571,6 +571,26 @@ def test_an_endpoint_can_be_bound_and_reached_again(endpoint: str, way: str, tmp
         exchange()
 
 
+def test_a_socket_destroyed_after_a_bind_failed_leaves_its_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bind failed with EADDRINUSE although nothing held the endpoint when that was checked."""
+    destroyed: list[str] = []
+
+    def check_late(endpoint: str) -> bool:
+        assert wait_until(lambda: not is_held_by_closing(endpoint), 30)
+        destroyed.append(endpoint)
+        return False
+
+    monkeypatch.setattr("argosy.wire.zmq_context.context_handle.is_endpoint_closing", check_late)
+    with context() as lease:
+        while not destroyed:
+            endpoint = f"tcp://127.0.0.1:{free_port()}"
+            first = lease.socket(zmq.PULL)
+            first.bind(endpoint)
+            first.close()
+            with lease.socket(zmq.PULL) as second:
+                second.bind(endpoint)
+
+
 def test_sockets_that_were_closed_long_ago_are_forgotten() -> None:
     with context() as lease:
         for _ in range(50):

@@ -127,7 +127,7 @@ class AgentIdentity:
 
     def _open_late(self) -> None:
         """Bind the main port of an agent that runs its own loop and has not bound it by now."""
-        if not self._health_reporter.is_leaving:
+        if not self._is_stopping():
             try:
                 self.open_main()
             except RefusedError as error:
@@ -233,12 +233,15 @@ class AgentIdentity:
             request.reply(self._responder.topics_port if self._responder else 0)
         elif key == HEALTH_KEY or is_health_request(request):
             self._health_reporter.with_document(lambda document: send_result(request, document))
-        elif self._health_reporter.is_leaving:
+        elif self._is_stopping():
             send_error(request, codec.STOPPING, "it is stopping")
         else:
             self.queue.put(key, request)
             if self._responder and not self.progress.is_in_base_loop:
                 self._responder.call_later(UNTAKEN_TIMEOUT_S, self._refuse_untaken)
+
+    def _is_stopping(self) -> bool:
+        return self._responder is not None and self._responder.status.refusal == "stopping"
 
     def _refuse_untaken(self) -> None:
         """End requests that no loop of BaseAgent will take, since the agent runs its own loop."""

@@ -13,10 +13,10 @@ from typing import Any, Final
 import msgspec
 
 from argosy.agent.health import (
-    AgentMetrics,
     Health,
     Status,
     health_document,
+    metric_facts,
     normalize_status,
     with_missing_packages,
 )
@@ -62,12 +62,8 @@ class HealthReporter:
         self._on_settled = on_settled
         self._on_leaving = on_leaving
         self._get_dependencies = get_dependencies
-        self._status = Status.STARTING
-        self._since = time.time()
+        self._status = responder.status
         self._started_s = self._heartbeat_s = time.monotonic()
-        self._metrics = AgentMetrics()
-        self._is_open = False
-        self.is_leaving = False
 
     def with_document(self, on_document: Callable[[dict[str, Any]], object]) -> None:
         """Call `on_document` with the health document, at once or as soon as the agent's payload is there."""
@@ -79,13 +75,12 @@ class HealthReporter:
     def document(self) -> dict[str, Any]:
         """Return the reply of the health standard."""
         health = self._update_health(self._progress.health())
-        self._metrics.lag_s = self._progress.lag_s()
         counts = self._responder.statistics()
         counts["in_flight"] = max(0, counts["in_flight"] - 1)  # this request itself
-        metrics = self._metrics.as_facts(counts)
+        metrics = metric_facts(counts, self._progress.lag_s())
         uptime_s = time.monotonic() - self._started_s
         return health_document(
-            self._responder.name, health, self._since, uptime_s, metrics, self._get_dependencies()
+            self._responder.name, health, self._status.since, uptime_s, metrics, self._get_dependencies()
         )
 
     def _update_health(self, main_thread: MainThreadHealth) -> Health:
@@ -99,10 +94,7 @@ class HealthReporter:
         noted = {"moved_binds": dict(self._moved_binds), "other_agents": list(self._other_agents)}
         if reported := {key: value for key, value in noted.items() if value}:
             health = msgspec.structs.replace(health, facts={**health.facts, **reported})
-        status = normalize_status(health.status)
-        if status != self._status:
-            self._status, self._since = status, time.time()
-            self._responder.set_health(status.value)
+        self._status.set_health(normalize_status(health.status))
         return health
 
     def _agent_health(self) -> Health:
@@ -133,8 +125,7 @@ class HealthReporter:
             self._notify_end(main_thread.status, health.reason)
             return
         is_ready = main_thread.status is Status.OK
-        if is_ready and not self._is_open:
-            self._is_open = True
+        if is_ready and self._status.refusal == "starting":
             self._responder.open()
             self._responder.call_later(SETTLE_TIME_S, self._on_settled)
         self._notify_alive(is_ready, health)
@@ -151,15 +142,14 @@ class HealthReporter:
 
     def _recheck(self) -> None:
         """Check again a main thread that is between its constructor and its work loop."""
-        if not self._is_open and not self.is_leaving:
+        if self._status.refusal == "starting":
             self.notify()
 
     def _notify_end(self, status: Status, reason: str) -> None:
         """The main thread has left: refuse what waits, and notify the supervisor at every heartbeat."""
         notifier, text = self._responder.notifier, reason.replace("\n", " ")
-        if not self.is_leaving:
-            self.is_leaving = True
-            self._responder.refuse_new()
+        if self._status.refusal != "stopping":
+            self._status.stop()
             self._on_leaving()
             notifier.send_stopping(text)
         if status is Status.FAILING:
