@@ -23,11 +23,11 @@ from typing import Any, Final
 import msgspec
 
 from argosy.agent.agent import Agent
-from argosy.agent.dependency_health import DependencyHealth
 from argosy.agent.endpoint_binder import EndpointBinder
 from argosy.agent.event_subscriber import EventSubscriber
 from argosy.agent.handlers import IntervalMark, find_handlers, marked_methods
 from argosy.agent.health import (
+    DependencyHealth,
     Health,
     Status,
     health_document,

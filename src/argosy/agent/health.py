@@ -2,17 +2,22 @@
 
 An agent returns `Health` from `health()`; argosy adds its name, times and metrics. Payloads of
 legacy agents keep their own keys; `normalize_status` translates their status word.
+
+The health of the agents that it needs and wants comes from the replies to its own calls: nothing is sent for
+it, an agent that is never called stays `unknown`, and a lost need does not make its agent fail.
 """
 
 from __future__ import annotations
 
 import enum
 import os
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from argosy.agent.missing_packages import missing_packages
+from argosy.wire.address_book import AgentAddress
 from argosy.wire.client.peer_health import LOST, UNKNOWN
 
 
@@ -144,3 +149,27 @@ def with_missing_packages(health: Health) -> Health:
 def _dependency_state(state: object) -> str:
     """Return the state of a need: a status, or one that only a caller observes."""
     return str(state) if state in (LOST, UNKNOWN) else normalize_status(state).value
+
+
+class DependencyHealth:
+    """The last health state of each agent that was called; safe in any thread, the latest update counts."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, str] = {}
+
+    def observer(self, name: str) -> Callable[[str], object]:
+        """Return what a channel to this agent calls with each new state."""
+
+        def observe(state: str) -> None:
+            self._states[name] = state
+
+        return observe
+
+    def by_kind(self, address: AgentAddress) -> dict[str, dict[str, str]]:
+        """Return the state of each agent that is needed or wanted, under `needs` and `wants`."""
+        kinds = {"needs": address.needs, "wants": address.wants}
+        return {
+            edge: {name: self._states.get(name, UNKNOWN) for name in names}
+            for edge, names in kinds.items()
+            if names
+        }

@@ -20,9 +20,8 @@ import zmq
 
 from argosy.wire import context
 from argosy.wire.zmq_context import closing_sockets
-from argosy.wire.zmq_context.closing_sockets import is_held_by_closing
+from argosy.wire.zmq_context.closing_sockets import is_held_by_closing, wait_until
 from argosy.wire.zmq_context.context_handle import shared_context
-from argosy.wire.zmq_context.port_release import wait_until
 
 
 def free_port() -> int:

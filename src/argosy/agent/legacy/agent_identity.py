@@ -22,21 +22,21 @@ from typing import Any, Final
 import msgspec
 
 from argosy.agent.legacy.constructor_args import ConstructorArguments, parse_command_line, parse_port
-from argosy.agent.legacy.health_reporter import HealthReporter
-from argosy.agent.legacy.health_worker import HealthWorker
-from argosy.agent.legacy.json_client import observed_health
+from argosy.agent.legacy.health_reporter import HealthReporter, HealthWorker
 from argosy.agent.legacy.main_thread import MainThreadProgress, MainThreadStage
 from argosy.agent.legacy.port_arbiter import (
     ALLOW,
     BindDecision,
     PortAssignment,
+    choose_ports,
     decide_bind,
     exempt_binds,
+    free_port,
     set_arbiter,
 )
-from argosy.agent.legacy.port_selection import choose_ports, free_port
 from argosy.agent.legacy.request_adapter import is_health_request, send_error, send_result
 from argosy.agent.legacy.responder_thread import ResponderThread
+from argosy.agent.legacy.service_discovery import observed_health
 from argosy.agent.legacy.work_loop import RequestQueue
 from argosy.agent.settings import Settings, read_settings
 from argosy.fault import RefusedError
@@ -44,7 +44,7 @@ from argosy.wire.address_book import socket_path
 from argosy.wire.protocol import codec
 from argosy.wire.pubsub.topic import TOPICS_PORT_METHOD
 from argosy.wire.server.incoming_request import IncomingRequest, MsgpackRequest
-from argosy.wire.zmq_context.port_release import wait_until_free
+from argosy.wire.zmq_context.closing_sockets import wait_until_free
 from argosy.wire.zmq_context.zmq_instance import install_shared_instance
 
 MAIN_KEY: Final = "main"

@@ -17,7 +17,7 @@ from typing import Any, Final
 from argosy.agent.endpoint_binder import EndpointBinder
 from argosy.agent.legacy.port_arbiter import exempt_binds
 from argosy.agent.legacy.request_adapter import parse_legacy_request
-from argosy.agent.legacy.wakeup_pipe import WakeupPipe
+from argosy.agent.legacy.work_loop import WakeupPipe
 from argosy.agent.notifier import Notifier
 from argosy.agent.settings import Settings
 from argosy.wire.protocol.frame import new_incarnation

@@ -18,12 +18,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from argosy.wire import errors
-from argosy.wire.client.backlog import Backlog
 from argosy.wire.client.dialer import Dialer
 from argosy.wire.client.peer_health import PeerHealth
 from argosy.wire.client.peer_watchdog import PeerWatchdog
 from argosy.wire.client.pending_call import (
     MAX_TRIES,
+    Backlog,
     CallFactory,
     EncodedReply,
     PendingCall,

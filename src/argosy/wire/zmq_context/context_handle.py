@@ -24,7 +24,12 @@ import zmq
 import zmq.sugar.context
 import zmq.sugar.socket
 
-from argosy.wire.zmq_context.closing_sockets import ClosingSockets, stop_all_monitoring
+from argosy.wire.zmq_context.closing_sockets import (
+    ClosingSockets,
+    stop_all_monitoring,
+    wait_until,
+    wait_until_free,
+)
 from argosy.wire.zmq_context.context_shutdown import (
     ShutdownSignal,
     attach_shutdown,
@@ -32,7 +37,6 @@ from argosy.wire.zmq_context.context_shutdown import (
     guarded_methods,
     is_endpoint_closing,
 )
-from argosy.wire.zmq_context.port_release import wait_until, wait_until_free
 
 # Not `zmq.Context`: this module may be loaded while a test has that patched.
 _RealContext = zmq.sugar.context.Context
