@@ -165,7 +165,7 @@ class RequestDispatcher:
             request.reply(result)
 
     def _start_in_thread(self, handler: Handler, arguments: Any, request: IncomingRequest) -> None:
-        """Run a handler in the pool, unless its deadline passes or its caller is gone before its turn."""
+        """Run a handler in the pool, unless its deadline passes or its client is gone before its turn."""
         self.in_threads += 1
         context = self._request_context(request.trace)
 

@@ -250,7 +250,7 @@ def named_channel(
 ) -> Channel:
     """Return a channel to an agent of the address book, which gives the endpoint at each dial.
 
-    client_name: the caller's name in logs. on_health: called with each new health state of the agent.
+    client_name: the client's name in logs. on_health: called with each new health state of the agent.
     """
     return Channel(
         peer,

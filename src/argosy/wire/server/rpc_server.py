@@ -223,10 +223,10 @@ class RpcServer:
 
     def _on_hello(self, key: ClientKey, hello: codec.Hello, stamp_us: int) -> None:
         min_offset_us = now_us() - stamp_us
-        if caller := self._clients.clients.get(
+        if client := self._clients.clients.get(
             key
         ):  # a client sends HELLO once per connection: its former requests are over
-            self._clients.remove(caller)
+            self._clients.remove(client)
         if refusal := self.status.refusal:
             if refusal == "starting":
                 self._waiting_hellos[key] = hello.name, min_offset_us
@@ -362,8 +362,8 @@ class RpcServer:
 
     def _on_unix_closed(self, connection: UnixConnection) -> None:
         self._waiting_hellos.pop(connection, None)
-        if caller := self._clients.clients.get(connection):
-            self._clients.remove(caller)
+        if client := self._clients.clients.get(connection):
+            self._clients.remove(client)
 
     def _on_client_removed(self, requests: Collection[MsgpackRequest]) -> None:
         self._counts["removed_clients"] += 1
