@@ -34,7 +34,8 @@ from argosy.fault import Fault
 from argosy.wire.security.curve_keys import Keyring
 from argosy.wire.security.zap import CurveAuthenticator
 from argosy.wire.transport.reactor import LoopReactor
-from argosy.wire.transport.zmq_connection import bind_endpoint, has_input
+from argosy.wire.transport.socket_monitor import has_input
+from argosy.wire.transport.zmq_connection import bind_endpoint
 from argosy.wire.zmq_context.context_handle import shared_context
 
 if TYPE_CHECKING:

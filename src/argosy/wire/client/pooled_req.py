@@ -24,7 +24,7 @@ import zmq
 import zmq.sugar.context
 from zmq.utils import jsonapi
 
-from argosy.wire.transport.zmq_connection import SocketMonitor, has_input
+from argosy.wire.transport.socket_monitor import SocketMonitor, has_input
 from argosy.wire.zmq_context.context_handle import ContextHandle, shared_context
 
 MAX_IDLE: Final = 8  # idle connections per thread; the least recently used is closed

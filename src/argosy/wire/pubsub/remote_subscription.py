@@ -27,7 +27,8 @@ from argosy.wire.client.sync_peer import named_channel
 from argosy.wire.pubsub.topic import TOPICS_PORT_METHOD
 from argosy.wire.security.curve_keys import apply_keys
 from argosy.wire.transport.reactor import Reactor, Timer
-from argosy.wire.transport.zmq_connection import DAY_MS, SocketMonitor, receive_frames
+from argosy.wire.transport.socket_monitor import SocketMonitor
+from argosy.wire.transport.zmq_connection import DAY_MS, receive_frames
 from argosy.wire.zmq_context.context_handle import shared_context
 
 LOOKUP_TIMEOUT_S: Final = 2.0

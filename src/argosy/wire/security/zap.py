@@ -29,7 +29,7 @@ from zmq.utils import z85
 from argosy.fault import Fault, RefusedError
 from argosy.wire.security.curve_keys import Keyring
 from argosy.wire.transport.reactor import Reactor
-from argosy.wire.transport.zmq_connection import SocketMonitor, has_input
+from argosy.wire.transport.socket_monitor import SocketMonitor, has_input
 from argosy.wire.zmq_context.context_handle import shared_context
 
 LOG_INTERVAL_S: Final = 10.0  # between two lines about one address and reason

@@ -32,14 +32,9 @@ from argosy.wire.server.incoming_request import (
 from argosy.wire.server.outbox import Outbox
 from argosy.wire.server.unix_listener import MAX_DRAIN_MESSAGES, UnixListener, unix_listener_path
 from argosy.wire.transport.reactor import Reactor
+from argosy.wire.transport.socket_monitor import has_input
 from argosy.wire.transport.unix_connection import UnixConnection
-from argosy.wire.transport.zmq_connection import (
-    RouterPath,
-    bind_endpoint,
-    has_input,
-    receive_frames,
-    send_envelope,
-)
+from argosy.wire.transport.zmq_connection import RouterPath, bind_endpoint, receive_frames, send_envelope
 from argosy.wire.zmq_context.context_handle import shared_context
 
 if TYPE_CHECKING:

@@ -11,9 +11,7 @@ frame: a client that is gone is EHOSTUNREACH, one that does not read is EAGAIN.
 
 from __future__ import annotations
 
-import itertools
 import os
-import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -23,6 +21,7 @@ from zmq.backend import Socket as Plain
 from argosy.fault import Fault, RefusedError
 from argosy.wire.protocol.codec import MAX_MESSAGE_BYTES
 from argosy.wire.protocol.frame import BytesLike
+from argosy.wire.transport.socket_monitor import SocketMonitor, has_input
 from argosy.wire.zmq_context.context_handle import shared_context
 
 DAY_MS: Final = 24 * 3600 * 1000
@@ -139,50 +138,6 @@ def _make_dealer() -> zmq.Socket[bytes]:
     socket.immediate = 0
     socket.maxmsgsize = MAX_MESSAGE_BYTES
     return socket
-
-
-_EVENTS: Final = int(zmq.EVENTS)
-_POLLIN: Final = int(zmq.POLLIN)
-
-_read_event = struct.Struct("=HI").unpack
-_numbers = itertools.count(1)
-
-
-def has_input(socket: Plain) -> bool:
-    """Return whether a message can be received now."""
-    events: Any = socket.get(_EVENTS)
-    return bool(events & _POLLIN)
-
-
-class SocketMonitor:
-    """The events of one socket of the process's context, from now on.
-
-    events: the sum of the wanted events. Read until empty each time `fd` is readable: it signals
-    only changes since the last read.
-    """
-
-    def __init__(self, watched: zmq.Socket[Any], events: int) -> None:
-        self._watched = watched
-        endpoint = f"inproc://argosy.monitor.{next(_numbers)}"
-        watched.monitor(endpoint, events)
-        self.socket: zmq.Socket[bytes] = shared_context().socket(zmq.PAIR)
-        self.socket.linger = 0
-        self.socket.connect(endpoint)
-        self.fd: int = self.socket.fileno()
-
-    def read(self) -> tuple[int, int] | None:
-        """Return the next (event, value), None when there is none; never blocks."""
-        if not has_input(self.socket):
-            return None
-        event, value = _read_event(self.socket.recv(_NOBLOCK))
-        self.socket.recv(_NOBLOCK)  # the endpoint
-        return event, value
-
-    def close(self) -> None:
-        """Stop monitoring; to be called before the watched socket is closed."""
-        if not self._watched.closed:  # at interpreter exit its finalizer may have run first
-            self._watched.monitor(None, 0)
-        self.socket.close(0)
 
 
 class RouterPath:
