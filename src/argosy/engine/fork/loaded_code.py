@@ -7,7 +7,7 @@ import site
 import sys
 from collections.abc import Iterable
 
-from argosy.engine.state import inotify
+from argosy.engine.state import filesystem
 from argosy.engine.state.filesystem import is_network_filesystem
 
 _SYSTEM_PREFIXES = ("/usr/lib/x86_64", "/lib/", "/usr/lib64/", "/memfd:", "/dev/", "/SYSV")
@@ -57,7 +57,7 @@ def _watch(paths: list[str]) -> int | None:
         by_device = {os.stat(directory).st_dev: directory for directory in directories}
         if any(map(is_network_filesystem, by_device.values())):
             return None
-        return inotify.open_watch([*directories, *paths], inotify.ANY_CHANGE)
+        return filesystem.open_watch([*directories, *paths], filesystem.ANY_CHANGE)
     except OSError:
         return None
 

@@ -2,17 +2,21 @@
 
 Each machine gets its part as a request of its own. If a machine becomes unreachable, an apply waits for it
 and is sent again, which is safe: agents that run already are adopted and not started again.
+
+A read-only command of a client of another machine is run here, and its output is sent there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from argosy.engine.peering.peer_unreachable import PeerUnreachableError
+from argosy.engine.peering.peer_protocol import PeerUnreachableError
 from argosy.engine.protocol.messages import (
     Apply,
     ApplyPreview,
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from argosy.engine.control.control_server import ClientSession
     from argosy.engine.peering.peer_connection import PeerConnection
     from argosy.engine.peering.peer_set import PeerSet
+
 
 # Part of the start timeout that is left to a machine to stop late agents and to report.
 _RESERVED_CLOSING_S: Final = 1.0
@@ -224,3 +229,39 @@ async def _request_last_reply(connection: PeerConnection, request: Stop | Restar
 
 def _join_messages(faults: Iterable[Fault]) -> str:
     return "; ".join(fault.message for fault in faults)
+
+
+# Command to the options that make it read-only and limited to this machine.
+_READ_ONLY_COMMANDS: Final = {"logs": {"--here"}, "restart": {"--here", "--dry-run"}}
+_CHUNK_BYTES: Final = 65536
+
+
+async def run_relayed_command(fleet_path: str, args: Sequence[str], session: ClientSession) -> None:
+    """Run `argosy ARGS` on this machine's fleet file, and send its output; an empty message is the end.
+
+    Kills the process when cancelled. Raises InputError: the command is not read-only.
+    """
+    if not args or args[0] not in _READ_ONLY_COMMANDS or not _READ_ONLY_COMMANDS[args[0]].issubset(args):
+        found = args[0] if args else ""
+        expected = ", ".join(
+            " ".join([command, *sorted(needed)]) for command, needed in _READ_ONLY_COMMANDS.items()
+        )
+        message = f"`{found}` is not run for other machines; expected one of: {expected}"
+        raise InputError(Fault(found, "usage", message))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "argosy", *args, "--fleet", fleet_path],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
+    try:
+        while data := await reader.read(_CHUNK_BYTES):
+            session.send(CommandOutput(data=data))
+        session.send(CommandOutput(data=b""))
+    finally:
+        process.kill()
+        process.returncode = 0  # the supervisor reaps all its children itself
+        pipe.close()

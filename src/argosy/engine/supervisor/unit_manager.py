@@ -29,7 +29,7 @@ from argosy.engine.process.cooperative_yield import CooperativeYield
 from argosy.engine.protocol.state_machine import FINAL_STATES, READY_STATES, State
 from argosy.engine.state.event_log import REMOTE_STATE, EventLog
 from argosy.engine.state.file_backups import FileBackups
-from argosy.engine.state.ownership import Ownership, StateDirOwnership
+from argosy.engine.state.generation import Ownership, StateDirOwnership
 from argosy.engine.state.unit_state_store import UnitStateStore
 from argosy.engine.unit.context import DependencyStatus, FailedDependency
 from argosy.engine.unit.dependency_state import root_cause
