@@ -2,8 +2,10 @@
 
 A restart does what `unit_manager`, `managed_cell` and `unit` do, event by event: a process is stopped, exits,
 and its agents become ready one by one. With `stop` a dependent stops at once and starts after its needs,
-with `restart` it stops once the need is ready again; an agent that stops takes its cell with it. A start follows the rules
-of `admission`: the agent with the longest chain of dependents is admitted first, as long as a slot is free.
+with `restart` it stops once the need is ready again; an agent that stops takes its cell with it.
+
+A start follows the rules of `admission`: the agent with the longest chain of dependents is admitted first,
+as long as a slot is free.
 """
 
 from __future__ import annotations

@@ -29,19 +29,21 @@ from argosy.engine.protocol.messages import (
     Stop,
     Stopped,
 )
-from argosy.fault import Fault, InputError, RefusedError
+from argosy.fault import Fault, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from argosy.engine.control.control_server import ClientSession
-    from argosy.engine.peering.peer_connection import PeerConnection
     from argosy.engine.peering.peer_set import PeerSet
 
 
 # Part of the start timeout that is left to a machine to stop late agents and to report.
 _RESERVED_CLOSING_S: Final = 1.0
 _CONNECT_WAIT_S: Final = 10.0
+# Command to the options that make it read-only and limited to this machine.
+_READ_ONLY_COMMANDS: Final = {"logs": {"--here"}, "restart": {"--here", "--dry-run"}}
+_CHUNK_BYTES: Final = 65536
 
 
 class RemoteApply:
@@ -140,21 +142,16 @@ class Federation:
         every = [*local_names, *(name for names in names_by_machine.values() for name in names)]
 
         async def stop_at(machine: str, names: list[str]) -> Stopped:
-            stopping_elsewhere = [name for name in every if name not in names]
             peer_request = msgspec.structs.replace(
                 request,
                 names=None if request.names is None else names,
                 origin=plan.machine,
-                stopping_elsewhere=stopping_elsewhere,
+                stopping_elsewhere=[name for name in every if name not in names],
             )
-            connection = self._peers.connections[machine]
-            try:
-                reply = await _request_last_reply(connection, peer_request)
-                assert isinstance(reply, Stopped), "a Stop is answered by Stopped"
-            except RefusedError as error:
-                return Stopped(
-                    stopped=[], killed=[], seconds=0.0, unreachable={machine: _join_messages(error.faults)}
-                )
+            reply = await self._request_last_reply(machine, peer_request)
+            if isinstance(reply, str):
+                return Stopped(stopped=[], killed=[], seconds=0.0, unreachable={machine: reply})
+            assert isinstance(reply, Stopped), "a Stop is answered by Stopped"
             return reply
 
         return await asyncio.gather(*(stop_at(*part) for part in names_by_machine.items()))
@@ -167,20 +164,30 @@ class Federation:
 
         async def restart_at(machine: str, names: list[str]) -> Restarted:
             peer_request = msgspec.structs.replace(request, names=names, origin=plan.machine)
-            try:
-                reply = await _request_last_reply(self._peers.connections[machine], peer_request)
-                assert isinstance(reply, Restarted), "a Restart is answered by Restarted"
-            except RefusedError as error:
-                reason = _join_messages(error.faults)
-                return Restarted(
-                    restarted=[], not_ready=dict.fromkeys(names, reason), reconnected=[], seconds=0.0
-                )
+            reply = await self._request_last_reply(machine, peer_request)
+            if isinstance(reply, str):
+                not_ready = dict.fromkeys(names, reply)
+                return Restarted(restarted=[], not_ready=not_ready, reconnected=[], seconds=0.0)
+            assert isinstance(reply, Restarted), "a Restart is answered by Restarted"
             return reply
 
         names_by_machine = self._group_by_machine(request.names)
         return await asyncio.gather(
             *(restart_at(machine, names) for machine, names in names_by_machine.items() if names)
         )
+
+    async def _request_last_reply(self, machine: str, request: Stop | Restart) -> object:
+        """Return the last reply to a request, or why the machine has not carried it out."""
+        connection = self._peers.connections[machine]
+        if not connection.is_connected:
+            return connection.description
+        last: object = None
+        try:
+            async for reply in connection.request(request):
+                last = reply
+        except RefusedError as error:
+            last = Refused(faults=list(error.faults))
+        return "; ".join(fault.message for fault in last.faults) if isinstance(last, Refused) else last
 
     def _group_by_machine(self, names: Iterable[str] | None) -> dict[str, list[str]]:
         """Return which of these agents each machine runs; None for all agents of all machines."""
@@ -210,30 +217,6 @@ class Federation:
         async for reply in connection.request(request):
             if isinstance(reply, CommandOutput | Refused):
                 session.send(reply)
-
-
-async def _request_last_reply(connection: PeerConnection, request: Stop | Restart) -> object:
-    """Return the last reply to a request.
-
-    Raises RefusedError: the machine is not connected, or refuses.
-    """
-    if not connection.is_connected:
-        raise RefusedError(Fault(connection.machine, "machine-unreachable", connection.description))
-    last: object = None
-    async for reply in connection.request(request):
-        last = reply
-    if isinstance(last, Refused):
-        raise RefusedError(*last.faults)
-    return last
-
-
-def _join_messages(faults: Iterable[Fault]) -> str:
-    return "; ".join(fault.message for fault in faults)
-
-
-# Command to the options that make it read-only and limited to this machine.
-_READ_ONLY_COMMANDS: Final = {"logs": {"--here"}, "restart": {"--here", "--dry-run"}}
-_CHUNK_BYTES: Final = 65536
 
 
 async def run_relayed_command(fleet_path: str, args: Sequence[str], session: ClientSession) -> None:
