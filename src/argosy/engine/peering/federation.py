@@ -29,7 +29,7 @@ from argosy.engine.protocol.messages import (
     Stop,
     Stopped,
 )
-from argosy.fault import Fault, InputError
+from argosy.fault import Fault, InputError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
