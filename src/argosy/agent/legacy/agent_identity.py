@@ -22,7 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from argosy.agent.legacy.constructor_args import ConstructorArguments, parse_command_line, parse_port
-from argosy.agent.legacy.health_reporter import HealthReporter, HealthWorker
+from argosy.agent.legacy.health_reporter import HealthReporter
 from argosy.agent.legacy.main_thread import MainThreadProgress, MainThreadStage
 from argosy.agent.legacy.port_arbiter import (
     ALLOW,
@@ -97,10 +97,9 @@ class AgentIdentity:
     def _start_responder(self) -> None:
         self._responder = responder = ResponderThread(self.settings, self._on_request)
         self.queue = RequestQueue(responder.post)
-        health_worker = HealthWorker(self._compute, responder.post, responder.call_later)
         self._health_reporter = HealthReporter(
             self.progress,
-            health_worker,
+            self._compute,
             responder,
             self.moved_binds,
             self.other_agents,

@@ -27,7 +27,6 @@ from argosy.agent.health import (
 )
 from argosy.agent.legacy.main_thread import (
     SETTLE_TIME_S,
-    MainThreadHealth,
     MainThreadProgress,
     MainThreadStage,
 )
@@ -41,16 +40,16 @@ _FINAL_STATUSES: Final = frozenset((Status.STOPPING, Status.FAILING))
 class HealthReporter:
     """One agent's health, for health requests and the notify socket.
 
-    moved_binds: binds that were redirected; other_agents: further agents of this process. Both are reported
-    with the health. on_settled: called once, some time after the agent has become ready. on_leaving: called
-    once, when the main thread has left its work. get_dependencies: returns the states of the agents that the
-    agent needs and wants.
+    compute: computes the agent's own payload. moved_binds: binds that were redirected; other_agents: further
+    agents of this process. Both are reported with the health. on_settled: called once, some time after the
+    agent has become ready. on_leaving: called once, when the main thread has left its work.
+    get_dependencies: returns the states of the agents that the agent needs and wants.
     """
 
     def __init__(
         self,
         progress: MainThreadProgress,
-        health_worker: HealthWorker,
+        compute: Callable[[], Any],
         responder: ResponderThread,
         moved_binds: Mapping[str, str],
         other_agents: Mapping[str, None],
@@ -59,7 +58,7 @@ class HealthReporter:
         get_dependencies: Callable[[], dict[str, dict[str, str]]],
     ) -> None:
         self._progress = progress
-        self._health_worker = health_worker
+        self._health_worker = HealthWorker(compute, responder)
         self._responder = responder
         self._moved_binds = moved_binds
         self._other_agents = other_agents
@@ -87,14 +86,10 @@ class HealthReporter:
             self._responder.name, health, self._status.since, uptime_s, metrics, self._get_dependencies()
         )
 
-    def _update_health(self, main_thread: MainThreadHealth) -> Health:
+    def _update_health(self, main_thread: Health) -> Health:
         """Return the agent's health, and keep the time of its last change."""
         is_ok = main_thread.status is Status.OK
-        health = (
-            with_missing_packages(self._agent_health())
-            if is_ok
-            else Health(main_thread.status, main_thread.reason)
-        )
+        health = with_missing_packages(self._agent_health()) if is_ok else main_thread
         noted = {"moved_binds": dict(self._moved_binds), "other_agents": list(self._other_agents)}
         if reported := {key: value for key, value in noted.items() if value}:
             health = msgspec.structs.replace(health, facts={**health.facts, **reported})
@@ -149,7 +144,7 @@ class HealthReporter:
         if self._status.refusal == "starting":
             self.notify()
 
-    def _notify_end(self, status: Status, reason: str) -> None:
+    def _notify_end(self, status: str, reason: str) -> None:
         """The main thread has left: refuse what waits, and notify the supervisor at every heartbeat."""
         notifier, text = self._responder.notifier, reason.replace("\n", " ")
         if self._status.refusal != "stopping":
@@ -164,8 +159,6 @@ MAX_WAIT_S: Final = 0.1  # probes give up after 0.2 s
 REFRESH_S: Final = 10.0  # for a payload that nobody asks for
 MAX_DUTY: Final = 20  # refreshes take at most 1/20 of the time
 
-CallLater = Callable[[float, Callable[[], object]], object]
-
 
 class HealthSample(msgspec.Struct, frozen=True):
     """One payload. error: what it raised; then `facts` are those of the last that did not raise."""
@@ -179,15 +172,12 @@ class HealthSample(msgspec.Struct, frozen=True):
 class HealthWorker:
     """Computes one agent's payload; every method but the computation is for the responder's thread.
 
-    compute: the user's code. post: runs a callback in the responder's thread. call_later: a timer there.
+    compute: the user's code.
     """
 
-    def __init__(
-        self, compute: Callable[[], Any], post: Callable[[Any], object], call_later: CallLater
-    ) -> None:
+    def __init__(self, compute: Callable[[], Any], responder: ResponderThread) -> None:
         self._compute = compute
-        self._post = post
-        self._call_later = call_later
+        self._responder = responder
         self._is_computing = False
         self._waiting: list[Callable[[], object]] = []
         self.latest: HealthSample | None = None
@@ -199,7 +189,7 @@ class HealthWorker:
             on_done()  # a slow payload is not computed again before as much time has passed as it took
             return
         self._waiting.append(on_done)
-        self._call_later(MAX_WAIT_S, lambda: self._on_timeout(on_done))
+        self._responder.call_later(MAX_WAIT_S, lambda: self._on_timeout(on_done))
         self._start()
 
     def refresh(self) -> None:
@@ -223,7 +213,7 @@ class HealthWorker:
             error = f"its health payload raised {type(raised).__name__}: {raised}"
         now_s = time.monotonic()
         sample = HealthSample(facts, now_s, now_s - started_s, error)
-        self._post(lambda: self._on_sample(sample))
+        self._responder.post(lambda: self._on_sample(sample))
 
     def _on_sample(self, sample: HealthSample) -> None:
         self.latest = sample
