@@ -13,6 +13,7 @@ from argosy.agent import Agent, request
 from argosy.agent.handlers import find_handlers
 from argosy.agent.request_dispatcher import RequestDispatcher
 from argosy.wire.protocol import codec, frame
+from argosy.wire.server.agent_status import AgentStatus
 from argosy.wire.server.incoming_request import ConnectedClient, JsonRequest, MsgpackRequest
 
 NOTHING = msgspec.Raw(msgspec.msgpack.encode({}))
@@ -66,9 +67,10 @@ class Nowhere:
 async def delivered(method: str, left_us: int, *, is_over: bool) -> tuple[Desk, Diary]:
     """Deliver a request whose deadline comes in so many microseconds, and let it end."""
     desk, diary = Desk(), Diary()
-    dispatcher = RequestDispatcher(asyncio.get_running_loop(), dict)
+    status = AgentStatus()
+    status.open()
+    dispatcher = RequestDispatcher(asyncio.get_running_loop(), dict, status)
     dispatcher.register(find_handlers(diary))
-    dispatcher.state = "ok"
     caller = ConnectedClient(b"1", Nowhere(), "one", 0)
     now_us = frame.now_us()
     inquiry = MsgpackRequest(desk, caller, 1, method, now_us + left_us, NOTHING, (), "", 0, False, now_us)

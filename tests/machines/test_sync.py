@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from argosy.engine.deploy.deployment import deploy, rollback
+from argosy.engine.deploy.deployment import deploy
 from argosy.engine.deploy.ssh_target import SshTarget
-from argosy.engine.deploy.tree_swap import prepare_target
+from argosy.engine.deploy.tree_swap import prepare_target, roll_back
 from argosy.engine.state.tree_version import compute_tree_version, read_tree_version
 from argosy.fault import RefusedError
 from rig.duo import ARGOSY, Duo
@@ -76,7 +76,7 @@ def test_a_tree_is_brought_and_taken_back(here: Path, tmp_path: Path, ssh: str) 
     assert content(there) == content(here)
     assert read_tree_version(there) == second
 
-    rollback(target)
+    roll_back(target)
     assert content(there) == before
     assert read_tree_version(there) == first
     assert compute_tree_version(there).tree == first.tree
@@ -124,7 +124,7 @@ def test_files_folders_and_links_take_each_other_s_places(tmp_path: Path, ssh: s
         assert deploy(here, version, target, by).transport == by
         assert compute_tree_version(there).tree == version.tree
         if way_back:
-            rollback(target)
+            roll_back(target)
             make(here, way_back)
             assert compute_tree_version(there).tree == compute_tree_version(here).tree
             deploy(here, compute_tree_version(here), target, by)

@@ -23,15 +23,15 @@ from typing import Any, Final
 import msgspec
 
 from argosy.agent.agent import Agent
-from argosy.agent.dependency_health import DependencyHealth
 from argosy.agent.endpoint_binder import EndpointBinder
 from argosy.agent.event_subscriber import EventSubscriber
 from argosy.agent.handlers import IntervalMark, find_handlers, marked_methods
 from argosy.agent.health import (
-    AgentMetrics,
+    DependencyHealth,
     Health,
     Status,
     health_document,
+    metric_facts,
     normalize_status,
     with_missing_packages,
 )
@@ -45,6 +45,7 @@ from argosy.wire.client.channel import Channel
 from argosy.wire.client.peer import Peer
 from argosy.wire.client.sync_peer import SyncPeer, connect, named_channel, named_peer
 from argosy.wire.pubsub.topic import Publisher
+from argosy.wire.server.agent_status import AgentStatus
 from argosy.wire.server.rpc_server import RpcServer
 from argosy.wire.trace import trace_id
 from argosy.wire.transport.reactor import LoopReactor
@@ -65,11 +66,9 @@ class AgentRuntime:
         self.options = options
         self._cls = cls
         self._settings = settings
-        self._status = Status.STARTING
-        self._since = time.time()
+        self._status = AgentStatus()
         self._started_s = time.monotonic()
         self._reported = Health()
-        self._metrics = AgentMetrics()
         self._dependency_health = DependencyHealth()
         self._channels: dict[str, Channel] = {}
         self._sync_peers: dict[str, SyncPeer] = {}
@@ -149,8 +148,8 @@ class AgentRuntime:
 
     def _setup(self) -> None:
         self._reactor = LoopReactor(self._loop)
-        self._dispatcher = RequestDispatcher(self._loop, self._answer_health)
-        self._server = RpcServer(self.name, self._reactor, self._dispatcher.dispatch)
+        self._dispatcher = RequestDispatcher(self._loop, self._answer_health, self._status)
+        self._server = RpcServer(self.name, self._reactor, self._dispatcher.dispatch, status=self._status)
         self._publisher = Publisher(self.name, self._server.incarnation, self._reactor)
         self._notifier = Notifier(self._settings.notify, self._settings.watchdog_s)
         self._event_subscriber: EventSubscriber | None = None
@@ -213,9 +212,6 @@ class AgentRuntime:
 
     def _become_ready(self) -> None:
         """Become ready: welcome waiting clients, receive events, start intervals."""
-        self._dispatcher.state = "ok"
-        self._status = Status.OK
-        self._since = time.time()
         self._server.schema_hash = functools.cache(self._dispatcher.schema_hash)
         self._server.open()
         if self._event_subscriber:
@@ -230,9 +226,8 @@ class AgentRuntime:
 
     async def _drain_and_stop(self) -> None:
         """Refuse new requests, let running handlers end, then stop the agent."""
-        self._set_status(Status.STOPPING)
-        self._dispatcher.state = "stopping"
-        self._server.refuse_new()
+        self._status.stop()
+        self._status.set_health(Status.STOPPING)
         self._notifier.send_stopping()
         for task in self._interval_tasks:
             task.cancel()
@@ -278,7 +273,7 @@ class AgentRuntime:
 
     def _on_heartbeat(self) -> None:
         """Send a heartbeat, and measure the loop's lag."""
-        self._metrics.lag_s = self._server.lag_s = max(0.0, self._loop.time() - self._heartbeat_due_s)
+        self._status.lag_s = max(0.0, self._loop.time() - self._heartbeat_due_s)
         self._notify_health()
         self._publisher.beacon()
         if self._reporter is not None:
@@ -288,8 +283,8 @@ class AgentRuntime:
 
     def _notify_health(self) -> None:
         health = self._read_health()
-        ready = self._status not in (Status.STARTING, Status.STOPPING)
-        self._notifier.send_heartbeat(ready=ready, health=self._status.value, text=health.reason)
+        status = self._status
+        self._notifier.send_heartbeat(ready=not status.refusal, health=status.health, text=health.reason)
 
     def _read_health(self) -> Health:
         """Return the agent's health, and record when it last changed; an exception in it is *failing*."""
@@ -297,15 +292,9 @@ class AgentRuntime:
             health = with_missing_packages(self._agent.health())
         except Exception as error:
             health = Health(Status.FAILING, f"health() failed: {type(error).__name__}: {error}")
-        if self._status not in (Status.STARTING, Status.STOPPING):
-            self._set_status(normalize_status(health.status))
+        if not self._status.refusal:
+            self._status.set_health(normalize_status(health.status))
         return health
-
-    def _set_status(self, status: Status) -> None:
-        if status != self._status:
-            self._status = status
-            self._since = time.time()
-            self._server.set_health(status.value)
 
     async def _answer_health(self) -> dict[str, Any]:
         document = self._health_document()
@@ -322,12 +311,11 @@ class AgentRuntime:
 
     def _health_document(self) -> dict[str, Any]:
         health = self._read_health()
-        if self._status in (Status.STARTING, Status.STOPPING):
-            health = msgspec.structs.replace(health, status=self._status)
-        counts = self._server.statistics()
-        metrics = self._metrics.as_facts(counts)
+        if self._status.refusal:
+            health = msgspec.structs.replace(health, status=self._status.health)
+        metrics = metric_facts(self._server.statistics(), self._status.lag_s)
         if event_counts := self._event_subscriber and self._event_subscriber.statistics():
             metrics["missed_events"] = event_counts["missed"]
         dependencies = self._dependency_health.by_kind(self._settings.current_address())
         uptime_s = time.monotonic() - self._started_s
-        return health_document(self.name, health, self._since, uptime_s, metrics, dependencies)
+        return health_document(self.name, health, self._status.since, uptime_s, metrics, dependencies)

@@ -2,17 +2,22 @@
 
 An agent returns `Health` from `health()`; argosy adds its name, times and metrics. Payloads of
 legacy agents keep their own keys; `normalize_status` translates their status word.
+
+The health of the agents that it needs and wants comes from the replies to its own calls: nothing is sent for
+it, an agent that is never called stays `unknown`, and a lost need does not make its agent fail.
 """
 
 from __future__ import annotations
 
 import enum
 import os
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from argosy.agent.missing_packages import missing_packages
+from argosy.wire.address_book import AgentAddress
 from argosy.wire.client.peer_health import LOST, UNKNOWN
 
 
@@ -72,21 +77,16 @@ class Health(msgspec.Struct, kw_only=False):
     needs: dict[str, str] = {}
 
 
-class AgentMetrics:
-    """The automatic metrics of one agent; each costs nothing until it is read."""
+def metric_facts(counts: dict[str, int], lag_s: float) -> dict[str, Any]:
+    """Return the automatic metrics of an agent, under their published names.
 
-    def __init__(self) -> None:
-        self.lag_s = 0.0
-
-    def as_facts(self, counts: dict[str, int]) -> dict[str, Any]:
-        """Return the metrics under their published names."""
-        return {
-            "loop_lag_ms": round(self.lag_s * 1000, 3),
-            "in_flight": counts["in_flight"],
-            "handled": counts["handled"],
-            "failed": counts["failed"],
-            "rss_bytes": resident_bytes(),
-        }
+    counts: of its servers. lag_s: of its work loop.
+    """
+    return {
+        "loop_lag_ms": round(lag_s * 1000, 3),
+        **{name: counts[name] for name in ("in_flight", "handled", "failed")},
+        "rss_bytes": resident_bytes(),
+    }
 
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -149,3 +149,27 @@ def with_missing_packages(health: Health) -> Health:
 def _dependency_state(state: object) -> str:
     """Return the state of a need: a status, or one that only a caller observes."""
     return str(state) if state in (LOST, UNKNOWN) else normalize_status(state).value
+
+
+class DependencyHealth:
+    """The last health state of each agent that was called; safe in any thread, the latest update counts."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, str] = {}
+
+    def observer(self, name: str) -> Callable[[str], object]:
+        """Return what a channel to this agent calls with each new state."""
+
+        def observe(state: str) -> None:
+            self._states[name] = state
+
+        return observe
+
+    def by_kind(self, address: AgentAddress) -> dict[str, dict[str, str]]:
+        """Return the state of each agent that is needed or wanted, under `needs` and `wants`."""
+        kinds = {"needs": address.needs, "wants": address.wants}
+        return {
+            edge: {name: self._states.get(name, UNKNOWN) for name in names}
+            for edge, names in kinds.items()
+            if names
+        }

@@ -14,6 +14,7 @@ from argosy.agent.handlers import Handler, Mode
 from argosy.agent.health import HEALTH_ACTIONS
 from argosy.wire.protocol import codec
 from argosy.wire.pubsub.topic import TOPICS_PORT_METHOD
+from argosy.wire.server.agent_status import AgentStatus
 from argosy.wire.server.incoming_request import IncomingRequest, JsonRequest, MsgpackRequest
 from argosy.wire.trace import trace_id
 
@@ -27,8 +28,11 @@ _log = logging.getLogger("argosy.agent")
 class RequestDispatcher:
     """Runs the requests of one agent: tasks in the loop, plain functions in threads."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, read_health: Callable[[], Any]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, read_health: Callable[[], Any], status: AgentStatus
+    ) -> None:
         self._loop = loop
+        self._status = status
         self._read_health = read_health
         self._base_context = contextvars.copy_context()  # has the current agent, and nothing of a request
         self._last_trace, self._trace_context = "", self._base_context.copy()
@@ -44,7 +48,6 @@ class RequestDispatcher:
         self._pool: ThreadPoolExecutor | None = None
         self.in_threads = 0
         self.topics_port = 0
-        self.state = "starting"
 
     def register(self, handlers: dict[str, Handler]) -> None:
         """Set the agent's handlers."""
@@ -61,8 +64,8 @@ class RequestDispatcher:
         if handler is None:
             self._answer_built_in(request)
             return
-        if self.state != "ok":
-            request.refuse(self.state, f"it is {self.state}")
+        if refusal := self._status.refusal:
+            request.refuse(refusal, f"it is {refusal}")
             return
         try:
             arguments = request.decode_arguments(handler)
@@ -162,7 +165,7 @@ class RequestDispatcher:
             request.reply(result)
 
     def _start_in_thread(self, handler: Handler, arguments: Any, request: IncomingRequest) -> None:
-        """Run a handler in the pool, unless its deadline passes or its caller is gone before its turn."""
+        """Run a handler in the pool, unless its deadline passes or its client is gone before its turn."""
         self.in_threads += 1
         context = self._request_context(request.trace)
 

@@ -14,7 +14,7 @@ import msgspec
 
 from argosy.agent import Agent, request
 from argosy.engine.cells.cell_logs import find_log_sources
-from argosy.engine.logs.daemon_log import rotate_own_log
+from argosy.engine.logs.log_file import rotate_own_log
 from argosy.engine.logs.log_reader import LogReader, find_tail_offset
 from argosy.engine.protocol.messages import FleetStatus
 from argosy.engine.state.event_log import read_event_log

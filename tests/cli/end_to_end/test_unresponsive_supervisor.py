@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from argosy.engine.control.responsiveness import ProgressWatch
+from argosy.engine.control.control_client import ProgressWatch
 from argosy.engine.process.os_process import read_stat
 
 from ..conftest import is_alive

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from argosy.engine.logs.log_file import (
     LogMark,
     append_marks,
+    escape_control,
     index_path,
     most_relevant_line,
     open_log,
@@ -208,3 +211,24 @@ def test_a_log_is_for_its_owner_alone(log: Path) -> None:
 def test_the_error_tells_and_not_the_hint_after_it(log: Path, said: str, telling: str) -> None:
     log.write_text("error: of an earlier start\n" + said)
     assert most_relevant_line(log, len("error: of an earlier start\n")) == telling
+
+
+def is_harmless(text: str) -> bool:
+    return all(char == "\t" or unicodedata.category(char) != "Cc" for char in text)
+
+
+@given(st.text(st.characters(max_codepoint=0x17F), max_size=60))
+def test_no_control_character_is_left(text: str) -> None:
+    assert is_harmless(escape_control(text))
+    assert is_harmless(re.sub(r"\033\[[0-9;]*m", "", escape_control(text, keep_colours=True)))
+
+
+@given(st.text(st.characters(categories=("L", "N", "P", "Zs"))))
+def test_plain_text_stays_as_it_is(text: str) -> None:
+    assert escape_control(text) == escape_control(text, keep_colours=True) == text
+
+
+def test_commands_are_shown_and_colours_end_with_the_line() -> None:
+    line = "a\033]0;title\007b\033[2Jc\033[31mred\x9b2J\x7f"
+    assert escape_control(line) == "a^[]0;title^Gb^[[2Jcred" + "M-^[2J^?"
+    assert escape_control(line, keep_colours=True) == "a^[]0;title^Gb^[[2Jc\033[31mredM-^[2J^?\033[0m"

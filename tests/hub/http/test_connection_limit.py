@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import pytest
 
-from argosy.engine.logs.daemon_log import MAX_LOG_BYTES, last_error_line
+from argosy.engine.logs.log_file import MAX_LOG_BYTES, last_error_line
 from argosy.hub.http import connection_limit
 from argosy.hub.http.http_server import HubHttpServer
 from argosy.hub.ingest.current_state import CurrentState
@@ -177,7 +177,7 @@ def test_what_fails_in_the_hub_is_answered_in_the_form_of_every_error(tmp_path: 
 OWN = """
 import sys
 from pathlib import Path
-from argosy.engine.logs.daemon_log import rotate_own_log
+from argosy.engine.logs.log_file import rotate_own_log
 log = Path(sys.argv[1])
 for number in range(6):
     print("x" * (1 << 19), number, flush=True)

@@ -20,9 +20,8 @@ import zmq
 
 from argosy.wire import context
 from argosy.wire.zmq_context import closing_sockets
-from argosy.wire.zmq_context.closing_sockets import is_held_by_closing
+from argosy.wire.zmq_context.closing_sockets import is_held_by_closing, wait_until
 from argosy.wire.zmq_context.context_handle import shared_context
-from argosy.wire.zmq_context.port_release import wait_until
 
 
 def free_port() -> int:
@@ -569,6 +568,26 @@ def test_an_endpoint_can_be_bound_and_reached_again(endpoint: str, way: str, tmp
     kept: list[Any] = []
     for _ in range(20):
         exchange()
+
+
+def test_a_socket_destroyed_after_a_bind_failed_leaves_its_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bind failed with EADDRINUSE although nothing held the endpoint when that was checked."""
+    destroyed: list[str] = []
+
+    def check_late(endpoint: str) -> bool:
+        assert wait_until(lambda: not is_held_by_closing(endpoint), 30)
+        destroyed.append(endpoint)
+        return False
+
+    monkeypatch.setattr("argosy.wire.zmq_context.context_handle.is_endpoint_closing", check_late)
+    with context() as lease:
+        while not destroyed:
+            endpoint = f"tcp://127.0.0.1:{free_port()}"
+            first = lease.socket(zmq.PULL)
+            first.bind(endpoint)
+            first.close()
+            with lease.socket(zmq.PULL) as second:
+                second.bind(endpoint)
 
 
 def test_sockets_that_were_closed_long_ago_are_forgotten() -> None:

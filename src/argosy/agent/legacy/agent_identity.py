@@ -23,20 +23,20 @@ import msgspec
 
 from argosy.agent.legacy.constructor_args import ConstructorArguments, parse_command_line, parse_port
 from argosy.agent.legacy.health_reporter import HealthReporter
-from argosy.agent.legacy.health_worker import HealthWorker
-from argosy.agent.legacy.json_client import observed_health
 from argosy.agent.legacy.main_thread import MainThreadProgress, MainThreadStage
 from argosy.agent.legacy.port_arbiter import (
     ALLOW,
     BindDecision,
     PortAssignment,
+    choose_ports,
     decide_bind,
     exempt_binds,
+    free_port,
     set_arbiter,
 )
-from argosy.agent.legacy.port_selection import choose_ports, free_port
 from argosy.agent.legacy.request_adapter import is_health_request, send_error, send_result
 from argosy.agent.legacy.responder_thread import ResponderThread
+from argosy.agent.legacy.service_discovery import observed_health
 from argosy.agent.legacy.work_loop import RequestQueue
 from argosy.agent.settings import Settings, read_settings
 from argosy.fault import RefusedError
@@ -44,7 +44,7 @@ from argosy.wire.address_book import socket_path
 from argosy.wire.protocol import codec
 from argosy.wire.pubsub.topic import TOPICS_PORT_METHOD
 from argosy.wire.server.incoming_request import IncomingRequest, MsgpackRequest
-from argosy.wire.zmq_context.port_release import wait_until_free
+from argosy.wire.zmq_context.closing_sockets import wait_until_free
 from argosy.wire.zmq_context.zmq_instance import install_shared_instance
 
 MAIN_KEY: Final = "main"
@@ -97,10 +97,9 @@ class AgentIdentity:
     def _start_responder(self) -> None:
         self._responder = responder = ResponderThread(self.settings, self._on_request)
         self.queue = RequestQueue(responder.post)
-        health_worker = HealthWorker(self._compute, responder.post, responder.call_later)
         self._health_reporter = HealthReporter(
             self.progress,
-            health_worker,
+            self._compute,
             responder,
             self.moved_binds,
             self.other_agents,
@@ -127,7 +126,7 @@ class AgentIdentity:
 
     def _open_late(self) -> None:
         """Bind the main port of an agent that runs its own loop and has not bound it by now."""
-        if not self._health_reporter.is_leaving:
+        if not self._is_stopping():
             try:
                 self.open_main()
             except RefusedError as error:
@@ -233,12 +232,15 @@ class AgentIdentity:
             request.reply(self._responder.topics_port if self._responder else 0)
         elif key == HEALTH_KEY or is_health_request(request):
             self._health_reporter.with_document(lambda document: send_result(request, document))
-        elif self._health_reporter.is_leaving:
+        elif self._is_stopping():
             send_error(request, codec.STOPPING, "it is stopping")
         else:
             self.queue.put(key, request)
             if self._responder and not self.progress.is_in_base_loop:
                 self._responder.call_later(UNTAKEN_TIMEOUT_S, self._refuse_untaken)
+
+    def _is_stopping(self) -> bool:
+        return self._responder is not None and self._responder.status.refusal == "stopping"
 
     def _refuse_untaken(self) -> None:
         """End requests that no loop of BaseAgent will take, since the agent runs its own loop."""

@@ -19,12 +19,10 @@ import zmq
 
 from argosy.agent.legacy.agent_identity import AgentIdentity, close_identity, current_identity, set_identity
 from argosy.agent.legacy.constructor_args import ConstructorArguments
-from argosy.agent.legacy.json_client import DEFAULT_TIMEOUT_MS
 from argosy.agent.legacy.main_thread import MainThreadProgress, MainThreadStage
-from argosy.agent.legacy.port_arbiter import PortAssignment
-from argosy.agent.legacy.port_selection import free_port
-from argosy.agent.legacy.socket_readers import SocketReaders
-from argosy.agent.legacy.work_loop import RequestQueue, run_work_loop
+from argosy.agent.legacy.port_arbiter import PortAssignment, free_port
+from argosy.agent.legacy.service_discovery import DEFAULT_TIMEOUT_MS
+from argosy.agent.legacy.work_loop import RequestQueue, SocketReaders, run_work_loop
 from argosy.wire.zmq_context.context_handle import ContextHandle, context
 from argosy.wire.zmq_context.context_shutdown import close_sockets
 

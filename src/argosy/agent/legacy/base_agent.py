@@ -1,7 +1,7 @@
 """BaseAgent: a base class for agents written before argosy, which stay unchanged.
 
 What is documented here is what a subclass may rely on. Methods whose job argosy does by other means do
-nothing, as their docstrings say.
+nothing, as is said there.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from argosy.agent.legacy.agent_state import state_of
 from argosy.agent.legacy.constructor_args import parse_command_line, parse_constructor_arguments, parse_port
-from argosy.agent.legacy.json_client import agent_address, request_agent
 from argosy.agent.legacy.method_hooks import base_method, wrap_hooks
-from argosy.agent.legacy.port_selection import free_port
+from argosy.agent.legacy.port_arbiter import free_port
+from argosy.agent.legacy.service_discovery import agent_address, request_agent
 
 JOIN_TIMEOUT_S: Final = 2.0  # for all of an agent's threads together, at its end
 
@@ -220,30 +220,20 @@ class BaseAgent:
 
     # -- done by argosy --------------------------------------------------------------------------------
 
-    def _init_sockets(self) -> None:
-        """Nothing: sockets are made when they are used."""
-
-    def _start_health_check(self) -> None:
-        """Nothing: health is answered from the constructor on."""
-
     @base_method
     def _health_check_loop(self) -> None:
         """Nothing: an override with work of its own is run in a thread."""
 
-    def _start_http_health_server(self) -> None:
-        """Nothing: the fleet's hub and probes use ZeroMQ."""
+    def _do_nothing(self) -> None:
+        """Nothing: argosy does it by other means."""
 
-    def _start_initialization(self) -> None:
-        """Nothing: `_perform_initialization` is called when the constructor has returned."""
-
-    def _register_with_digital_twin(self) -> None:
-        """Nothing: the fleet's address book has each agent's address."""
-
-    def _setup_logging(self) -> None:
-        """Nothing: the engine keeps an agent's output."""
-
-    def _setup_graceful_shutdown(self) -> None:
-        """Nothing: SIGTERM ends the work loop."""
+    _init_sockets = _do_nothing  # sockets are made when they are used
+    _start_health_check = _do_nothing  # health is answered from the constructor on
+    _start_http_health_server = _do_nothing  # the fleet's hub and probes use ZeroMQ
+    _start_initialization = _do_nothing  # `_perform_initialization` is called after the constructor
+    _register_with_digital_twin = _do_nothing  # the fleet's address book has each agent's address
+    _setup_logging = _do_nothing  # the engine keeps an agent's output
+    _setup_graceful_shutdown = _do_nothing  # SIGTERM ends the work loop
 
     def _atexit_cleanup(self) -> None:
         """Clean up unless that is done."""

@@ -23,9 +23,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Final
 
-import msgspec
-
-from argosy.agent.health import Status
+from argosy.agent.health import Health, Status
 
 SETTLE_TIME_S: Final = 1.0  # as long as the `alive` probe waits
 LEAVE_TIMEOUT_S: Final = 10.0  # the default time to stop; taking longer counts as a hang
@@ -45,13 +43,6 @@ class MainThreadStage(enum.Enum):
 
 
 _FINAL_STAGES: Final = frozenset((MainThreadStage.LEAVING, MainThreadStage.FAILED))
-
-
-class MainThreadHealth(msgspec.Struct, frozen=True):
-    """What the main thread's stage means: a status, and the reason where it is not ok."""
-
-    status: Status
-    reason: str = ""
 
 
 class MainThreadProgress:
@@ -112,15 +103,13 @@ class MainThreadProgress:
         error = getattr(self._agent, "initialization_error", None)
         return f"its initialisation failed: {error}" if error else ""
 
-    def health(self) -> MainThreadHealth:
+    def health(self) -> Health:
         """Return what the main thread's stage means now."""
         stage, reason, since_s = self._position
         if reason:
-            return MainThreadHealth(Status.FAILING, reason)
+            return Health(Status.FAILING, reason)
         if not threading.main_thread().is_alive():
-            return MainThreadHealth(
-                Status.FAILING, "its main thread has ended, and other threads hold the process"
-            )
+            return Health(Status.FAILING, "its main thread has ended, and other threads hold the process")
         if stage is MainThreadStage.LEAVING:
             return _leaving_health(time.monotonic() - since_s)
         if stage is MainThreadStage.CONSTRUCTED and self._has_settled(since_s):
@@ -132,15 +121,15 @@ class MainThreadProgress:
                 if stage is MainThreadStage.CONSTRUCTING
                 else self.waiting_reason
             )
-            return MainThreadHealth(Status.STARTING, waits or "`run` has not been entered")
+            return Health(Status.STARTING, waits or "`run` has not been entered")
         return self._working_health()
 
-    def _working_health(self) -> MainThreadHealth:
+    def _working_health(self) -> Health:
         running = getattr(self._agent, "running", True)
         if running is False and self._was_running:
-            return MainThreadHealth(Status.STOPPING, "`running` is false")
+            return Health(Status.STOPPING, "`running` is false")
         self._was_running = self._was_running or running is True
-        return MainThreadHealth(Status.OK)
+        return Health(Status.OK)
 
     def _has_settled(self, since_s: float) -> bool:
         if self.waiting_reason or time.monotonic() - since_s < SETTLE_TIME_S:
@@ -148,10 +137,10 @@ class MainThreadProgress:
         return not any(_is_unsettled(frame) for frame in _main_frames())
 
 
-def _leaving_health(for_s: float) -> MainThreadHealth:
+def _leaving_health(for_s: float) -> Health:
     if for_s < LEAVE_TIMEOUT_S:
-        return MainThreadHealth(Status.STOPPING, "it has left its work loop")
-    return MainThreadHealth(Status.FAILING, f"it left its work loop {for_s:.0f} s ago and has not ended")
+        return Health(Status.STOPPING, "it has left its work loop")
+    return Health(Status.FAILING, f"it left its work loop {for_s:.0f} s ago and has not ended")
 
 
 def _main_frames() -> Iterator[FrameType]:

@@ -1,4 +1,4 @@
-"""Decides which socket gets a port: the agent's own before BaseAgent's, declared ports before literal ones.
+"""Chooses the ports of a BaseAgent, and which socket gets one: the agent's own first, literal ports last.
 
 An agent may bind a port again that BaseAgent has bound already, or a port that another agent
 of its machine declares. So each bind of the process is checked first. On the agent's own ports
@@ -23,7 +23,9 @@ from typing import Any, Final, Protocol
 import msgspec
 import zmq
 
-from argosy.wire.zmq_context.port_release import wait_until_free
+from argosy.agent.legacy.constructor_args import ConstructorArguments
+from argosy.agent.settings import Settings
+from argosy.wire.zmq_context.closing_sockets import wait_until_free
 
 _log = logging.getLogger("argosy.agent")
 
@@ -177,3 +179,50 @@ def _port(address: object) -> int:
         return 0
     port = address.rpartition(":")[2]
     return int(port) if port.isdecimal() else 0
+
+
+def choose_ports(settings: Settings, arguments: ConstructorArguments) -> PortAssignment:
+    """Return an agent's ports, and those of the other agents on its machine.
+
+    In a fleet there is a health port only where one is declared, or was given and is nobody
+    else's; without a fleet it is the one after the main port, if that is free.
+    """
+    address, resolver = settings.address, settings.resolver
+    main = address.port or arguments.port or free_port(address.bind)
+    if resolver is None:
+        health = address.health_port or arguments.health_port or _port_after(main, address.bind)
+        return PortAssignment(main, health, {}, is_declared=False)
+    others = _other_agents_ports(settings)
+    others.pop(main, None)
+    health_port = address.health_port or (
+        arguments.health_port if arguments.health_port not in others else None
+    )
+    others.pop(health_port or 0, None)
+    return PortAssignment(main, health_port, others, is_declared=True)
+
+
+def _other_agents_ports(settings: Settings) -> dict[int, str]:
+    """Return the ports that other agents of this machine declare, each with its agent."""
+    assert settings.resolver
+    book = settings.resolver.book
+    return {
+        port: name
+        for name, other in book.agents.items()
+        if name != settings.name and other.machine in book.machines
+        for port in (other.port, other.health_port)
+        if port
+    }
+
+
+def _port_after(main: int, host: str) -> int:
+    with exempt_binds():
+        is_free = main < 65535 and wait_until_free([f"tcp://{host}:{main + 1}"], 0.0)
+    return main + 1 if is_free else free_port(host)
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a port that is free now."""
+    with exempt_binds(), socket.socket() as trial:
+        trial.bind(("0.0.0.0" if host in ("*", "") else host, 0))
+        port: int = trial.getsockname()[1]
+        return port

@@ -11,16 +11,18 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from argosy.agent.endpoint_binder import EndpointBinder
 from argosy.agent.legacy.port_arbiter import exempt_binds
 from argosy.agent.legacy.request_adapter import parse_legacy_request
-from argosy.agent.legacy.wakeup_pipe import WakeupPipe
+from argosy.agent.legacy.work_loop import WakeupPipe
 from argosy.agent.notifier import Notifier
 from argosy.agent.settings import Settings
 from argosy.wire.protocol.frame import new_incarnation
 from argosy.wire.pubsub.topic import Publisher
+from argosy.wire.server.agent_status import AgentStatus
 from argosy.wire.server.incoming_request import IncomingRequest
 from argosy.wire.server.rpc_server import RpcServer
 from argosy.wire.transport.reactor import BlockingReactor, Timer
@@ -48,8 +50,7 @@ class ResponderThread:
         self._servers: dict[str, RpcServer] = {}
         self._closed_counts: dict[str, int] = {}
         self.topics_port = 0
-        self._health = "starting"
-        self._is_open = False
+        self.status = AgentStatus()
         self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name="argosy-responder", daemon=True)
 
@@ -103,7 +104,7 @@ class ResponderThread:
     def bind(self, key: str, endpoints: Sequence[str]) -> None:
         """Serve these endpoints; raises RefusedError that names one that cannot be bound."""
         server = RpcServer(
-            self.name, self._reactor, lambda inquiry: self._on_request(key, inquiry), parse_legacy_request
+            self.name, self._reactor, partial(self._on_request, key), parse_legacy_request, self.status
         )
         try:
             self._binder.bind(server, endpoints)
@@ -111,9 +112,6 @@ class ResponderThread:
             server.close()
             raise
         self._servers[key] = server
-        if self._is_open:
-            server.open()
-            server.set_health(self._health)
 
     def unbind(self, key: str, refuse: Callable[[], object] | None = None) -> bool:
         """Close a server; False when there is none. refuse: answers requests that have arrived there."""
@@ -139,21 +137,8 @@ class ResponderThread:
 
     def open(self) -> None:
         """Welcome argosy clients."""
-        self._is_open = True
         for server in self._servers.values():
             server.open()
-            server.set_health(self._health)
-
-    def set_health(self, health: str) -> None:
-        """Report the agent's health in every message to argosy clients."""
-        self._health = health
-        for server in self._servers.values():
-            server.set_health(health)
-
-    def refuse_new(self) -> None:
-        """Tell argosy clients to wait for the next incarnation."""
-        for server in self._servers.values():
-            server.refuse_new()
 
     def publish(self, topic: str, value: object) -> None:
         """Publish to all subscribers."""

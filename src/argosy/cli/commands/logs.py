@@ -28,9 +28,9 @@ from argosy.cli.console import paint, supports_colour
 from argosy.cli.fleet_selection import select_fleet
 from argosy.cli.standard_streams import discard_stdout
 from argosy.engine.cells.cell_logs import find_log_sources
+from argosy.engine.logs.log_file import escape_control
 from argosy.engine.logs.log_reader import LogReader, find_tail_offset
 from argosy.engine.logs.log_watch import LogWatch, wait_for_directory
-from argosy.engine.logs.terminal_escape import escape_control
 from argosy.engine.plan.applied_plan import load_applied_plan
 from argosy.fault import ArgosyError, Fault, InputError
 from argosy.fleet.quantities import format_size

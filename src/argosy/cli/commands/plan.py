@@ -19,7 +19,7 @@ from typing import NamedTuple
 from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.console import print_json
 from argosy.cli.render.graph_view import GraphView, view_graph
-from argosy.engine.explain.start_simulation import simulate_start, start_slots
+from argosy.engine.explain.restart_impact import simulate_start, start_slots
 from argosy.engine.explain.timing_history import DurationEstimate, estimate_starts, load_timing_history
 from argosy.engine.fork.spawn_report import SpawnReport, read_spawn_report
 from argosy.engine.state.event_log import read_event_log

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.cli.commands.rolling_restart import RollingResult, agents_to_restart, rolling_restart
 from argosy.engine.control.control_client import connect_running
-from argosy.engine.deploy.deployment import commit, rollback
+from argosy.engine.deploy.tree_swap import discard_previous, roll_back
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.fault import RefusedError
 from argosy.fleet.dependency_graph import build_graph
@@ -53,7 +53,7 @@ def restart_or_rollback(
         if rolling.is_complete:
             for target in targets:
                 with contextlib.suppress(RefusedError):  # kept until the next successful restart
-                    commit(target)
+                    discard_previous(target)
         if not rolling.failed:
             return NOTHING_RESTARTED._replace(rolling=rolling)
         rolled_back, not_rolled_back = _rollback_all(targets, version)
@@ -73,7 +73,7 @@ def _rollback_all(targets: Iterable[SshTarget], version: str) -> tuple[dict[str,
     not_rolled_back: dict[str, str] = {}
     for target in targets:
         try:
-            previous = rollback(target)
+            previous = roll_back(target)
         except RefusedError as error:
             fault = error.faults[0]
             not_rolled_back[target.machine] = f"{fault.message}; {fault.hint}"

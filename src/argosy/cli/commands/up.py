@@ -22,8 +22,11 @@ from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
 from argosy.cli.commands.startability_guard import refuse_unstartable
 from argosy.cli.console import print_json
 from argosy.cli.render.up_view import UpView
-from argosy.engine.control.control_client import SupervisorLostError, SupervisorStoppedError
-from argosy.engine.control.responsiveness import SupervisorUnresponsiveError
+from argosy.engine.control.control_client import (
+    SupervisorLostError,
+    SupervisorStoppedError,
+    SupervisorUnresponsiveError,
+)
 from argosy.engine.inventory.known_fleets import find_moved_fleet, has_supervisor
 from argosy.engine.process.resource_limits import hard_open_files_limit, unenforced_limits
 from argosy.engine.protocol.messages import (

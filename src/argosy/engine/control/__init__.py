@@ -1,4 +1,4 @@
-"""The control socket of a supervisor: its server, its client, and whether it responds.
+"""The control socket of a supervisor: its server, and its client.
 
-From outside: `control_client`, `control_server`, `responsiveness`.
+From outside: `control_client`, `control_server`.
 """

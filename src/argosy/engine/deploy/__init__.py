@@ -1,6 +1,6 @@
 """Deployment of a fleet's tree to other machines over ssh.
 
-The transports and `tree_swap` are used by `deployment`.
+The transports are used by `deployment`.
 
-From outside: `deployment`, `ray_cluster`, `ssh_target`.
+From outside: `deployment`, `ray_cluster`, `ssh_target`, `tree_swap`.
 """

@@ -1,4 +1,4 @@
-"""Deploys a tree to another machine, and rolls it back there.
+"""Deploys a tree to another machine.
 
 A transport, rsync or git, transfers changed files to a directory beside the tree (see `tree_swap`), so that
 an interrupted transfer leaves the tree unchanged, and the next one resumes.
@@ -10,13 +10,7 @@ import shutil
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from argosy.engine.deploy import git_transport, rsync_transport
-from argosy.engine.deploy.tree_swap import (
-    discard_incoming,
-    discard_previous,
-    prepare_target,
-    roll_back,
-    swap_tree,
-)
+from argosy.engine.deploy.tree_swap import discard_incoming, prepare_target, swap_tree
 from argosy.fault import Fault, MissingError, RefusedError
 
 if TYPE_CHECKING:
@@ -76,20 +70,3 @@ def deploy(root: Path, version: TreeVersion, target: SshTarget, transport_name: 
         raise
     swap_tree(target, version, set(before.files).difference(version.files) if before else ())
     return Deployment(before, version, transport)
-
-
-def rollback(target: SshTarget) -> TreeVersion | None:
-    """Restore the tree at the target as it was before the last deployment, unless that was committed.
-
-    Returns the version at the target afterwards, None if none is recorded.
-    Raises RefusedError: the target is unreachable or refuses.
-    """
-    return roll_back(target)
-
-
-def commit(target: SshTarget) -> None:
-    """Keep the current tree at the target and discard the previous one.
-
-    Raises RefusedError: the target is unreachable or refuses.
-    """
-    discard_previous(target)

@@ -130,9 +130,9 @@ def swap_tree(target: SshTarget, version: TreeVersion, removed_files: Iterable[s
 
 
 def roll_back(target: SshTarget) -> TreeVersion | None:
-    """Restore the tree at the target as it was before the last swap, if that is kept.
+    """Restore the tree at the target as it was before the last deployment, unless that was committed.
 
-    Returns the version that is recorded then.
+    Returns the version at the target afterwards, None if none is recorded.
     Raises RefusedError: the target is unreachable or refuses.
     """
     directory = shlex.quote(target.directory)
@@ -145,7 +145,7 @@ def roll_back(target: SshTarget) -> TreeVersion | None:
 
 
 def discard_previous(target: SshTarget) -> None:
-    """Remove the files from before the last swap.
+    """Commit the current tree at the target: remove the files from before the last swap.
 
     Raises RefusedError: the target is unreachable or refuses.
     """

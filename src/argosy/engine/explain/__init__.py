@@ -1,7 +1,7 @@
-"""Before a start: `preflight`, `diagnostics`, `start_simulation`. Afterwards: `start_timeline`,
+"""Before a start: `preflight`, `diagnostics`. Afterwards: `start_timeline`,
 `timing_history`, `restart_impact`, `staleness`, `live_edges`.
 
 From outside: `diagnostics`, `drill_load`, `fault_drill`, `fleet_overview`, `install_hint`, `live_edges`,
-`preflight`, `restart_impact`, `staleness`, `start_simulation`, `start_timeline`, `startup_faults`,
+`preflight`, `restart_impact`, `staleness`, `start_timeline`, `startup_faults`,
 `timing_history`.
 """

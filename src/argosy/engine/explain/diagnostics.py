@@ -16,8 +16,7 @@ from typing import Literal
 import msgspec
 import zmq
 
-from argosy.engine.control.control_client import SupervisorLostError, connect
-from argosy.engine.control.responsiveness import SupervisorUnresponsiveError
+from argosy.engine.control.control_client import SupervisorLostError, SupervisorUnresponsiveError, connect
 from argosy.engine.explain.preflight import run_preflight
 from argosy.engine.inventory.known_fleets import KnownFleet, has_supervisor, is_running, list_known_fleets
 from argosy.engine.inventory.leftover_processes import running_agents

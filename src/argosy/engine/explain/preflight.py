@@ -116,19 +116,15 @@ class _PreflightScan:
         yield from (PreflightFinding(agent.name, fault) for fault in faults)
         cwd = os.path.join(self.root, agent.cwd or "")
         if not os.path.isdir(cwd):
-            where = self.location_of(agent, "cwd")
-            yield PreflightFinding(
-                agent.name, Fault(where, "cwd-missing", f"there is no directory `{format_path_str(cwd)}`")
-            )
+            message = f"there is no directory `{format_path_str(cwd)}`"
+            yield self.finding(agent, "cwd", "cwd-missing", message)
         yield from self.check_probe_commands(agent, env, cwd)
         if agent.kind == "command":
             yield from self.check_command(agent, env, cwd)
             return
         if agent.python is not None and _find_program(agent.python, env, cwd) is None:
             message = f"there is no interpreter `{agent.python}`"
-            yield PreflightFinding(
-                agent.name, Fault(self.location_of(agent, "python"), "python-missing", message)
-            )
+            yield self.finding(agent, "python", "python-missing", message)
         inspect = self.check_class if agent.kind == "class" else self.check_script
         yield from inspect(agent, env, cwd)
 
@@ -148,6 +144,12 @@ class _PreflightScan:
         locations = self.fleet.locations
         return locations.get(f"agents.{agent.name}.{key}") or locations.get(f"defaults.{key}") or agent.where
 
+    def finding(
+        self, agent: AgentSpec, key: str, code: str, message: str, hint: str = ""
+    ) -> PreflightFinding:
+        """Return a fault of the agent's `key`, which prevents its start."""
+        return PreflightFinding(agent.name, Fault(self.location_of(agent, key), code, message, hint))
+
     def check_probe_commands(
         self, agent: AgentSpec, env: Mapping[str, str], cwd: str
     ) -> Iterator[PreflightFinding]:
@@ -156,9 +158,7 @@ class _PreflightScan:
             word = probe.command[0] if probe and probe.probe == "exec" and probe.command else None
             if word is not None and _find_program(word, env, cwd) is None:
                 message = f"there is no command `{word}`, which the `{key}` probe runs"
-                yield PreflightFinding(
-                    agent.name, Fault(self.location_of(agent, key), "command-missing", message)
-                )
+                yield self.finding(agent, key, "command-missing", message)
 
     def check_command(self, agent: AgentSpec, env: Mapping[str, str], cwd: str) -> Iterator[PreflightFinding]:
         word = agent.run[0] if agent.run else ""
@@ -166,9 +166,7 @@ class _PreflightScan:
         if program is None:
             hint = "" if "/" in word else "give its path, or add its directory to PATH under `env`"
             message = f"there is no command `{word}`" + ("" if "/" in word else " on PATH")
-            yield PreflightFinding(
-                agent.name, Fault(self.location_of(agent, "run"), "command-missing", message, hint)
-            )
+            yield self.finding(agent, "run", "command-missing", message, hint)
         script = find_script_argument(agent.run)
         if script is not None:
             yield from self.check_script_file(agent, os.path.join(cwd, script), env, cwd, program)
@@ -190,9 +188,7 @@ class _PreflightScan:
                 else ""
             )
             message = f"there is no script `{format_path_str(path)}`"
-            yield PreflightFinding(
-                agent.name, Fault(self.location_of(agent, "run"), "script-missing", message, hint)
-            )
+            yield self.finding(agent, "run", "script-missing", message, hint)
             return
         script_dir = os.path.dirname(os.path.realpath(path))
         finder = self.create_finder(
@@ -221,7 +217,10 @@ class _PreflightScan:
             # An installed package is assumed correct: only the class is checked.
             module = self.create_finder(sys.path, []).find(name)
         elif _is_same_python(agent.python):
-            yield PreflightFinding(agent.name, self.missing_module_fault(agent, name, finder))
+            nearest_name = self.nearest_module(name, finder)
+            hint = f"did you mean `{nearest_name}`?" if nearest_name else ""
+            message = f"there is no module `{name}` beside the fleet file or installed"
+            yield self.finding(agent, "run", "S103", message, hint)
             return
         if module is not None and module.kind == "source":
             yield from self.check_class_exists(agent, module, class_name)
@@ -229,12 +228,6 @@ class _PreflightScan:
                 yield from self.check_options(agent, module, class_name, finder)
             if agent.cell is not None:
                 yield from self.check_legacy_class(agent, module, class_name, finder)
-
-    def missing_module_fault(self, agent: AgentSpec, name: str, finder: ModuleFinder) -> Fault:
-        nearest_name = self.nearest_module(name, finder)
-        message = f"there is no module `{name}` beside the fleet file or installed"
-        hint = f"did you mean `{nearest_name}`?" if nearest_name else ""
-        return Fault(self.location_of(agent, "run"), "S103", message, hint)
 
     def nearest_module(self, name: str, finder: ModuleFinder) -> str:
         """Return a module of the tree with a similar name, part by part; empty when there is none."""
@@ -254,17 +247,15 @@ class _PreflightScan:
         facts = self.facts_cache.facts(module.path)
         if isinstance(facts, Unparsed) or facts.has_dynamic_names:
             return
-        where = self.location_of(agent, "run")
         how = facts.names.get(name)
         if how is None:
             classes = [known for known, bound in facts.names.items() if bound == "class"]
             message = f"there is no class `{name}` in `{module.name}` ({format_path_str(module.path)})"
-            yield PreflightFinding(
-                agent.name, Fault(where, "class-missing", message, suggest(name, classes, "classes"))
-            )
+            hint = suggest(name, classes, "classes")
+            yield self.finding(agent, "run", "class-missing", message, hint)
         elif how == "def":
             message = f"`{name}` in `{module.name}` is a function, expected a class"
-            yield PreflightFinding(agent.name, Fault(where, "class-missing", message))
+            yield self.finding(agent, "run", "class-missing", message)
 
     def check_options(
         self, agent: AgentSpec, module: Module, name: str, finder: ModuleFinder
@@ -275,8 +266,7 @@ class _PreflightScan:
             key = "args" if found.argument_index is None else f"args.{found.argument_index}"
             fault = found.fault
             message = f"`{agent.name}` does not accept its `args`: {fault.message}"
-            where = self.location_of(agent, key if agent.args else "run")
-            yield PreflightFinding(agent.name, Fault(where, fault.code, message, fault.hint))
+            yield self.finding(agent, key if agent.args else "run", fault.code, message, fault.hint)
 
     def check_legacy_class(
         self, agent: AgentSpec, module: Module, name: str, finder: ModuleFinder
@@ -293,8 +283,7 @@ class _PreflightScan:
                         f"(`{base}`, {cls.module}:{cls.node.lineno}), which cannot share a process"
                     )
                     hint = "remove `cell` from it, or base the class on `argosy.agent.Agent`"
-                    where = self.location_of(agent, "cell")
-                    yield PreflightFinding(agent.name, Fault(where, "cell-legacy-class", message, hint))
+                    yield self.finding(agent, "cell", "cell-legacy-class", message, hint)
                     return
 
     def describe_install(self, module: str) -> str:

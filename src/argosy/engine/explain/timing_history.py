@@ -112,17 +112,13 @@ def estimate_starts(
         start_s for name in names if name in history and (start_s := history[name].median_start_s) is not None
     ]
     default_s = median(known) if known else DEFAULT_START_S
-    return {name: _estimate_start(history.get(name, TimingHistory()), default_s) for name in names}
+    return {name: _estimate(history[name].starts_s if name in history else (), default_s) for name in names}
 
 
 def estimate_stop(history: TimingHistory) -> DurationEstimate:
     """Return the estimated duration of an agent's stop; `DEFAULT_STOP_S` if it was never measured."""
-    return DurationEstimate(
-        DEFAULT_STOP_S if history.median_stop_s is None else history.median_stop_s, len(history.stops_s)
-    )
+    return _estimate(history.stops_s, DEFAULT_STOP_S)
 
 
-def _estimate_start(history: TimingHistory, default_s: float) -> DurationEstimate:
-    return DurationEstimate(
-        default_s if history.median_start_s is None else history.median_start_s, len(history.starts_s)
-    )
+def _estimate(samples_s: tuple[float, ...], default_s: float) -> DurationEstimate:
+    return DurationEstimate(median(samples_s) if samples_s else default_s, len(samples_s))

@@ -1,5 +1,4 @@
 """The logs of agents and of the engine's own processes.
 
-From outside: `daemon_log`, `line_search`, `log_file`, `log_keeper`, `log_reader`, `log_retention`,
-`log_watch`, `terminal_escape`.
+From outside: `log_file`, `log_keeper`, `log_reader`, `log_retention`, `log_watch`.
 """

@@ -6,19 +6,21 @@ pid) before the first output of a process. Readers use the marks to merge the fi
 processes.
 
 The beginning of a long log is a hole (see `log_retention`): offsets stay valid, and readers skip it.
+
+The logs of the supervisor and the hub are rotated instead; one old file is kept.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import struct
-from typing import TYPE_CHECKING, NamedTuple
-
-from argosy.engine.logs.terminal_escape import escape_control
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
+
 
 _MARK = struct.Struct("<dQI")
 _TAIL_BYTES = 4096
@@ -147,3 +149,71 @@ def last_lines(log: Path, start: int, limit: int = 10) -> list[str]:
         return []
     lines_shown = [line.rstrip() for line in lines if line.strip() and not line.startswith(_END_PREFIXES)]
     return [escape_control(line[:200]) for line in lines_shown[-limit:]]
+
+
+_SGR_RESET: Final = "\033[0m"
+_SGR_SEQUENCE: Final = re.compile(r"(\033\[[0-9;]*m)")
+# C0 except tab, DEL and C1, as `cat -v` shows them: `^[` and `M-^[`.
+_ESCAPES: Final = (
+    {code: f"^{chr(code + 64)}" for code in range(32) if code != 9}
+    | {127: "^?"}
+    | {code: f"M-^{chr(code - 64)}" for code in range(128, 160)}
+)
+
+
+def escape_control(text: str, *, keep_colours: bool = False) -> str:
+    r"""Return `text` with its control characters shown as `^[`, so that a terminal does not act on them.
+
+    A title, a cleared screen or a moved cursor would falsify what the user reads. Colours (SGR,
+    `ESC [ numbers m`) are removed, or kept and reset at the end of the text.
+    """
+    parts = _SGR_SEQUENCE.split(text)  # alternating text and colours
+    parts[::2] = [part.translate(_ESCAPES) for part in parts[::2]]
+    if keep_colours:
+        return "".join([*parts, _SGR_RESET] if len(parts) > 1 else parts)
+    return "".join(parts[::2])
+
+
+MAX_LOG_BYTES: Final = 2**20
+_DAEMON_TAIL_BYTES: Final = 16 * 1024
+_OUTPUT_FDS: Final = (1, 2)
+
+
+def rotate_log(log: Path) -> None:
+    """Rotate a log if it is long; no process may be writing to it."""
+    with contextlib.suppress(OSError):
+        if log.stat().st_size > MAX_LOG_BYTES:
+            log.replace(log.with_name(f"{log.name}.1"))
+
+
+def rotate_own_log(log: Path) -> None:
+    """Rotate the log that is this process's output, if it is long, and continue in a new file."""
+    try:
+        current = os.stat(log)
+    except OSError:
+        return
+    own_fds = [number for number in _OUTPUT_FDS if os.path.samestat(current, os.fstat(number))]
+    if not own_fds or current.st_size <= MAX_LOG_BYTES:
+        return
+    with contextlib.suppress(OSError):
+        log.replace(log.with_name(f"{log.name}.1"))
+        file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        for number in own_fds:
+            os.dup2(file, number)
+        os.close(file)
+
+
+def last_error_line(log: Path, start: int = 0) -> str:
+    """Return the reason why a program ended: its last `error:` line, or its last line.
+
+    start: the size of the log when the program began.
+    """
+    try:
+        with open(log, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(start if start <= size else 0, size - _DAEMON_TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (errors or [line for line in lines if line.strip()] or [""])[-1].strip()

@@ -2,12 +2,15 @@
 
 A reader claims what it has not read (F_OFD_SETLK, fcntl(2)): the log keeper does not free that, as far as
 the total limit allows. The claim ends with the reader.
+
+A search for a pattern reads from the offset at which a process began, and claims nothing.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 import struct
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +20,7 @@ from argosy.engine.logs.log_file import LogMark, read_marks
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
 
 _BLOCK_BYTES = 65536
 _CHUNK_BYTES = 4 * 2**20
@@ -230,3 +234,51 @@ def find_tail_offset(log: Path, lines: int) -> int:
     except FileNotFoundError:
         return 0
     return start
+
+
+_SEARCH_BYTES = 1 << 18
+_MAX_LINE_BYTES = 1 << 14
+
+
+class LineSearch:
+    """Reads a growing log, each byte once.
+
+    start: the size of the log when the process was requested.
+    Raises re.error: `pattern` is not a regular expression (the loader rejects it).
+    """
+
+    def __init__(self, log: Path, start: int, pattern: str) -> None:
+        self._log = log
+        self._offset = start
+        self._pattern = re.compile(pattern)
+        self._partial_line = b""
+        self.has_matched = False
+
+    def search_next(self) -> bool:
+        """Search the next part of the log; return whether there may be more to read at once.
+
+        A line without its line feed is not searched yet, unless it is longer than 16 KiB.
+        """
+        data = self._next_part()
+        lines = (self._partial_line + data).split(b"\n")
+        self._partial_line = lines.pop()
+        if len(self._partial_line) > _MAX_LINE_BYTES:
+            lines.append(self._partial_line)
+            self._partial_line = b""
+        self.has_matched = self.has_matched or any(map(self._is_match, lines))
+        return len(data) == _SEARCH_BYTES and not self.has_matched
+
+    def _next_part(self) -> bytes:
+        try:
+            if os.stat(self._log).st_size <= self._offset:
+                return b""
+            with open(self._log, "rb") as file:
+                file.seek(self._offset)
+                data = file.read(_SEARCH_BYTES)
+        except FileNotFoundError:
+            return b""
+        self._offset += len(data)
+        return data
+
+    def _is_match(self, line: bytes) -> bool:
+        return self._pattern.search(line.rstrip(b"\r").decode(errors="replace")) is not None

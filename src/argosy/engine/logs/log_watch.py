@@ -11,7 +11,7 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
-from argosy.engine.state.inotify import ANY_CHANGE, MODIFY, OVERFLOW, open_watch
+from argosy.engine.state.filesystem import ANY_CHANGE, MODIFY, OVERFLOW, open_watch
 from argosy.fault import Fault, MissingError
 
 if TYPE_CHECKING:

@@ -2,5 +2,5 @@
 
 ZeroMQ is loaded by `peer_connection` and `peer_server` only.
 
-From outside: `federation`, `peer_connection`, `peer_set`, `relayed_command`, `remote_agent`.
+From outside: `federation`, `peer_connection`, `peer_set`, `remote_agent`.
 """

@@ -2,17 +2,21 @@
 
 Each machine gets its part as a request of its own. If a machine becomes unreachable, an apply waits for it
 and is sent again, which is safe: agents that run already are adopted and not started again.
+
+A read-only command of a client of another machine is run here, and its output is sent there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from argosy.engine.peering.peer_unreachable import PeerUnreachableError
+from argosy.engine.peering.peer_protocol import PeerUnreachableError
 from argosy.engine.protocol.messages import (
     Apply,
     ApplyPreview,
@@ -31,12 +35,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from argosy.engine.control.control_server import ClientSession
-    from argosy.engine.peering.peer_connection import PeerConnection
     from argosy.engine.peering.peer_set import PeerSet
+
 
 # Part of the start timeout that is left to a machine to stop late agents and to report.
 _RESERVED_CLOSING_S: Final = 1.0
 _CONNECT_WAIT_S: Final = 10.0
+# Command to the options that make it read-only and limited to this machine.
+_READ_ONLY_COMMANDS: Final = {"logs": {"--here"}, "restart": {"--here", "--dry-run"}}
+_CHUNK_BYTES: Final = 65536
 
 
 class RemoteApply:
@@ -135,21 +142,16 @@ class Federation:
         every = [*local_names, *(name for names in names_by_machine.values() for name in names)]
 
         async def stop_at(machine: str, names: list[str]) -> Stopped:
-            stopping_elsewhere = [name for name in every if name not in names]
             peer_request = msgspec.structs.replace(
                 request,
                 names=None if request.names is None else names,
                 origin=plan.machine,
-                stopping_elsewhere=stopping_elsewhere,
+                stopping_elsewhere=[name for name in every if name not in names],
             )
-            connection = self._peers.connections[machine]
-            try:
-                reply = await _request_last_reply(connection, peer_request)
-                assert isinstance(reply, Stopped), "a Stop is answered by Stopped"
-            except RefusedError as error:
-                return Stopped(
-                    stopped=[], killed=[], seconds=0.0, unreachable={machine: _join_messages(error.faults)}
-                )
+            reply = await self._request_last_reply(machine, peer_request)
+            if isinstance(reply, str):
+                return Stopped(stopped=[], killed=[], seconds=0.0, unreachable={machine: reply})
+            assert isinstance(reply, Stopped), "a Stop is answered by Stopped"
             return reply
 
         return await asyncio.gather(*(stop_at(*part) for part in names_by_machine.items()))
@@ -162,20 +164,30 @@ class Federation:
 
         async def restart_at(machine: str, names: list[str]) -> Restarted:
             peer_request = msgspec.structs.replace(request, names=names, origin=plan.machine)
-            try:
-                reply = await _request_last_reply(self._peers.connections[machine], peer_request)
-                assert isinstance(reply, Restarted), "a Restart is answered by Restarted"
-            except RefusedError as error:
-                reason = _join_messages(error.faults)
-                return Restarted(
-                    restarted=[], not_ready=dict.fromkeys(names, reason), reconnected=[], seconds=0.0
-                )
+            reply = await self._request_last_reply(machine, peer_request)
+            if isinstance(reply, str):
+                not_ready = dict.fromkeys(names, reply)
+                return Restarted(restarted=[], not_ready=not_ready, reconnected=[], seconds=0.0)
+            assert isinstance(reply, Restarted), "a Restart is answered by Restarted"
             return reply
 
         names_by_machine = self._group_by_machine(request.names)
         return await asyncio.gather(
             *(restart_at(machine, names) for machine, names in names_by_machine.items() if names)
         )
+
+    async def _request_last_reply(self, machine: str, request: Stop | Restart) -> object:
+        """Return the last reply to a request, or why the machine has not carried it out."""
+        connection = self._peers.connections[machine]
+        if not connection.is_connected:
+            return connection.description
+        last: object = None
+        try:
+            async for reply in connection.request(request):
+                last = reply
+        except RefusedError as error:
+            last = Refused(faults=list(error.faults))
+        return "; ".join(fault.message for fault in last.faults) if isinstance(last, Refused) else last
 
     def _group_by_machine(self, names: Iterable[str] | None) -> dict[str, list[str]]:
         """Return which of these agents each machine runs; None for all agents of all machines."""
@@ -207,20 +219,32 @@ class Federation:
                 session.send(reply)
 
 
-async def _request_last_reply(connection: PeerConnection, request: Stop | Restart) -> object:
-    """Return the last reply to a request.
+async def run_relayed_command(fleet_path: str, args: Sequence[str], session: ClientSession) -> None:
+    """Run `argosy ARGS` on this machine's fleet file, and send its output; an empty message is the end.
 
-    Raises RefusedError: the machine is not connected, or refuses.
+    Kills the process when cancelled. Raises InputError: the command is not read-only.
     """
-    if not connection.is_connected:
-        raise RefusedError(Fault(connection.machine, "machine-unreachable", connection.description))
-    last: object = None
-    async for reply in connection.request(request):
-        last = reply
-    if isinstance(last, Refused):
-        raise RefusedError(*last.faults)
-    return last
-
-
-def _join_messages(faults: Iterable[Fault]) -> str:
-    return "; ".join(fault.message for fault in faults)
+    if not args or args[0] not in _READ_ONLY_COMMANDS or not _READ_ONLY_COMMANDS[args[0]].issubset(args):
+        found = args[0] if args else ""
+        expected = ", ".join(
+            " ".join([command, *sorted(needed)]) for command, needed in _READ_ONLY_COMMANDS.items()
+        )
+        message = f"`{found}` is not run for other machines; expected one of: {expected}"
+        raise InputError(Fault(found, "usage", message))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "argosy", *args, "--fleet", fleet_path],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
+    try:
+        while data := await reader.read(_CHUNK_BYTES):
+            session.send(CommandOutput(data=data))
+        session.send(CommandOutput(data=b""))
+    finally:
+        process.kill()
+        process.returncode = 0  # the supervisor reaps all its children itself
+        pipe.close()

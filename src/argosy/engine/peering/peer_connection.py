@@ -24,12 +24,12 @@ from argosy.engine.peering.peer_protocol import (
     PeeringRejected,
     PeerReply,
     PeerRequest,
+    PeerUnreachableError,
     StatusUpdate,
     SubscribeAgents,
     decode_server_frame,
     encode_frame,
 )
-from argosy.engine.peering.peer_unreachable import PeerUnreachableError
 from argosy.engine.protocol.messages import ControlReply, decode_reply, encode_line
 from argosy.fault import ArgosyError
 from argosy.wire.security.curve_keys import Keyring

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from argosy.engine.protocol.messages import AgentStatus
+from argosy.fault import Fault, RefusedError
 
 PEER_PROTOCOL = 2
 
@@ -116,3 +117,12 @@ def decode_client_frame(data: bytes | memoryview) -> PeerClientFrame:
 def decode_server_frame(data: bytes | memoryview) -> PeerServerFrame:
     """Decode a frame of a server; raises msgspec.DecodeError if it is invalid."""
     return _server_frame_decoder.decode(data)
+
+
+class PeerUnreachableError(RefusedError):
+    """The connection was lost during a request; whether the request was carried out is unknown."""
+
+    def __init__(self, machine: str, reason: str) -> None:
+        message = f"machine `{machine}` became unreachable during a request: {reason}"
+        hint = f"its agents keep running; `argosy status` shows when `{machine}` is linked again"
+        super().__init__(Fault(machine, "peer-unreachable", message, hint))

@@ -33,9 +33,9 @@ from argosy.engine.protocol.messages import Refused, RelayCommand, decode_reques
 from argosy.fault import Fault
 from argosy.wire.security.curve_keys import Keyring
 from argosy.wire.security.zap import CurveAuthenticator
-from argosy.wire.transport.binding import bind_endpoint
 from argosy.wire.transport.reactor import LoopReactor
 from argosy.wire.transport.socket_monitor import has_input
+from argosy.wire.transport.zmq_connection import bind_endpoint
 from argosy.wire.zmq_context.context_handle import shared_context
 
 if TYPE_CHECKING:

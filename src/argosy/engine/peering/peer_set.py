@@ -9,6 +9,8 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from argosy.engine.peering.peer_protocol import AgentsSnapshot, MemoryReport, StatusUpdate
 from argosy.engine.peering.remote_agent import RemoteAgent
 from argosy.engine.protocol.messages import MachineStatus
@@ -51,7 +53,7 @@ class PeerSet:
         self._get_version = get_version
         self._handle_request = handle_request
         self._on_remote_change = on_remote_change
-        self._forward_reachability_change = on_reachability_change
+        self._on_reachability_change = on_reachability_change
         self._server: PeerServer | None = None
 
     def configure(self, plan: PeeringPlan | None) -> None:
@@ -61,32 +63,17 @@ class PeerSet:
         """
         before, self.plan = self.plan, plan
         if plan is None:
-            self._close_all(0)
+            self.close(0)
             self.remote_agents.clear()
             return
-        connection_settings = (
-            plan.fleet,
-            plan.environment,
-            plan.machine,
-            plan.listen_endpoint,
-            plan.keys_dir,
-            plan.peers,
-        )
-        is_same = before is not None and connection_settings == (
-            before.fleet,
-            before.environment,
-            before.machine,
-            before.listen_endpoint,
-            before.keys_dir,
-            before.peers,
-        )
+        is_same = before is not None and msgspec.structs.replace(before, agents=plan.agents) == plan
         if not is_same:
-            self._close_all(0)
+            self.close(0)
             try:
                 self._open_connections(plan)
             except BaseException:
                 self.plan = None
-                self._close_all(0)
+                self.close(0)
                 raise
         self._update_remote_agents(plan)
 
@@ -107,7 +94,7 @@ class PeerSet:
         )
         for machine in plan.peers:
             self.connections[machine] = PeerConnection(
-                plan, machine, self._loop, self._on_peer_frame, self._on_connection_change
+                plan, machine, self._loop, self._on_peer_frame, self._on_reachability_change
             )
 
     def _update_remote_agents(self, plan: PeeringPlan) -> None:
@@ -175,9 +162,6 @@ class PeerSet:
 
     def close(self, running_agents: int) -> None:
         """Close all connections. running_agents: agents that keep running here."""
-        self._close_all(running_agents)
-
-    def _close_all(self, running_agents: int) -> None:
         for connection in self.connections.values():
             connection.close()
         self.connections.clear()
@@ -224,6 +208,3 @@ class PeerSet:
         before = remote_agent.state
         remote_agent.update_status(status, self._loop.time())
         self._on_remote_change(remote_agent, before)
-
-    def _on_connection_change(self, connection: PeerConnection) -> None:
-        self._forward_reachability_change(connection)

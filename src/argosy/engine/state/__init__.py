@@ -4,5 +4,5 @@
 records; `known_fleets` and `state_cleanup` scan the directories of all fleets.
 
 From outside: `damaged_stores`, `event_log`, `file_backups`, `file_identity`, `filesystem`, `generation`,
-`inotify`, `ownership`, `runtime_sockets`, `source_snapshot`, `state_dir`, `tree_version`, `unit_state_store`.
+`runtime_sockets`, `source_snapshot`, `state_dir`, `tree_version`, `unit_state_store`.
 """

@@ -34,91 +34,42 @@ _RENAMED_FILES = {
 }
 
 
-class StateDir(NamedTuple):
-    """The two directories of one fleet on this machine, and the paths inside them."""
+class _StateDirFile:
+    """The path of a file in the state directory, as an attribute."""
 
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, state_dir: _Directories, _: type[object] | None = None) -> Path:
+        return _join(state_dir.path, self._name)
+
+
+class _Directories(NamedTuple):
     path: Path
     runtime_path: Path
 
-    @property
-    def supervisor_lock(self) -> Path:
-        """The lock of the supervisor; its content is the generation."""
-        return _join(self.path, "supervisor.lock")
 
-    @property
-    def spawn_lock(self) -> Path:
-        """Held by the client that starts a supervisor."""
-        return _join(self.path, "spawn.lock")
+class StateDir(_Directories):
+    """The two directories of one fleet on this machine, and the paths inside them."""
 
-    @property
-    def event_log(self) -> Path:
-        """The events of the fleet, one per line."""
-        return _join(self.path, "event-log")
+    __slots__ = ()
 
-    @property
-    def applied_plan(self) -> Path:
-        """The plan that was applied last."""
-        return _join(self.path, "applied.json")
-
-    @property
-    def source_snapshot(self) -> Path:
-        """The digests of the tree's sources at the times when agents started."""
-        return _join(self.path, "source-snapshot.json")
-
-    @property
-    def memory_history(self) -> Path:
-        """How much memory each agent needed last time."""
-        return _join(self.path, "memory-history.json")
-
-    @property
-    def address_book(self) -> Path:
-        """The addresses of the fleet, for its agents."""
-        return _join(self.path, "book.json")
-
-    @property
-    def unit_state(self) -> Path:
-        """What only the supervisor knows of each agent."""
-        return _join(self.path, "unit-state")
-
-    @property
-    def forkers_file(self) -> Path:
-        """The forkers of the current or the last supervisor."""
-        return self.path / "forkers.json"
-
-    @property
-    def supervisor_log(self) -> Path:
-        """The output of the supervisor."""
-        return _join(self.path, "supervisor.log")
-
-    @property
-    def hub_lock(self) -> Path:
-        """Held by the running hub; its content identifies the hub."""
-        return _join(self.path, "hub.lock")
-
-    @property
-    def hub_log(self) -> Path:
-        """The output of the hub."""
-        return _join(self.path, "hub.log")
-
-    @property
-    def hub_token(self) -> Path:
-        """The token that actions on the hub's page need; readable by its owner alone."""
-        return _join(self.path, "hub.token")
-
-    @property
-    def hub_store(self) -> Path:
-        """The store of this machine's hub."""
-        return _join(self.path, "hub.db")
-
-    @property
-    def leases_dir(self) -> Path:
-        """The directory of the leases."""
-        return _join(self.path, "lease")
-
-    @property
-    def logs_dir(self) -> Path:
-        """The directory of the agents' logs."""
-        return _join(self.path, "log")
+    supervisor_lock = _StateDirFile("supervisor.lock")  # its content is the generation
+    spawn_lock = _StateDirFile("spawn.lock")  # held by the client that starts a supervisor
+    event_log = _StateDirFile("event-log")  # the events of the fleet, one per line
+    applied_plan = _StateDirFile("applied.json")  # the plan that was applied last
+    source_snapshot = _StateDirFile("source-snapshot.json")  # digests of the sources when agents started
+    memory_history = _StateDirFile("memory-history.json")  # how much memory each agent needed last time
+    address_book = _StateDirFile("book.json")  # the addresses of the fleet, for its agents
+    unit_state = _StateDirFile("unit-state")  # what only the supervisor knows of each agent
+    forkers_file = _StateDirFile("forkers.json")  # the forkers of the current or the last supervisor
+    supervisor_log = _StateDirFile("supervisor.log")  # the output of the supervisor
+    hub_lock = _StateDirFile("hub.lock")  # held by the running hub; its content identifies the hub
+    hub_log = _StateDirFile("hub.log")  # the output of the hub
+    hub_token = _StateDirFile("hub.token")  # for actions on the hub's page; its owner's alone
+    hub_store = _StateDirFile("hub.db")  # the store of this machine's hub
+    leases_dir = _StateDirFile("lease")  # the directory of the leases
+    logs_dir = _StateDirFile("log")  # the directory of the agents' logs
 
     @property
     def control_socket(self) -> Path:

@@ -23,7 +23,8 @@ import msgspec
 
 from argosy.engine.protocol.messages import LastExit
 from argosy.engine.protocol.state_machine import State
-from argosy.engine.state import inotify
+from argosy.engine.state import filesystem
+from argosy.engine.state.generation import is_same_file
 
 if TYPE_CHECKING:
     import asyncio
@@ -125,7 +126,7 @@ class UnitStateStore:
         """Restore the file if it was deleted or replaced and the directory exists."""
         if (
             self._file is None
-            or self._is_in_place(self._file)
+            or is_same_file(self._state_dir.unit_state, self._file)
             or not self._state_dir.supervisor_lock.exists()
         ):
             return
@@ -145,17 +146,11 @@ class UnitStateStore:
             self._file = copy
             self._watch()
 
-    def _is_in_place(self, file: int) -> bool:
-        try:
-            return os.path.samestat(os.stat(self._state_dir.unit_state), os.fstat(file))
-        except FileNotFoundError:
-            return False
-
     def _watch(self) -> None:
         """Watch the current file."""
         if self._loop is not None:
             self._unwatch()
-            self._inotify = inotify.open_watch([self._state_dir.unit_state], inotify.UNLINK)
+            self._inotify = filesystem.open_watch([self._state_dir.unit_state], filesystem.UNLINK)
             self._loop.add_reader(self._inotify, self._on_unlinked, self._loop)
 
     def _on_unlinked(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -166,7 +161,11 @@ class UnitStateStore:
         if not self._state_dir.supervisor_lock.exists():
             self._on_lost()
         self.restore()
-        if self._inotify is None and self._file is not None and self._is_in_place(self._file):
+        if (
+            self._inotify is None
+            and self._file is not None
+            and is_same_file(self._state_dir.unit_state, self._file)
+        ):
             self._watch()  # only its attributes have changed
 
     def _unwatch(self) -> None:

@@ -9,17 +9,15 @@ import select
 from typing import TYPE_CHECKING
 
 from argosy.engine.control.control_client import (
+    SUPERVISOR_REPLY_TIMEOUT_S,
     ControlClient,
     SupervisorLostError,
+    SupervisorUnresponsiveError,
     connect,
     error_of,
-)
-from argosy.engine.control.responsiveness import (
-    SUPERVISOR_REPLY_TIMEOUT_S,
-    SupervisorUnresponsiveError,
     is_stopped,
 )
-from argosy.engine.logs.daemon_log import rotate_log
+from argosy.engine.logs.log_file import rotate_log
 from argosy.engine.process.os_process import describe_exit
 from argosy.engine.protocol.messages import READY, SUPERVISOR_ALREADY_RUNNING, Refused, decode_reply
 from argosy.engine.state.generation import is_same_file

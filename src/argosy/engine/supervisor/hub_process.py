@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from argosy.engine.inventory.leftover_processes import find_hub_process
-from argosy.engine.logs.daemon_log import last_error_line, rotate_log
+from argosy.engine.logs.log_file import last_error_line, rotate_log
 from argosy.engine.plan.process_plan import inherited_environment
 from argosy.engine.process import os_process
 from argosy.fault import Fault, RefusedError

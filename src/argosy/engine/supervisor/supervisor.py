@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from argosy.engine.inventory.leftover_processes import agents_by_lease
-from argosy.engine.peering.federation import Federation
+from argosy.engine.peering.federation import Federation, run_relayed_command
 from argosy.engine.peering.peer_set import PeerSet
-from argosy.engine.peering.relayed_command import run_relayed_command
 from argosy.engine.plan.applied_plan import load_applied_plan, specs_missing_from_plan
 from argosy.engine.process.cooperative_yield import CooperativeYield
 from argosy.engine.process.descriptors import DescriptorReserve

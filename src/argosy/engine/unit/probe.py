@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.agent.health import Status, normalize_status
-from argosy.engine.logs.line_search import LineSearch
+from argosy.engine.logs.log_reader import LineSearch
 from argosy.engine.unit.http_get import get_status
 
 if TYPE_CHECKING:

@@ -18,12 +18,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from argosy.wire import errors
-from argosy.wire.client.backlog import Backlog
 from argosy.wire.client.dialer import Dialer
 from argosy.wire.client.peer_health import PeerHealth
 from argosy.wire.client.peer_watchdog import PeerWatchdog
 from argosy.wire.client.pending_call import (
     MAX_TRIES,
+    Backlog,
     CallFactory,
     EncodedReply,
     PendingCall,
@@ -70,7 +70,7 @@ class Channel:
         self.peer = peer
         self._peer_health = PeerHealth(on_health)
         self._reactor = reactor
-        hello = codec.Hello(frame.VERSION, client_name)
+        self._hello = codec.Hello(frame.VERSION, client_name)
         self._incarnation = frame.new_incarnation()
         self._get_idempotent = get_idempotent
         self._factory = CallFactory(peer)
@@ -79,16 +79,7 @@ class Channel:
         self._waiting = self._backlog.calls
         self._in_flight: dict[int, PendingCall] = {}
         self._open_streams = 0
-        self._dialer = Dialer(
-            get_endpoint,
-            apply_keys,
-            reactor,
-            make_hello=lambda: codec.encode_single(frame.HELLO, self._incarnation, hello),
-            is_wanted=lambda: bool(self._waiting) and not self._is_closed,
-            on_readable=lambda: self._on_readable(is_readable=True),
-            on_lost=self._on_lost,
-            peer_health=self._peer_health,
-        )
+        self._dialer = Dialer(self, get_endpoint, apply_keys, reactor, self._peer_health)
         self._welcome: codec.Welcome | None = None
         self._watchdog = PeerWatchdog(reactor, self._drain_all, self._on_frozen)
         self._is_flush_due = False
@@ -154,7 +145,7 @@ class Channel:
             and call.deadline_us - now_us() > _MIN_BRIEF_WAIT_US
             and connection.wait()
         ):
-            self._on_readable()
+            self.read()
 
     def close(self) -> None:
         """End every call with a named error and close the connection."""
@@ -206,7 +197,7 @@ class Channel:
         self._backlog.recount(len(self._in_flight))
         self._watchdog.start(was_idle)
         if connection.is_edge_triggered:
-            self._on_readable()
+            self.read()
 
     def _send_batch(self, connection: ZmqConnection | UnixConnection, free_slots: int) -> int:
         """Send one message of at most `free_slots` calls.
@@ -234,11 +225,19 @@ class Channel:
         if self._welcome and (connection := self._dialer.connection):
             connection.send(codec.encode_single(kind, self._incarnation, value))
             if connection.is_edge_triggered:
-                self._reactor.call_soon(self._on_readable)
+                self._reactor.call_soon(self.read)
 
     # -- connection -------------------------------------------------------------------------
 
-    def _on_lost(self, reason: str, error: type[errors.OutcomeUnknown] = errors.PeerLost) -> None:
+    def is_connection_wanted(self) -> bool:
+        """Return whether a call waits for a connection."""
+        return bool(self._waiting) and not self._is_closed
+
+    def encode_hello(self) -> bytes:
+        """Return the first message of a new connection."""
+        return codec.encode_single(frame.HELLO, self._incarnation, self._hello)
+
+    def on_connection_lost(self, reason: str, error: type[errors.OutcomeUnknown] = errors.PeerLost) -> None:
         """Handle the end of the connection; messages that arrived before it are read first."""
         connection = self._dialer.connection
         self._drain(is_thorough=True)
@@ -265,10 +264,10 @@ class Channel:
 
     # -- receiving --------------------------------------------------------------------------
 
-    def _on_readable(self, *, is_readable: bool = False) -> None:
+    def read(self, *, is_readable: bool = False) -> None:
         """Read available messages; more than one tick's worth is left for the next tick."""
         if self._drain(MAX_DRAIN_MESSAGES, is_readable=is_readable):
-            self._reactor.call_soon(self._on_readable)
+            self._reactor.call_soon(self.read)
         if self._waiting and self._welcome:
             self._flush_soon()
 
@@ -434,4 +433,4 @@ class Channel:
         return bool(self._in_flight)
 
     def _on_frozen(self, silent_s: float) -> None:
-        self._on_lost(f"it gave no sign of life for {silent_s:.1f} s", errors.PeerFrozen)
+        self.on_connection_lost(f"it gave no sign of life for {silent_s:.1f} s", errors.PeerFrozen)

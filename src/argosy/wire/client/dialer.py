@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
 
 import zmq
 
 from argosy.fault import ArgosyError
 from argosy.wire.client.peer_health import PeerHealth
 from argosy.wire.server.unix_listener import connect_unix
-from argosy.wire.transport.reactor import Callback, Reactor, Timer
+from argosy.wire.transport.reactor import Reactor, Timer
 from argosy.wire.transport.unix_connection import UnixConnection
 from argosy.wire.transport.zmq_connection import ApplyKeys, ZmqConnection
 
@@ -25,38 +26,44 @@ MAX_REDIAL_S: Final = 1.0
 HELLO_TIMEOUT_S: Final = 2.0
 
 
+class ConnectionOwner(Protocol):
+    """The channel that uses the connections of a dialer."""
+
+    def is_connection_wanted(self) -> bool: ...
+
+    def encode_hello(self) -> bytes:
+        """Return the first message of a new connection."""
+
+    def read(self, *, is_readable: bool = False) -> None:
+        """Read messages that may have arrived."""
+
+    def on_connection_lost(self, reason: str) -> None:
+        """Handle the end of the connection, and call `drop`."""
+
+
 class Dialer:
     """The connection to one peer, or the dialling of the next one.
 
     get_endpoint: returns the endpoint at every dial. apply_keys: sets the keys of each new socket.
-    make_hello: returns the first message of a new connection. is_wanted: returns whether a connection
-    is needed. on_readable: called when a message may have arrived. on_lost: called with the reason
-    when the connection has ended; the owner then calls `drop`. peer_health: updated when the peer
-    is unreachable.
+    peer_health: updated when the peer is unreachable.
     """
 
     def __init__(
         self,
+        owner: ConnectionOwner,
         get_endpoint: Callable[[], str],
         apply_keys: ApplyKeys | None,
         reactor: Reactor,
-        *,
-        make_hello: Callable[[], bytes],
-        is_wanted: Callable[[], bool],
-        on_readable: Callback,
-        on_lost: Callable[[str], object],
         peer_health: PeerHealth,
     ) -> None:
         self.connection: ZmqConnection | UnixConnection | None = None
         self.failure_reason = "it was not dialled yet"
         self.dial_count = 0
+        self._owner = owner
+        self._on_readable = partial(owner.read, is_readable=True)
         self._get_endpoint = get_endpoint
         self._apply_keys = apply_keys
         self._reactor = reactor
-        self._make_hello = make_hello
-        self._is_wanted = is_wanted
-        self._on_readable = on_readable
-        self._on_lost = on_lost
         self._peer_health = peer_health
         self._redial_delay_s = 0.0
         self._redial_timer: Timer | None = None
@@ -70,7 +77,7 @@ class Dialer:
     def schedule_redial(self) -> None:
         """Schedule a dial with increasing delay, if a connection is wanted then."""
         self._peer_health.mark_lost()
-        if self._redial_timer or not self._is_wanted():
+        if self._redial_timer or not self._owner.is_connection_wanted():
             return
         delay_s = self._redial_delay_s * random.uniform(0.75, 1.0)
         self._redial_delay_s = min(MAX_REDIAL_S, 2 * self._redial_delay_s or MIN_REDIAL_S)
@@ -108,7 +115,7 @@ class Dialer:
 
     def _dial(self) -> None:
         self._redial_timer = None
-        if not self._is_wanted():
+        if not self._owner.is_connection_wanted():
             return
         try:
             endpoint = self._get_endpoint()
@@ -125,11 +132,11 @@ class Dialer:
         self._hello_timer = self._reactor.call_later(HELLO_TIMEOUT_S, self._on_hello_timeout)
         if isinstance(connection, UnixConnection):
             self._reactor.add_reader(connection.fd, self._on_unix_readable)
-            connection.send(self._make_hello())
+            connection.send(self._owner.encode_hello())
             return
         self._reactor.add_reader(connection.fd, self._on_readable)
         self._reactor.add_reader(connection.monitor_fd, self._check_ended)
-        connection.send(self._make_hello())
+        connection.send(self._owner.encode_hello())
         # A descriptor signals only what arrives after its socket was found empty.
         self._reactor.call_soon(self._on_readable)
         self._reactor.call_soon(self._check_ended)
@@ -143,10 +150,10 @@ class Dialer:
         connection = self.connection
         reason = connection.end_reason() if connection else ""
         if reason and connection:
-            self._on_lost(f"{reason} (`{connection.endpoint}`)")
+            self._owner.on_connection_lost(f"{reason} (`{connection.endpoint}`)")
 
     def _on_hello_timeout(self) -> None:
-        self._on_lost("it accepts the connection and sends no greeting")
+        self._owner.on_connection_lost("it accepts the connection and sends no greeting")
 
     def _cancel_hello_timer(self) -> None:
         if self._hello_timer:

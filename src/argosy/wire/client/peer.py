@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from argosy.wire.client.channel import Channel
 from argosy.wire.client.pending_call import EncodedReply, undecodable_reply
-from argosy.wire.client.reply_stream import ItemBuffer, ReplyStream
+from argosy.wire.client.reply_stream import ReplyStream, open_stream
 from argosy.wire.protocol import codec
 from argosy.wire.trace import trace_id
 
@@ -95,11 +95,8 @@ class Peer:
         returns: the type to decode each item as.
         """
         first_s = self._timeout_s if first is None else first
-        item_buffer = ItemBuffer(self._channel, self._timeout_s if gap is None else gap, returns)
-        item_buffer.call = self._channel.submit(
-            method, arguments, first_s, item_buffer, trace_id.get(), item_buffer
-        )
-        return ReplyStream(item_buffer)
+        gap_s = self._timeout_s if gap is None else gap
+        return ReplyStream(open_stream(self._channel, method, arguments, first_s, gap_s, returns))
 
     def within(self, timeout_s: float) -> Peer:
         """Return the same peer with another default time-out."""

@@ -2,7 +2,7 @@
 
 A server replies to each request, or sends a heartbeat within 0.5 s of it from its work loop, also when
 the request was cancelled meanwhile. So silence counts from the first request after the last message
-received, whatever became of that request: callers with short deadlines also find a dead connection.
+received, whatever became of that request: clients with short deadlines also find a dead connection.
 Idle connections are not watched, since nothing can be lost on them.
 """
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from argosy.wire.client.channel import Channel
 from argosy.wire.client.pending_call import INITIAL_CREDIT_BYTES, EncodedReply, PendingCall, undecodable_reply
 from argosy.wire.protocol import codec
 from argosy.wire.protocol.codec import MIN_ITEM_COST_BYTES
+from argosy.wire.trace import trace_id
 
 _CREDIT_RETURN_BYTES: Final = INITIAL_CREDIT_BYTES // 2
 
@@ -89,6 +90,15 @@ class ItemBuffer:
         wake, self.wake = self.wake, None
         if wake:
             wake()
+
+
+def open_stream(
+    channel: Channel, method: str, arguments: Mapping[str, Any], first_s: float, gap_s: float, item_type: Any
+) -> ItemBuffer:
+    """Submit a request whose reply is a stream; raises as `Channel.submit`."""
+    item_buffer = ItemBuffer(channel, gap_s, item_type)
+    item_buffer.call = channel.submit(method, arguments, first_s, item_buffer, trace_id.get(), item_buffer)
+    return item_buffer
 
 
 class ReplyStream:

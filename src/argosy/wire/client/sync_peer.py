@@ -18,7 +18,7 @@ from argosy.wire.address_book import AddressResolver
 from argosy.wire.client.channel import Channel
 from argosy.wire.client.peer import DEFAULT_TIMEOUT_S
 from argosy.wire.client.pending_call import EncodedReply, undecodable_reply
-from argosy.wire.client.reply_stream import ItemBuffer, SyncReplyStream
+from argosy.wire.client.reply_stream import SyncReplyStream, open_stream
 from argosy.wire.protocol import codec
 from argosy.wire.security.curve_keys import apply_keys
 from argosy.wire.trace import trace_id
@@ -178,10 +178,8 @@ class SyncPeer:
         """Call a method that yields, and return its items for `for`; as `Peer.stream`."""
         thread_channel = self._sync_caller.thread_channel()
         first_s = self._timeout_s if first is None else first
-        item_buffer = ItemBuffer(thread_channel.channel, self._timeout_s if gap is None else gap, returns)
-        item_buffer.call = thread_channel.channel.submit(
-            method, arguments, first_s, item_buffer, trace_id.get(), item_buffer
-        )
+        gap_s = self._timeout_s if gap is None else gap
+        item_buffer = open_stream(thread_channel.channel, method, arguments, first_s, gap_s, returns)
         return SyncReplyStream(item_buffer, thread_channel.reactor.run_until)
 
     def within(self, timeout_s: float) -> SyncPeer:
@@ -250,7 +248,7 @@ def named_channel(
 ) -> Channel:
     """Return a channel to an agent of the address book, which gives the endpoint at each dial.
 
-    client_name: the caller's name in logs. on_health: called with each new health state of the agent.
+    client_name: the client's name in logs. on_health: called with each new health state of the agent.
     """
     return Channel(
         peer,

@@ -19,9 +19,8 @@ from msgspec import Raw
 from zmq.backend import Socket as Plain
 
 from argosy.wire.protocol import codec, frame
-from argosy.wire.transport.binding import bind_endpoint
 from argosy.wire.transport.reactor import Reactor
-from argosy.wire.transport.zmq_connection import receive_frames
+from argosy.wire.transport.zmq_connection import bind_endpoint, receive_frames
 from argosy.wire.zmq_context.context_handle import shared_context
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
 """The server side of requests: an agent's sockets, its clients and their requests and replies.
 
-From outside: `incoming_request`, `rpc_server`, `unix_listener`.
+From outside: `agent_status`, `incoming_request`, `rpc_server`, `unix_listener`.
 """

@@ -1,6 +1,7 @@
 """Requests as the server sees them, from argosy clients and from plain JSON clients.
 
-Both kinds have the same interface for the code that runs handlers; each sends its reply in its own way.
+Both kinds have the same interface for the code that runs handlers; each sends its reply in its own way. A
+reply that has no encoding, or exceeds the size limit, becomes an error.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from argosy.wire.protocol import codec, frame
-from argosy.wire.server.reply_encoder import json_error
+from argosy.wire.protocol.frame import BytesLike
 from argosy.wire.transport.unix_connection import UnixConnection
 
 _monotonic_ns: Final = time.monotonic_ns
@@ -260,3 +261,55 @@ def parse_json_request(sender: ReplySender, envelope: Sequence[bytes], text: fra
         message = "the request needs a text under `action`: a method's name, or `health`"
         raise MalformedRequestError("no-action", message)
     return JsonRequest(sender, envelope, action, document)
+
+
+_ENCODE_ERRORS: Final = (TypeError, ValueError, OverflowError, RecursionError)
+
+
+class ReplyEncoder:
+    """Encodes replies, for argosy clients and for plain JSON clients."""
+
+    def __init__(self) -> None:
+        self._packer = codec.Packer()
+        self._json = msgspec.json.Encoder(enc_hook=_array_to_list)
+
+    def encode(self, number: int, tag: int, value: object) -> tuple[bytes, Sequence[BytesLike]]:
+        """Return the record of a reply to request `number`, and the buffers sent beside it."""
+        packer = self._packer
+        pack = packer.pack
+        if isinstance(value, codec.BYTES_LIKE) and len(value) >= codec.BUFFER_THRESHOLD_BYTES:
+            value = packer.extract_buffer(value)
+        try:
+            record = pack((number, tag, value))
+        except _ENCODE_ERRORS as error:
+            packer.take_frames()
+            return pack((number, codec.ERROR, ("unencodable-result", str(error)))), ()
+        buffers: Sequence[BytesLike] = ()
+        total = len(record)
+        if packer.frames:
+            buffers = packer.take_frames()
+            total += sum(memoryview(b).nbytes for b in buffers)
+        if total > codec.MAX_RECORD_BYTES:
+            reason = f"its reply has {total} bytes, at most {codec.MAX_RECORD_BYTES} are carried"
+            return pack((number, codec.REFUSED, (codec.TOO_LARGE, reason))), ()
+        return record, buffers
+
+    def encode_json(self, document: dict[str, Any]) -> bytes:
+        """Return the text of a reply to a JSON client."""
+        try:
+            return self._json.encode(document)
+        except _ENCODE_ERRORS as error:
+            return self._json.encode(json_error("unencodable-result", str(error)))
+
+
+def json_error(code: str, message: str) -> dict[str, Any]:
+    """Return what a JSON client gets instead of a result."""
+    return {"error": {"code": code, "message": message}}
+
+
+def _array_to_list(value: Any) -> Any:
+    """Encode what JSON has no type for: arrays as lists."""
+    listed = getattr(value, "tolist", None)
+    if listed is None:
+        raise TypeError(f"`{type(value).__name__}` has no encoding in JSON")
+    return listed()

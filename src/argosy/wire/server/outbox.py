@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from argosy.wire.protocol import codec, frame
+from argosy.wire.server.agent_status import AgentStatus
 from argosy.wire.server.incoming_request import ClientKey, ConnectedClient
 from argosy.wire.transport.reactor import Reactor, Timer
 
@@ -24,17 +25,17 @@ class Outbox:
     poll_router: called once after a tick's last send through the ROUTER, which may have hidden that
     a message arrived.
     on_gone: called with each client that became unreachable.
-    state: the index in `frame.STATES` that replies carry.
     """
 
     def __init__(
         self,
+        status: AgentStatus,
         incarnation: int,
         reactor: Reactor,
         poll_router: Callable[[], object],
         on_gone: Callable[[ConnectedClient], object],
     ) -> None:
-        self.state = 0
+        self._status = status
         self._incarnation = incarnation
         self._reactor = reactor
         self._poll_router = poll_router
@@ -52,7 +53,9 @@ class Outbox:
         """
         if buffers:
             self._seal_batch(client)
-            message = codec.encode_batch(frame.REPLY, self._incarnation, [record], len(buffers), self.state)
+            message = codec.encode_batch(
+                frame.REPLY, self._incarnation, [record], len(buffers), self._status.code
+            )
             client.unsent_messages.append((message, buffers))
         else:
             records = client.pending_records
@@ -125,9 +128,7 @@ class Outbox:
         if not client.unsent_messages:
             if not client.pending_records:
                 return
-            message = codec.encode_batch(
-                frame.REPLY, self._incarnation, client.pending_records, 0, self.state
-            )
+            message = self._encode(client.pending_records)
             client.pending_records = []
             if not (sent := client.path.send(message)):
                 client.unsent_messages.append((message, ()))
@@ -147,11 +148,16 @@ class Outbox:
         if client.pending_records:
             client.unsent_messages.append(
                 (
-                    codec.encode_batch(frame.REPLY, self._incarnation, client.pending_records, 0, self.state),
+                    codec.encode_batch(
+                        frame.REPLY, self._incarnation, client.pending_records, 0, self._status.code
+                    ),
                     (),
                 )
             )
             client.pending_records = []
+
+    def _encode(self, records: list[bytes], buffer_count: int = 0) -> bytes:
+        return codec.encode_batch(frame.REPLY, self._incarnation, records, buffer_count, self._status.code)
 
     def _on_unsent(self, client: ConnectedClient, sent: bool | None) -> None:
         if sent is None:

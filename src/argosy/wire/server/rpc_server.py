@@ -14,6 +14,7 @@ import zmq
 from argosy.wire.protocol import codec, frame
 from argosy.wire.protocol.codec import MIN_ITEM_COST_BYTES
 from argosy.wire.protocol.frame import now_us
+from argosy.wire.server.agent_status import AgentStatus
 from argosy.wire.server.client_table import ClientTable
 from argosy.wire.server.incoming_request import (
     ClientKey,
@@ -23,18 +24,17 @@ from argosy.wire.server.incoming_request import (
     MalformedRequestError,
     MsgpackRequest,
     ParseJsonRequest,
+    ReplyEncoder,
     ReplyPath,
+    json_error,
     parse_json_request,
 )
 from argosy.wire.server.outbox import Outbox
-from argosy.wire.server.reply_encoder import ReplyEncoder, json_error
 from argosy.wire.server.unix_listener import MAX_DRAIN_MESSAGES, UnixListener, unix_listener_path
-from argosy.wire.transport.binding import bind_endpoint
 from argosy.wire.transport.reactor import Reactor
-from argosy.wire.transport.router_path import RouterPath, send_envelope
 from argosy.wire.transport.socket_monitor import has_input
 from argosy.wire.transport.unix_connection import UnixConnection
-from argosy.wire.transport.zmq_connection import receive_frames
+from argosy.wire.transport.zmq_connection import RouterPath, bind_endpoint, receive_frames, send_envelope
 from argosy.wire.zmq_context.context_handle import shared_context
 
 if TYPE_CHECKING:
@@ -56,10 +56,11 @@ _OUTCOME_BY_TAG: Final = (
 class RpcServer:
     """Receives requests and passes each to `on_request`; sends their replies.
 
-    Until `open` argosy clients receive the error that the agent is starting, after `refuse_new` that it is
-    stopping. JSON requests are delivered at any time, since they may ask for health.
+    Until `open` argosy clients receive the error that the agent is starting, and that it is stopping once
+    its status is. JSON requests are delivered at any time, since they may ask for health.
 
-    parse_json: makes a request of a JSON message, or raises MalformedRequestError.
+    parse_json: makes a request of a JSON message, or raises MalformedRequestError. status: the agent's,
+    which its servers share; default one of its own.
     """
 
     def __init__(
@@ -68,21 +69,20 @@ class RpcServer:
         reactor: Reactor,
         on_request: Callable[[IncomingRequest], None],
         parse_json: ParseJsonRequest = parse_json_request,
+        status: AgentStatus | None = None,
     ) -> None:
         self.name = name
         self.incarnation = frame.new_incarnation()
         self.schema_hash: Callable[[], str] = str
-        self.lag_s = 0.0
-        self.state = "starting"
+        self.status = status or AgentStatus()
         self.in_flight = 0
         self._reactor = reactor
         self._on_request = on_request
         self._parse_json = parse_json
         self._is_closed = False
         self._socket = _make_router()
-        self._outbox = Outbox(self.incarnation, reactor, self._on_readable, self._on_client_gone)
+        self._outbox = Outbox(self.status, self.incarnation, reactor, self._on_readable, self._on_client_gone)
         self._unix_listeners: list[UnixListener] = []
-        self.set_health(self.state)
         encoder = ReplyEncoder()
         self._encode, self._encode_json = encoder.encode, encoder.encode_json
         self._clients = ClientTable(
@@ -113,22 +113,11 @@ class RpcServer:
 
     def open(self) -> None:
         """Welcome clients from now on, those that are waiting first."""
-        self.state = "ok"
-        self.set_health(self.state)
+        self.status.open()
         for key, (name, min_offset_us) in self._waiting_hellos.items():
             self._welcome(key, name, min_offset_us)
         self._waiting_hellos = {}
         self._outbox.flush_soon()
-
-    def refuse_new(self) -> None:
-        """Answer new requests with *stopping*, so that they wait for the next incarnation."""
-        self.state = "stopping"
-        self.set_health(self.state)
-
-    def set_health(self, health: str) -> None:
-        """Report the agent's health, one of `frame.STATES`, in every message from now on."""
-        self.health = health
-        self._outbox.state = frame.STATES.index(health)
 
     def close(self) -> None:
         """Send what waits and close. The last replies have 0.5 s to leave; later ones are dropped."""
@@ -229,14 +218,14 @@ class RpcServer:
 
     def _on_hello(self, key: ClientKey, hello: codec.Hello, stamp_us: int) -> None:
         min_offset_us = now_us() - stamp_us
-        if caller := self._clients.clients.get(
+        if client := self._clients.clients.get(
             key
         ):  # a client sends HELLO once per connection: its former requests are over
-            self._clients.remove(caller)
-        if self.state != "ok":
-            if self.state == "starting":
+            self._clients.remove(client)
+        if refusal := self.status.refusal:
+            if refusal == "starting":
                 self._waiting_hellos[key] = hello.name, min_offset_us
-            self._send(key, frame.HEARTBEAT, codec.HeartbeatRecord(self.state, 0.0, 0.0))
+            self._send(key, frame.HEARTBEAT, codec.HeartbeatRecord(refusal, 0.0, 0.0))
         else:
             self._welcome(key, hello.name, min_offset_us)
         self._clients.probe_idle()
@@ -274,7 +263,7 @@ class RpcServer:
             self.in_flight += 1
             if now > deadline_us:
                 request.refuse(codec.EXPIRED, "it arrived after its deadline")
-            elif self.state == "stopping":
+            elif self.status.refusal == "stopping":
                 request.refuse(codec.STOPPING, "it is stopping")
             elif len(requests) > MAX_IN_FLIGHT_PER_CLIENT or self.in_flight > MAX_IN_FLIGHT:
                 request.refuse(codec.OVERLOADED, f"requests in flight there: {self.in_flight}")
@@ -351,9 +340,7 @@ class RpcServer:
 
     def _send(self, key: ClientKey, kind: int, value: object) -> bool:
         """Send one small message now; False when its receiver is gone or reads nothing."""
-        sent = self._reply_path(key).send(
-            codec.encode_single(kind, self.incarnation, value, self._outbox.state)
-        )
+        sent = self._reply_path(key).send(self._encode_single(kind, value))
         if not isinstance(key, UnixConnection):
             self._outbox.poll_router_soon()
         return bool(sent)
@@ -370,8 +357,8 @@ class RpcServer:
 
     def _on_unix_closed(self, connection: UnixConnection) -> None:
         self._waiting_hellos.pop(connection, None)
-        if caller := self._clients.clients.get(connection):
-            self._clients.remove(caller)
+        if client := self._clients.clients.get(connection):
+            self._clients.remove(client)
 
     def _on_client_removed(self, requests: Collection[MsgpackRequest]) -> None:
         self._counts["removed_clients"] += 1
@@ -380,8 +367,12 @@ class RpcServer:
             request.cancel()
 
     def _encode_heartbeat(self, oldest_s: float) -> bytes:
-        heartbeat = codec.HeartbeatRecord(self.health, self.lag_s, oldest_s)
-        return codec.encode_single(frame.HEARTBEAT, self.incarnation, heartbeat, self._outbox.state)
+        status = self.status
+        heartbeat = codec.HeartbeatRecord(frame.STATES[status.code], status.lag_s, oldest_s)
+        return self._encode_single(frame.HEARTBEAT, heartbeat)
+
+    def _encode_single(self, kind: int, value: object) -> bytes:
+        return codec.encode_single(kind, self.incarnation, value, self.status.code)
 
 
 def _make_router() -> zmq.Socket[bytes]:

@@ -12,10 +12,10 @@ from typing import Final
 from argosy.fault import RefusedError
 from argosy.wire.address_book import MAX_SOCKET_PATH_BYTES
 from argosy.wire.server.outbox import Outbox
-from argosy.wire.transport.binding import bind_fault
 from argosy.wire.transport.incoming_message import RECEIVE_BUDGET
 from argosy.wire.transport.reactor import Reactor, Timer
 from argosy.wire.transport.unix_connection import READ_BYTES, UnixConnection
+from argosy.wire.transport.zmq_connection import bind_fault
 
 MAX_UNSENT_BYTES: Final = 16 * 1024 * 1024
 LISTEN_BACKLOG: Final = 1024

@@ -1,5 +1,4 @@
 """Transports below the protocol: ZeroMQ and Unix connections, and the reactor that drives them.
 
-From outside: `binding`, `incoming_message`, `reactor`, `router_path`, `socket_monitor`, `unix_connection`,
-`zmq_connection`.
+From outside: `incoming_message`, `reactor`, `socket_monitor`, `unix_connection`, `zmq_connection`.
 """

@@ -1,18 +1,24 @@
-"""A ZeroMQ connection: one DEALER, one connection, one incarnation of the peer.
+"""ZeroMQ's part of the transport: binding, monitoring, and the connections at both ends.
 
-ZeroMQ never reconnects it. By default it would deliver messages for a dead peer to
-the next incarnation; with RECONNECT_IVL=-1 or IMMEDIATE=1 it would drop replies that
-have already arrived. So the interval is a day, and a monitor reports the end of the connection.
+A client's connection is one DEALER, one connection, one incarnation of the peer. ZeroMQ never reconnects
+it. By default it would deliver messages for a dead peer to the next incarnation; with RECONNECT_IVL=-1 or
+IMMEDIATE=1 it would drop replies that have already arrived. So the interval is a day, and a monitor
+reports the end of the connection.
+
+A server reaches its clients through a ROUTER. ROUTER_MANDATORY makes two states visible at the identity
+frame: a client that is gone is EHOSTUNREACH, one that does not read is EAGAIN.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import zmq
 from zmq.backend import Socket as Plain
 
+from argosy.fault import Fault, RefusedError
 from argosy.wire.protocol.codec import MAX_MESSAGE_BYTES
 from argosy.wire.protocol.frame import BytesLike
 from argosy.wire.transport.socket_monitor import SocketMonitor, has_input
@@ -74,11 +80,8 @@ class ZmqConnection:
             Plain.send(self.socket, body, _MORE if buffers else _NOBLOCK)
         except zmq.Again:  # the queue no longer exists
             return False
-        if not buffers:
-            return True
-        for buffer in buffers[:-1]:
-            Plain.send(self.socket, buffer, _MORE, False)
-        Plain.send(self.socket, buffers[-1], _NOBLOCK, False)
+        if buffers:
+            _send_buffers(self.socket, buffers)
         return True
 
     def receive(self, *, is_readable: bool = False) -> list[memoryview] | None:
@@ -96,6 +99,13 @@ class ZmqConnection:
         """Close without linger; what is unsent is dropped."""
         self._monitor.close()
         self.socket.close(0)
+
+
+def _send_buffers(socket: Plain, buffers: Sequence[BytesLike]) -> None:
+    """Send the rest of a message without a copy."""
+    for buffer in buffers[:-1]:
+        Plain.send(socket, buffer, _MORE, False)
+    Plain.send(socket, buffers[-1], _NOBLOCK, False)
 
 
 def receive_frames(socket: Plain, is_readable: bool = False) -> list[memoryview] | None:
@@ -128,3 +138,67 @@ def _make_dealer() -> zmq.Socket[bytes]:
     socket.immediate = 0
     socket.maxmsgsize = MAX_MESSAGE_BYTES
     return socket
+
+
+class RouterPath:
+    """The path to the client that a ROUTER knows by an identity."""
+
+    __slots__ = ("_identity", "_socket")
+
+    def __init__(self, socket: Plain, identity: bytes) -> None:
+        self._socket = socket
+        self._identity = identity
+
+    def send(self, body: BytesLike, buffers: Sequence[BytesLike] = ()) -> bool | None:
+        """Send one message now: True, False when the receiver is gone, None when its queue is full."""
+        try:
+            Plain.send(self._socket, self._identity, _MORE)
+        except zmq.Again:
+            return None
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                return False
+            raise
+        Plain.send(self._socket, body, _MORE if buffers else _NOBLOCK)
+        if buffers:
+            _send_buffers(self._socket, buffers)
+        return True
+
+
+def send_envelope(socket: Plain, envelope: Sequence[bytes], text: bytes) -> bool:
+    """Send a JSON client's reply; False when the client is gone or does not read."""
+    try:
+        for part in envelope:
+            Plain.send(socket, part, _MORE)
+    except zmq.ZMQError as error:
+        if error.errno in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+            return False
+        raise
+    Plain.send(socket, text, _NOBLOCK)
+    return True
+
+
+def bind_endpoint(socket: zmq.Socket[Any], name: str, endpoint: str) -> str:
+    """Bind a socket of the agent `name`, and return the endpoint as it was bound.
+
+    Makes the directory of an ipc socket. Raises RefusedError that names the endpoint that cannot be bound.
+    """
+    try:
+        if endpoint.startswith("ipc://"):
+            os.makedirs(os.path.dirname(endpoint[6:]), 0o700, exist_ok=True)
+        socket.bind(endpoint)
+    except (zmq.ZMQError, OSError) as error:
+        raise RefusedError(bind_fault(name, endpoint, error)) from error
+    last = socket.get(zmq.LAST_ENDPOINT)
+    assert isinstance(last, bytes)
+    return last.rstrip(b"\0").decode()
+
+
+def bind_fault(name: str, endpoint: str, error: OSError | zmq.ZMQError) -> Fault:
+    """Return the fault of an endpoint that could not be bound, with who may hold it."""
+    reason = (error.strerror or str(error)).lower()
+    if not endpoint.startswith("tcp://"):
+        return Fault(name, "cannot-bind", f"`{name}` cannot bind `{endpoint}`: {reason}")
+    host, _, port = endpoint[6:].rpartition(":")
+    hint = f"`ss -ltnp 'sport = :{port}'` shows who holds it" if error.errno == zmq.EADDRINUSE else ""
+    return Fault(name, "cannot-bind", f"`{name}` cannot bind port {port} on `{host}`: {reason}", hint)

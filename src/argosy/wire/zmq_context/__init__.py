@@ -2,5 +2,5 @@
 
 Users import `argosy.wire.context`.
 
-From outside: `context_handle`, `context_shutdown`, `port_release`, `zmq_instance`.
+From outside: `closing_sockets`, `context_handle`, `context_shutdown`, `zmq_instance`.
 """

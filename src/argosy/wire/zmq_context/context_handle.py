@@ -24,7 +24,12 @@ import zmq
 import zmq.sugar.context
 import zmq.sugar.socket
 
-from argosy.wire.zmq_context.closing_sockets import ClosingSockets, stop_all_monitoring
+from argosy.wire.zmq_context.closing_sockets import (
+    ClosingSockets,
+    stop_all_monitoring,
+    wait_until,
+    wait_until_free,
+)
 from argosy.wire.zmq_context.context_shutdown import (
     ShutdownSignal,
     attach_shutdown,
@@ -32,7 +37,6 @@ from argosy.wire.zmq_context.context_shutdown import (
     guarded_methods,
     is_endpoint_closing,
 )
-from argosy.wire.zmq_context.port_release import wait_until, wait_until_free
 
 # Not `zmq.Context`: this module may be loaded while a test has that patched.
 _RealContext = zmq.sugar.context.Context
@@ -113,16 +117,13 @@ def context(io_threads: int | None = None) -> Any:
     return ContextHandle(_shared_of(kind))
 
 
-def _wait_for_release(endpoint: str) -> bool:
-    """Wait until an endpoint that a closed socket of a handle still holds can be bound.
-
-    Return False where no such socket holds it, or when the time is up.
-    """
-    if not is_endpoint_closing(endpoint):
-        return False
-    if endpoint.startswith("inproc://"):
-        return wait_until(lambda: not is_endpoint_closing(endpoint))
-    return wait_until_free([endpoint])
+def _wait_for_release(endpoint: str) -> None:
+    """Wait until an endpoint that a closed socket of a handle still holds can be bound, 1 s at most."""
+    if is_endpoint_closing(endpoint):
+        if endpoint.startswith("inproc://"):
+            wait_until(lambda: not is_endpoint_closing(endpoint))
+        else:
+            wait_until_free([endpoint])
 
 
 @functools.cache
@@ -134,8 +135,10 @@ def _guarded_class(kind: Any) -> type[zmq.Socket[Any]]:
         try:
             result = guarded["bind"](self, address)
         except zmq.ZMQError as error:
-            if error.errno != zmq.EADDRINUSE or not _wait_for_release(address):
+            if error.errno != zmq.EADDRINUSE:
                 raise
+            # Bound again in any case: a closed socket may have been destroyed since the first attempt.
+            _wait_for_release(address)
             result = guarded["bind"](self, address)
         last = self.get(zmq.LAST_ENDPOINT)
         assert isinstance(last, bytes)

@@ -23,8 +23,7 @@ import zmq.sugar.poll
 import zmq.sugar.socket
 from zmq.backend import zmq_poll
 
-from argosy.wire.zmq_context.closing_sockets import ClosingSockets, bind_key, is_held_by_closing
-from argosy.wire.zmq_context.port_release import wait_until
+from argosy.wire.zmq_context.closing_sockets import ClosingSockets, bind_key, is_held_by_closing, wait_until
 
 _RealSocket = zmq.sugar.socket.Socket
 _Poller = zmq.sugar.poll.Poller

@@ -7,8 +7,7 @@ from concurrent.futures import Future
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.wire.client.backlog import Backlog
-from argosy.wire.client.pending_call import EncodedReply, PendingCall
+from argosy.wire.client.pending_call import Backlog, EncodedReply, PendingCall
 from argosy.wire.protocol import codec
 
 SINK: Future[EncodedReply] = Future()

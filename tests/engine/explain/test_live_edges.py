@@ -11,8 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.explain.live_edges import SUBSCRIPTION, find_live_edges
-from argosy.engine.explain.socket_pairs import _parse_address, iter_tcp_sockets, list_unix_sockets
+from argosy.engine.explain.live_edges import (
+    SUBSCRIPTION,
+    _parse_address,
+    find_live_edges,
+    iter_tcp_sockets,
+    list_unix_sockets,
+)
 
 # Connects to whatever its arguments name, says so, and waits for its end.
 CALLER = """
