@@ -15,10 +15,16 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import Final, NamedTuple
 
-import msgspec
-
 from argosy.hub.store.block_codec import decode_block, encode_block, is_ascending
-from argosy.hub.store.records import Chunk, ChunkColumn, SampleRow, SeriesSchema, rows_of_segment, segment_of
+from argosy.hub.store.records import (
+    Chunk,
+    ChunkColumn,
+    SampleRow,
+    SeriesSchema,
+    decode_row,
+    rows_of_segment,
+    segment_of,
+)
 from argosy.hub.store.tables import (
     add_chunk,
     block_id,
@@ -33,8 +39,6 @@ SEGMENTS_PER_CHUNK: Final = 12  # an hour at a row a second
 DOWNSAMPLE_STEP_MS: Final = 60_000
 _MAX_STEP_S: Final = 0.02  # of work in one step
 _CHECK_EVERY_S: Final = 30.0  # for old chunks
-
-_decode_row = msgspec.msgpack.Decoder(SampleRow).decode
 
 
 class _CompactionJob(NamedTuple):
@@ -95,7 +99,7 @@ class Compactor:
                 (origin, *rows_of_segment(segment)),
             )
             schemas = {number: stored.schema for number, stored in schemas_of(self._database, origin).items()}
-            columns, first_ms, last_ms = build_columns((_decode_row(row) for (row,) in rows), schemas)
+            columns, first_ms, last_ms = build_columns((decode_row(row) for (row,) in rows), schemas)
             with transaction(self._database):
                 add_chunk(self._database, origin, Chunk(segment, 1, 0, first_ms, last_ms), columns)
             return True

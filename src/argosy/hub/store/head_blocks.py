@@ -10,9 +10,7 @@ import sqlite3
 from array import array
 from typing import Final, NamedTuple
 
-import msgspec
-
-from argosy.hub.store.records import SampleRow
+from argosy.hub.store.records import SampleRow, decode_row
 from argosy.hub.store.tables import schemas_of
 
 MAX_CACHED_BYTES: Final = 16 << 20  # five times the head block of a fleet of a hundred agents
@@ -22,8 +20,6 @@ _STATE_QUERY: Final = """
         (SELECT sum(segments) FROM run WHERE origin = id)
     FROM origin WHERE id = ?
 """
-
-_decode_row = msgspec.msgpack.Decoder(SampleRow).decode
 
 
 class SeriesLocator(NamedTuple):
@@ -121,7 +117,7 @@ class HeadBlocks:
         rows = self._database.execute(
             "SELECT number, row FROM tick WHERE origin = ? AND number > ? ORDER BY number", (origin, after)
         )
-        new = {number: _decode_row(row) for number, row in rows}
+        new = {number: decode_row(row) for number, row in rows}
         if not new:
             return
         for sample_row in new.values():
