@@ -10,15 +10,14 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from itertools import pairwise
 
 import msgspec
 
 from argosy.cli.render.audit_view import AuditView
-from argosy.cli.render.inline_markup import render_inline_code
 from argosy.cli.render.refit_section import render_refit_section
 from argosy.cli.render.treemap import TreemapBox, layout_treemap
+from argosy.html_page import inline_code, render_page, table
 from argosy.refit.audit.rule_registry import RuleReference, load_references
 from argosy.refit.core.finding import Finding
 
@@ -39,29 +38,23 @@ def render_audit_page(view: AuditView) -> str:
     by_code: dict[str, list[Finding]] = defaultdict(list)
     for item in view.findings:
         by_code[item.code].append(item)
-    parts = {
-        "TITLE": escape(view.name),
-        "SUMMARY": escape(view.summary_line()),
-        "WHEN": time.strftime("%Y-%m-%d %H:%M"),
-        "ACTIONS": _actions(view.findings),
-        "CODES": "".join(
-            _code_button(code, items, references[code]) for code, items in sorted(by_code.items())
-        ),
-        "MAP": _treemap_svg(view),
-        "LEGEND": _legend(),
-        "REFIT": render_refit_section(view.planned_refit, view.titles)
-        if view.planned_refit is not None
-        else "",
-        "COPIES": _copies_html(view.findings),
-        "LISTS": "".join(
-            _finding_list_html(code, items, references[code]) for code, items in sorted(by_code.items())
-        ),
-        "DATA": _script_data(view),
-    }
-    page = files("argosy.cli.render").joinpath("audit_page.html").read_text("utf-8")
-    for name, text in parts.items():
-        page = page.replace(f"<!--{name}-->", text)
-    return page
+    by_code_sorted = sorted(by_code.items())
+    refit = view.planned_refit
+    return render_page(
+        f"{view.name}: audit",
+        "argosy.cli.render",
+        "audit_page.html",
+        summary=escape(view.summary_line()),
+        when=time.strftime("%Y-%m-%d %H:%M"),
+        actions=_actions(view.findings),
+        codes="".join(_code_button(code, items, references[code]) for code, items in by_code_sorted),
+        map=_treemap_svg(view),
+        legend=_legend(),
+        refit="" if refit is None else render_refit_section(refit, view.titles),
+        copies=_copies_html(view.findings),
+        lists="".join(_finding_list_html(code, items, references[code]) for code, items in by_code_sorted),
+        data=_script_data(view),
+    )
 
 
 def _actions(findings: Sequence[Finding]) -> str:
@@ -157,25 +150,24 @@ def _copy_group_html(items: Sequence[Finding]) -> str:
     places = "".join(f"<li><code>{_location(item)}</code> {escape(item.symbol)}</li>" for item in items)
     return (
         f"<details><summary><b>{len(items)}</b> <code>{escape(first.symbol or first.path)}</code>"
-        f" <small>{render_inline_code(alike)}</small></summary><ul>{places}</ul></details>"
+        f" <small>{inline_code(alike)}</small></summary><ul>{places}</ul></details>"
     )
 
 
 def _finding_list_html(code: str, items: Sequence[Finding], rule_doc: RuleReference) -> str:
     _, _, rest = rule_doc.docstring.strip().partition("\n")
-    why = "".join(f"<p>{render_inline_code(part)}</p>" for part in rest.strip().split("\n\n"))
+    why = "".join(f"<p>{inline_code(part)}</p>" for part in rest.strip().split("\n\n"))
     rows = "".join(
         f'<tr data-path="{escape(item.path)}"><td><code>{_location(item)}</code></td>'
-        f"<td>{render_inline_code(item.message)}{_hint_html(item)}</td><td><code>{escape(item.symbol)}</code></td></tr>"
+        f"<td>{inline_code(item.message)}{_hint_html(item)}</td><td><code>{escape(item.symbol)}</code></td></tr>"
         for item in items
     )
     return (
         f'<details class="list" data-code="{code}" id="{code}"><summary><code>{code}</code> '
         f'{escape(rule_doc.rule.title)} <b class="count">{len(items)}</b> '
         f"<i>{rule_doc.rule.action}</i></summary>"
-        f'<div class="why">{why}</div><div class="frame"><table><thead><tr><th scope="col">place</th>'
-        f'<th scope="col">what</th><th scope="col">symbol</th></tr></thead><tbody>{rows}</tbody></table>'
-        "</div></details>"
+        f'<div class="why">{why}</div>'
+        f'<div class="frame">{table(("place", "what", "symbol"), rows)}</div></details>'
     )
 
 
@@ -184,7 +176,7 @@ def _location(item: Finding) -> str:
 
 
 def _hint_html(item: Finding) -> str:
-    return f"<small>{render_inline_code(item.hint)}</small>" if item.hint else ""
+    return f"<small>{inline_code(item.hint)}</small>" if item.hint else ""
 
 
 def _script_data(view: AuditView) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from html import escape
 
-from argosy.cli.render.inline_markup import render_inline_code
+from argosy.html_page import inline_code, table
 from argosy.refit.codemods.b501.base_replacement import BASE_CLASS, SERVICE_DISCOVERY
 from argosy.refit.codemods.tree_pipeline import RefitReport
 
@@ -27,13 +27,12 @@ def render_refit_section(report: RefitReport, titles: Mapping[str, str]) -> str:
         f"<td>{counts['refused']} <small>stay</small></td><td>{_reasons_html(report, code)}</td></tr>"
         for code, counts in sites.items()
     )
-    heads = "".join(f'<th scope="col">{word}</th>' for word in ("site", "migrate", "stay", "why they stay"))
+    sites_table = table(("site", "migrate", "stay", "why they stay"), rows, ' class="wide"')
     return (
         '<section id="refit"><h2>What a refit would do</h2>'
         f"<p><code>argosy refit --apply</code> changes <b>{len(report.after)}</b> of {report.files} files; "
         "every site is migrated, or refused with a reason.</p>"
-        f'<div class="frame"><table class="wide"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
-        "</div></section>"
+        f'<div class="frame">{sites_table}</div></section>'
     )
 
 
@@ -41,7 +40,7 @@ def _reasons_html(report: RefitReport, code: str) -> str:
     """Return the reasons of the refused sites of a code, the most frequent first; counts the rest."""
     counts = Counter(item.reason for item in report.refused if item.code == code)
     shown = counts.most_common(_MAX_REASONS)
-    lines = [f"<li>{count} times: {render_inline_code(reason)}</li>" for reason, count in shown]
+    lines = [f"<li>{count} times: {inline_code(reason)}</li>" for reason, count in shown]
     if rest := counts.total() - sum(count for _, count in shown):
         lines.append(f"<li>{rest} for other reasons (<code>argosy refit --json</code>)</li>")
     if not lines:
