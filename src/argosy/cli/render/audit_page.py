@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
 
 import msgspec
 
 from argosy.cli.render.audit_view import AuditView
-from argosy.cli.render.refit_section import render_refit_section
 from argosy.cli.render.treemap import TreemapBox, layout_treemap
 from argosy.html_page import inline_code, render_page, table
 from argosy.refit.audit.rule_registry import RuleReference, load_references
+from argosy.refit.codemods.b501.base_replacement import BASE_CLASS, SERVICE_DISCOVERY
+from argosy.refit.codemods.tree_pipeline import RefitReport
 from argosy.refit.core.finding import Finding
 
 _WIDTH, _HEIGHT = 1200, 560
 _LETTER_WIDTH = 6.3  # approximate width of a letter at 11 px
 _COLOUR_STEPS = (1, 3, 6, 11)
 _MAX_GROUPS = 12  # of copies; the others are folded
+_MAX_REASONS = 12
+# Codes of a refit that an audit does not have.
+_EXTRA_TITLES = {BASE_CLASS: "own base class of agents", SERVICE_DISCOVERY: "own lookup of agents"}
 _ACTION_LABELS = {
     "auto": "of a kind that refit changes automatically",
     "review": "a change can be proposed",
@@ -50,7 +54,7 @@ def render_audit_page(view: AuditView) -> str:
         codes="".join(_code_button(code, items, references[code]) for code, items in by_code_sorted),
         map=_treemap_svg(view),
         legend=_legend(),
-        refit="" if refit is None else render_refit_section(refit, view.titles),
+        refit="" if refit is None else _refit_section(refit, view.titles),
         copies=_copies_html(view.findings),
         lists="".join(_finding_list_html(code, items, references[code]) for code, items in by_code_sorted),
         data=_script_data(view),
@@ -186,3 +190,36 @@ def _script_data(view: AuditView) -> str:
         counts[item.path][item.code] += 1
     text = msgspec.json.encode({"counts": counts, "steps": _COLOUR_STEPS}).decode()
     return text.replace("<", "\\u003c")
+
+
+def _refit_section(report: RefitReport, titles: Mapping[str, str]) -> str:
+    """Return the section: a row for each code, with the reasons of refusals. titles: by code."""
+    sites = report.site_counts()
+    if not sites:
+        return ""
+    titles_by_code = {**_EXTRA_TITLES, **titles}
+    rows = "".join(
+        f"<tr><td><code>{code}</code> {escape(titles_by_code.get(code, ''))}</td>"
+        f"<td>{counts['migrated']} <small>migrate</small></td>"
+        f"<td>{counts['refused']} <small>stay</small></td><td>{_reasons_html(report, code)}</td></tr>"
+        for code, counts in sites.items()
+    )
+    sites_table = table(("site", "migrate", "stay", "why they stay"), rows, ' class="wide"')
+    return (
+        '<section id="refit"><h2>What a refit would do</h2>'
+        f"<p><code>argosy refit --apply</code> changes <b>{len(report.after)}</b> of {report.files} files; "
+        "every site is migrated, or refused with a reason.</p>"
+        f'<div class="frame">{sites_table}</div></section>'
+    )
+
+
+def _reasons_html(report: RefitReport, code: str) -> str:
+    """Return the reasons of the refused sites of a code, the most frequent first; counts the rest."""
+    counts = Counter(item.reason for item in report.refused if item.code == code)
+    shown = counts.most_common(_MAX_REASONS)
+    lines = [f"<li>{count} times: {inline_code(reason)}</li>" for reason, count in shown]
+    if rest := counts.total() - sum(count for _, count in shown):
+        lines.append(f"<li>{rest} for other reasons (<code>argosy refit --json</code>)</li>")
+    if not lines:
+        return ""
+    return f"<details><summary>{len(counts)} reasons</summary><ul>{''.join(lines)}</ul></details>"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from argosy.image.content.debian import PYTHON
-from argosy.image.lock.image_lock import ImageLock
+from argosy.image.lock import ImageLock
 from argosy.image.plan.container_plan import ContainerPlan
 from argosy.image.plan.image_plan import RUNTIME_PACKAGE, Image, runtime_packages
 from argosy.image.plan.known_packages import CACHE_VARIABLES, build_variables

@@ -2,20 +2,24 @@
 
 The file is beside the fleet file and belongs in version control. The same lock gives the same images, in any
 folder and on any day. It names no package index.
+
+The lock of a machine is for agents that run there without containers: a part of the fleet's lock with the
+same versions and digests, as a requirements file for pip.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.image.content.debian import PYTHON, DebianPackage, resolve_base_packages, resolve_packages
+from argosy.image.content.debian import BASE_PACKAGES, PYTHON, DebianPackage, resolve_packages
 from argosy.image.content.staging import write_atomic
 from argosy.image.content.wheels import Wheel, WheelCache, required_closure
-from argosy.image.plan.image_plan import RUNTIME_PACKAGE, ImagePlan, runtime_packages
+from argosy.image.plan.image_plan import RUNTIME_PACKAGE, Image, ImagePlan, runtime_packages
 
 LOCK_FILE: Final = "images.lock"
 _LOCK_VERSION: Final = "image-lock/1"
@@ -58,7 +62,7 @@ def resolve_lock(plan: ImagePlan, cache: Path, only: tuple[str, ...] = ()) -> Im
         argosy=_LOCK_VERSION,
         python=PYTHON,
         requested=requested,
-        base=resolve_base_packages(),
+        base=resolve_packages(BASE_PACKAGES),
         system={name: resolve_packages([name]) for name in libraries},
         wheels=WheelCache(cache).resolve(requested),
     )
@@ -109,3 +113,57 @@ def check_lock(lock: ImageLock, plan: ImagePlan, path: Path, only: tuple[str, ..
     if missing:
         message = f"the lock lacks {', '.join(f'`{name}`' for name in missing)}"
         raise InputError(Fault(str(path), "lock-outdated", message, "`argosy image lock` updates it"))
+
+
+class MachineLock(msgspec.Struct, frozen=True):
+    """The packages that the agents of one machine need. system: Debian packages that the wheels load."""
+
+    machine: str
+    path: Path
+    agents: tuple[str, ...]
+    wheels: tuple[Wheel, ...]
+    system: tuple[DebianPackage, ...]
+
+    def requirements_text(self) -> str:
+        """Return a requirements file with digests; the same lock always gives the same text."""
+        count = "1 agent" if len(self.agents) == 1 else f"{len(self.agents)} agents"
+        lines = [
+            f"# Written by `argosy image lock`: what {count} of `{self.machine}` need, without argosy.",
+            f"# Wheels are for Python {PYTHON} on Linux (x86-64). To install them:",
+            f"#   pip install --require-hashes --no-deps --only-binary :all: -r {self.path.name}",
+            *(f"# Debian: {package.name}={package.version}" for package in self.system),
+            *(wheel.requirement for wheel in self.wheels),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def lock_machines(plan: ImagePlan, lock: ImageLock, only: tuple[str, ...] = ()) -> tuple[MachineLock, ...]:
+    """Return the lock of each machine that has agents.
+
+    only: the images that the lock is for, empty for all; a machine with another image gets no lock.
+    """
+    folder = Path(plan.fleet.path).parent
+    return tuple(
+        MachineLock(
+            machine=machine,
+            path=folder / f"images.{machine}.lock",
+            agents=tuple(name for image in images for name in image.agents),
+            wheels=lock.wheels_for(tuple(sorted({name for image in images for name in image.packages}))),
+            system=tuple(_system_packages(images, lock)),
+        )
+        for machine in plan.fleet.machines
+        if (images := [image for image in plan.images.values() if image.machine == machine])
+        and (not only or all(image.name in only for image in images))
+    )
+
+
+def write_machine_locks(locks: Iterable[MachineLock]) -> None:
+    """Write each lock to its path."""
+    for lock in locks:
+        write_atomic(lock.path, lock.requirements_text().encode())
+
+
+def _system_packages(images: Iterable[Image], lock: ImageLock) -> Iterator[DebianPackage]:
+    """Yield the Debian packages that images name; apt resolves their dependencies."""
+    for name in sorted({name for image in images for name in image.system}):
+        yield from (package for package in lock.system[name] if package.name == name)
