@@ -326,8 +326,9 @@ class HubAgent(Agent):
         missed = sequence - len(submitted) - (acknowledged if known_incarnation == incarnation else 0)
         new, last = self._unacknowledged(agent, incarnation, sequence, submitted)
         # Samples dropped while the agent waited for a reply may have arrived after all.
-        gap_events = _gap_events(agent, min(dropped, missed)) if min(dropped, missed) > 0 and new else []
-        await self.writer.append(gap_events, new, (agent, incarnation, last))
+        lost = min(dropped, missed) if new else 0
+        gap = HubEvent(int(time.time() * 1000), "gap", agent, {"dropped": lost})
+        await self.writer.append([gap] if lost > 0 else [], new, (agent, incarnation, last))
         return last
 
     @request
@@ -378,7 +379,3 @@ async def _rotate_log(log: Path) -> None:
     while True:
         await asyncio.sleep(_ROTATE_LOG_EVERY_S)
         rotate_own_log(log)
-
-
-def _gap_events(agent: str, dropped: int) -> list[HubEvent]:
-    return [HubEvent(int(time.time() * 1000), "gap", agent, {"dropped": dropped})]

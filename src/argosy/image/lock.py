@@ -9,7 +9,7 @@ same versions and digests, as a requirements file for pip.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,22 +48,19 @@ class ImageLock(msgspec.Struct, frozen=True):
 
 def requested_packages(plan: ImagePlan, only: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return the distributions that images contain, without argosy. only: these images; empty for all."""
-    images = [image for image in plan.images.values() if not only or image.name in only]
-    found = {name for image in images for name in image.packages} - {RUNTIME_PACKAGE}
+    found = {name for image in plan.select(only) for name in image.packages} - {RUNTIME_PACKAGE}
     return tuple(sorted(found | set(runtime_packages())))
 
 
 def resolve_lock(plan: ImagePlan, cache: Path, only: tuple[str, ...] = ()) -> ImageLock:
     """Resolve the packages of the images with apt and pip; raises as `resolve_packages` and `WheelCache`."""
     requested = requested_packages(plan, only)
-    images = [image for image in plan.images.values() if not only or image.name in only]
-    libraries = sorted({name for image in images for name in image.system})
     return ImageLock(
         argosy=_LOCK_VERSION,
         python=PYTHON,
         requested=requested,
         base=resolve_packages(BASE_PACKAGES),
-        system={name: resolve_packages([name]) for name in libraries},
+        system={name: resolve_packages([name]) for name in _system_libraries(plan.select(only))},
         wheels=WheelCache(cache).resolve(requested),
     )
 
@@ -87,7 +84,9 @@ def read_lock(path: Path) -> ImageLock:
     hint = "`argosy image lock` writes one"
     try:
         value = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        lock = msgspec.convert(_with_current_keys(value), ImageLock)
+        if "asked" in value:  # the name of `requested` in earlier versions
+            value["requested"] = value.pop("asked")
+        lock = msgspec.convert(value, ImageLock)
     except FileNotFoundError as error:
         raise InputError(Fault(str(path), "no-lock", f"there is no lock `{path}`", hint)) from error
     except msgspec.MsgspecError as error:
@@ -99,17 +98,11 @@ def read_lock(path: Path) -> ImageLock:
     return lock
 
 
-def _with_current_keys(value: dict[str, Any]) -> dict[str, Any]:
-    """Return a lock's keys under their current names; older locks call `requested` `asked`."""
-    return {"requested" if key == "asked" else key: item for key, item in value.items()}
-
-
 def check_lock(lock: ImageLock, plan: ImagePlan, path: Path, only: tuple[str, ...] = ()) -> None:
     """Raise InputError: agents import packages that are not in the lock."""
     locked = {wheel.name for wheel in lock.wheels}
     missing = [name for name in requested_packages(plan, only) if name not in locked]
-    images = [image for image in plan.images.values() if not only or image.name in only]
-    missing += sorted({name for image in images for name in image.system} - lock.system.keys())
+    missing += [name for name in _system_libraries(plan.select(only)) if name not in lock.system]
     if missing:
         message = f"the lock lacks {', '.join(f'`{name}`' for name in missing)}"
         raise InputError(Fault(str(path), "lock-outdated", message, "`argosy image lock` updates it"))
@@ -149,7 +142,13 @@ def lock_machines(plan: ImagePlan, lock: ImageLock, only: tuple[str, ...] = ()) 
             path=folder / f"images.{machine}.lock",
             agents=tuple(name for image in images for name in image.agents),
             wheels=lock.wheels_for(tuple(sorted({name for image in images for name in image.packages}))),
-            system=tuple(_system_packages(images, lock)),
+            # apt resolves the dependencies of these
+            system=tuple(
+                package
+                for name in _system_libraries(images)
+                for package in lock.system[name]
+                if package.name == name
+            ),
         )
         for machine in plan.fleet.machines
         if (images := [image for image in plan.images.values() if image.machine == machine])
@@ -163,7 +162,6 @@ def write_machine_locks(locks: Iterable[MachineLock]) -> None:
         write_atomic(lock.path, lock.requirements_text().encode())
 
 
-def _system_packages(images: Iterable[Image], lock: ImageLock) -> Iterator[DebianPackage]:
-    """Yield the Debian packages that images name; apt resolves their dependencies."""
-    for name in sorted({name for image in images for name in image.system}):
-        yield from (package for package in lock.system[name] if package.name == name)
+def _system_libraries(images: Iterable[Image]) -> list[str]:
+    """Return the Debian packages that images name."""
+    return sorted({name for image in images for name in image.system})

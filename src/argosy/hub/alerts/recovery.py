@@ -50,10 +50,8 @@ class RecoveryRule(msgspec.Struct, frozen=True):
     def matches(self, alert: Mapping[str, Any]) -> bool:
         """Return whether the rule applies to an alert."""
         category = "unhealthy" if self.metric is None else "threshold"
-        is_subject_of_rule = alert.get("category") == category and (
-            self.metric is None or alert.get("metric") == self.metric
-        )
-        return is_subject_of_rule and (not self.agents or alert.get("subject") in self.agents)
+        is_of_metric = alert.get("category") == category and self.metric in (None, alert.get("metric"))
+        return is_of_metric and (not self.agents or alert.get("subject") in self.agents)
 
 
 class RecoveryAttempt(msgspec.Struct, frozen=True):
@@ -98,10 +96,7 @@ class RecoveryPolicy:
         found = []
         for alert in active_alerts:
             rule = next((rule for rule in self.rules if rule.matches(alert)), None)
-            attempt = (
-                self._next_attempt(rule, str(alert["subject"]), str(alert["key"]), now_s) if rule else None
-            )
-            if attempt:
+            if rule and (attempt := self._next_attempt(rule, alert["subject"], alert["key"], now_s)):
                 found.append(attempt)
         return found
 

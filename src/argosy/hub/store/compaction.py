@@ -11,7 +11,7 @@ import math
 import sqlite3
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Final, NamedTuple
 
@@ -219,11 +219,7 @@ def downsample_column(column: ChunkColumn) -> ChunkColumn:
 def _downsample_values(block: bytes, steps: list[list[int]]) -> array[float]:
     values = decode_block(block)
     has_never_fallen = is_ascending(block)
-    aggregate: Callable[[list[float]], float] = (lambda part: part[-1]) if has_never_fallen else _mean
     parts = [[values[index] for index in step] for step in steps]
     numbers = [[value for value in part if not math.isnan(value)] or [math.nan] for part in parts]
-    return array("d", [*map(aggregate, numbers), *map(min, numbers), *map(max, numbers)])
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+    middles = [part[-1] if has_never_fallen else sum(part) / len(part) for part in numbers]
+    return array("d", [*middles, *map(min, numbers), *map(max, numbers)])

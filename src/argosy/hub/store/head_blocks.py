@@ -76,7 +76,8 @@ class HeadBlocks:
         if head_block.last_ms < from_ms or head_block.first_ms > to_ms:
             return at, values
         if not head_block.is_loaded:
-            self._load(head_block, locator.origin)
+            head_block.is_loaded = True
+            self._read(head_block, locator.origin, 0)
         offsets: dict[bytes, list[tuple[int, int]]] = {}  # consecutive rows mostly have the same
         for sample_row in head_block.rows.values():
             found = offsets.get(sample_row.schema_ids)
@@ -108,10 +109,6 @@ class HeadBlocks:
             schemas = schemas_of(self._database, origin)
             head_block.widths = {number: len(stored.schema.names) for number, stored in schemas.items()}
         self._read(head_block, origin, head_block.last_row)
-
-    def _load(self, head_block: _HeadBlock, origin: int) -> None:
-        head_block.is_loaded = True
-        self._read(head_block, origin, 0)
 
     def _read(self, head_block: _HeadBlock, origin: int, after: int) -> None:
         rows = self._database.execute(

@@ -155,15 +155,20 @@ def rows_of_segment(segment: int) -> tuple[int, int]:
 def gap_events(batches: Iterable[RecordBatch], at_ms: int) -> list[HubEvent]:
     """Return the `gap` events for records that their sender had dropped."""
     return [
-        HubEvent(at_ms, "gap", "", {**_origin_fields(batch), "first": batch.first, "last": batch.last})
+        HubEvent(
+            at_ms,
+            "gap",
+            body={
+                "machine": batch.origin.machine,
+                "epoch": batch.origin.epoch,
+                "stream": batch.stream.name.lower(),
+                "first": batch.first,
+                "last": batch.last,
+            },
+        )
         for batch in batches
         if batch.is_lost
     ]
-
-
-def _origin_fields(batch: RecordBatch) -> dict[str, Any]:
-    origin = batch.origin
-    return {"machine": origin.machine, "epoch": origin.epoch, "stream": batch.stream.name.lower()}
 
 
 class ReceivedDamageError(ValueError):

@@ -141,10 +141,9 @@ def _build_images(
     lock = read_lock(path)
     check_lock(lock, plan, path, options.only)
     builder = ImageBuilder(containers, lock, store, image_cache_folder(), base_image)
-    images = [image for image in plan.images.values() if not options.only or image.name in options.only]
     built = []
     smoke_tests: dict[str, SmokeTestResult] = {}
-    for image in images:
+    for image in plan.select(options.only):
         item = builder.build(image)
         built.append(item)
         notify(f"{image.name}: built, {item.unpacked_bytes / 1e6:.1f} MB, {len(item.layers)} layers")
