@@ -22,7 +22,7 @@ from argosy.image.build.sandbox import SandboxConfig, sandbox_command
 from argosy.image.build.smoke_test import SmokeTester, children_of, nsenter_command
 from argosy.image.content.blob_store import Blob, BlobStore
 from argosy.image.content.debian import base_cache_key
-from argosy.image.lock.image_lock import ImageLock, resolve_lock, write_lock
+from argosy.image.lock import ImageLock, resolve_lock, write_lock
 from argosy.image.plan.container_plan import ContainerPlan, plan_containers
 from argosy.image.plan.image_plan import ImagePlan, plan_images
 from argosy.image.runtime.image_paths import (

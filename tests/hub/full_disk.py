@@ -24,7 +24,6 @@ from argosy.fault import ArgosyError
 from argosy.fleet.loader import load_fleet
 from argosy.hub.alerts import alert_manager as watching
 from argosy.hub.alerts import delivery as delivering
-from argosy.hub.alerts import pending_alerts as keeping_alerts
 from argosy.hub.alerts.actions import ActionExecutor
 from argosy.hub.alerts.alert_manager import AlertManager
 from argosy.hub.store import store_writer as keeping
@@ -66,8 +65,8 @@ class Trial:
         fill_up(self.ballast)
         os.truncate(self.ballast, self.ballast.stat().st_size - LEFT_BYTES)
 
-    def open(self, bounds: RetentionLimits = DEFAULT_LIMITS) -> StoreWriter:
-        return StoreWriter(self.path, "mainpc", 0.005, bounds)
+    def open(self, bounds: RetentionLimits = DEFAULT_LIMITS, **more: Any) -> StoreWriter:
+        return StoreWriter(self.path, "mainpc", 0.005, bounds, **more)
 
     async def keep(self, keeper: StoreWriter) -> None:
         self.count += 1
@@ -159,13 +158,12 @@ class Watched:
     def __init__(self, trial: Trial, elsewhere: Path) -> None:
         fleet = elsewhere / "fleet.yaml"
         self.fleet = load_fleet(fleet)
-        self.keeper = trial.open()
+        self.keeper = trial.open(on_appended=lambda *what: self.watch.update(*what))
         self.acts = ActionExecutor(self.keeper, locate_state_dir(fleet))
         self.watch = AlertManager(self.keeper, "mainpc", self.fleet, [], self.acts)
 
     async def begin(self) -> None:
         await self.watch.restore()
-        self.keeper.on_appended = self.watch.update
         self.watch.mark_status_received()
         self.running = asyncio.create_task(self.watch.run())
 
@@ -361,7 +359,7 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     # It is asked again soon, here, and nobody waits long.
-    keeping._RETRY_S = keeping_alerts.DIRECT_DELIVERY_AFTER_S = delivering._FIRST_BACKOFF_S = (
+    keeping._RETRY_S = delivering.DIRECT_DELIVERY_AFTER_S = delivering._FIRST_BACKOFF_S = (
         watching.EVALUATE_EVERY_S
     ) = 0.05
     main(Path(sys.argv[1]))

@@ -216,6 +216,14 @@ class Trial:
         lines = path.read_text().splitlines() if path.exists() else []
         return int(lines[-1]) if lines else 0
 
+    def wait_for_writers(self) -> None:
+        """Return when each writer has had an acknowledgement; until then a kill would prove nothing."""
+        until = time.monotonic() + SETTLE_S
+        while not all(map(self.acknowledged, self.names)):
+            if time.monotonic() > until:
+                raise TimeoutError("not every writer has had an acknowledgement")
+            time.sleep(0.02)
+
     def trouble(self, seed: int, seconds: float) -> None:
         """Cut, mend, kill and start again at random, until the time is over and all is mended."""
         chance = random.Random(seed)
@@ -329,6 +337,7 @@ def run(
     try:
         trial = Trial(lan, count, broken=broken)
         try:
+            trial.wait_for_writers()
             seen = {"blind_s": round(trial.blind_s(), 2)} if blind else {}
             trial.trouble(seed, seconds)
             settled_s = trial.settle()

@@ -28,14 +28,14 @@ from argosy.hub.alerts.alert_manager import AlertManager
 from argosy.hub.background_tasks import BackgroundTasks
 from argosy.hub.http.otlp import OtlpExporter, protobuf_encoder
 from argosy.hub.http.sse import SseBroadcaster
-from argosy.hub.ingest.current_state import AgentSnapshot, CurrentState
+from argosy.hub.ingest.current_state import AgentSnapshot, CurrentState, StateUpdater
 from argosy.hub.ingest.event_log_tail import EventLogTail
 from argosy.hub.ingest.log_scanner import LogScanner
-from argosy.hub.ingest.state_updater import StateUpdater
 from argosy.hub.ingest.status_poller import StatusPoller
 from argosy.hub.replication.replicator import Replicator, serve_batches
-from argosy.hub.store.records import HubEvent, MetricSample
+from argosy.hub.store.records import HubEvent, MetricSample, RecordBatch
 from argosy.hub.store.store_file import DECODE_ERRORS, is_damage
+from argosy.hub.store.store_reader import StoreReader
 from argosy.hub.store.store_writer import DEFAULT_LIMITS, StoreWriter
 from argosy.wire.address_book import HUB_PREFIX, AddressResolver, hub_name
 
@@ -84,18 +84,22 @@ class HubAgent(Agent):
         self.fleet = self._directory.book.fleet
         self.environment = self._directory.book.environment
         bounds = DEFAULT_LIMITS._replace(max_age_s=self.options.retention, full_detail_s=self.options.detail)
-        self.writer = StoreWriter(Path(self.options.store), self.machine, self.options.flush, bounds)
-        self.current_state = CurrentState()
-        self.sse_broadcaster = SseBroadcaster(self.current_state.as_documents)
-        self.current_state.on_change = self.sse_broadcaster.publish
-        state_updater = self._state_updater = await self._load_or_recreate(
-            lambda: self.writer.read(
-                lambda reader: StateUpdater(self.current_state, reader, self._declared_machine)
-            )
+        self._state_updater: StateUpdater | None = None
+        self._receives_actions = False  # whether the alert manager gets actions, also while it is restored
+        self._is_alerting = False  # whether it gets all records
+        self._event_log_tail: EventLogTail | None = None
+        self.writer = StoreWriter(
+            Path(self.options.store),
+            self.machine,
+            self.options.flush,
+            bounds,
+            self._on_appended,
+            self._on_replicated,
+            self._on_recreated,
         )
-        self.writer.on_recreated = self._on_recreated
-        self.writer.on_appended = lambda events, samples: state_updater.update(self.machine, events, samples)
-        self.writer.on_replicated = state_updater.update_from_batch
+        self.sse_broadcaster = SseBroadcaster(lambda: self.current_state.as_documents())
+        self.current_state = CurrentState(self.sse_broadcaster.publish)
+        self._state_updater = await self._load_or_recreate(lambda: self.writer.read(self._make_state_updater))
         peers = [each for each in self._directory.book.hubs if each != self.machine]
         self.replicators = {each: Replicator(self.writer, self.peer(hub_name(each)), each) for each in peers}
         self._tasks = BackgroundTasks()
@@ -103,9 +107,32 @@ class HubAgent(Agent):
         for machine, replicator in self.replicators.items():
             self._tasks.start(f"replication from `{machine}`", replicator.run)
         self._server: HubHttpServer | None = None
-        self._event_log_tail: EventLogTail | None = None
         if self.options.fleet:
             await self._follow_engine(locate_state_dir(Path(self.options.fleet)))
+
+    def _make_state_updater(self, reader: StoreReader) -> StateUpdater:
+        return StateUpdater(self.current_state, reader, self.machine_of, self._on_action)
+
+    def _on_appended(self, events: Sequence[HubEvent], samples: Sequence[MetricSample]) -> None:
+        if self._state_updater:
+            self._state_updater.update(self.machine, events, samples)
+        if self._is_alerting:
+            self.alert_manager.update(events, samples)
+            if any(event.kind == "apply-summary" for event in events):
+                self._reload_fleet()
+
+    def _on_replicated(self, batch: RecordBatch) -> None:
+        if self._state_updater:
+            self._state_updater.update_from_batch(batch)
+
+    def _on_action(self, machine: str, event: HubEvent) -> None:
+        if self._receives_actions:
+            self.alert_manager.on_action(machine, event)
+
+    def _on_recreated(self) -> None:
+        """Read the event log again if no other hub has a copy of its events."""
+        if self._event_log_tail and not self.replicators:
+            self._event_log_tail.read_again()
 
     async def _load_or_recreate(self, load: Callable[[], Awaitable[_Loaded]]) -> _Loaded:
         """Return the result of `load`; if the store is damaged, recreate it and load again."""
@@ -127,11 +154,6 @@ class HubAgent(Agent):
             await asyncio.sleep(_EXPIRE_EVERY_S)
             self.current_state.expire_metrics()
 
-    def _on_recreated(self) -> None:
-        """Read the event log again if no other hub has a copy of its events."""
-        if self._event_log_tail and not self.replicators:
-            self._event_log_tail.read_again()
-
     async def _follow_engine(self, state_dir: StateDir) -> None:
         """Follow the supervisor and its event log, and serve the page."""
         from argosy.hub.http.http_server import HubHttpServer  # noqa: PLC0415 - needs uvicorn and starlette
@@ -144,24 +166,15 @@ class HubAgent(Agent):
         peer_statuses = [each.status for each in self.replicators.values()]
         event_log = await asyncio.to_thread(lambda: list(read_event_log(state_dir.event_log)))
 
-        async def start_alerting() -> AlertManager:
-            alert_manager = AlertManager(
+        async def start_alerting() -> None:
+            self.alert_manager = AlertManager(
                 self.writer, self.machine, fleet, peer_statuses, self.action_executor, event_log
             )
-            self._state_updater.on_action = alert_manager.on_action
-            await alert_manager.restore()
-            return alert_manager
+            self._receives_actions = True
+            await self.alert_manager.restore()
 
-        self.alert_manager = await self._load_or_recreate(start_alerting)
-        update_state = self.writer.on_appended
-
-        def on_appended(events: Sequence[HubEvent], samples: Sequence[MetricSample]) -> None:
-            update_state(events, samples)
-            self.alert_manager.update(events, samples)
-            if any(event.kind == "apply-summary" for event in events):
-                self._reload_fleet()
-
-        self.writer.on_appended = on_appended
+        await self._load_or_recreate(start_alerting)
+        self._is_alerting = True
         self._server = HubHttpServer(self, self.options.bind, self.options.page)
         if self.options.lock and not write_hub_record(Path(self.options.lock), self._server.url):
             self._tasks.start("hub announcement", self._announce)
@@ -268,11 +281,7 @@ class HubAgent(Agent):
         return found[-limit:]
 
     def machine_of(self, agent: str) -> str | None:
-        """Return the machine an agent runs on, None if unknown."""
-        return self._declared_machine(agent)
-
-    def _declared_machine(self, agent: str) -> str | None:
-        """Return an agent's machine from the last status, else from the address book (reads the disk)."""
+        """Return an agent's machine from the last status, else from the address book; None if unknown."""
         if machine := self._machine_of.get(agent):
             return machine
         entry = self._directory.book.agents.get(agent)
@@ -317,8 +326,9 @@ class HubAgent(Agent):
         missed = sequence - len(submitted) - (acknowledged if known_incarnation == incarnation else 0)
         new, last = self._unacknowledged(agent, incarnation, sequence, submitted)
         # Samples dropped while the agent waited for a reply may have arrived after all.
-        gap_events = _gap_events(agent, min(dropped, missed)) if min(dropped, missed) > 0 and new else []
-        await self.writer.append(gap_events, new, (agent, incarnation, last))
+        lost = min(dropped, missed) if new else 0
+        gap = HubEvent(int(time.time() * 1000), "gap", agent, {"dropped": lost})
+        await self.writer.append([gap] if lost > 0 else [], new, (agent, incarnation, last))
         return last
 
     @request
@@ -369,7 +379,3 @@ async def _rotate_log(log: Path) -> None:
     while True:
         await asyncio.sleep(_ROTATE_LOG_EVERY_S)
         rotate_own_log(log)
-
-
-def _gap_events(agent: str, dropped: int) -> list[HubEvent]:
-    return [HubEvent(int(time.time() * 1000), "gap", agent, {"dropped": dropped})]

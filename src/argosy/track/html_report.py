@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 
+from argosy.html_page import inline_code, render_page, table
 from argosy.track.report_model import ReportSection, TableCell, TrackReport
 
 _WIDTH, _HEIGHT = 96.0, 22.0
@@ -14,28 +14,25 @@ _WIDTH, _HEIGHT = 96.0, 22.0
 
 def render_html(report: TrackReport) -> str:
     """Return the page; the same records give the same text."""
-    parts = {
-        "TITLE": escape(report.title),
-        "LEAD": "".join(f"<p>{_render_inline(text)}</p>" for text in report.lead),
-        "LINKS": "".join(
+    return render_page(
+        report.title,
+        "argosy.track",
+        "report.html",
+        lead="".join(f"<p>{_render_inline(text)}</p>" for text in report.lead),
+        links="".join(
             f'<a href="#{_anchor(section.title)}">{escape(section.title)}</a>' for section in report.sections
         ),
-        "SECTIONS": "".join(map(_render_section, report.sections)),
-    }
-    page = files("argosy.track").joinpath("report.html").read_text("utf-8")
-    for name, text in parts.items():
-        page = page.replace(f"<!--{name}-->", text)
-    return page
+        sections="".join(map(_render_section, report.sections)),
+    )
 
 
 def _render_section(section: ReportSection) -> str:
     content = "".join(f"<p>{_render_inline(text)}</p>" for text in section.paragraphs)
     if section.header:
-        head = "".join(f'<th scope="col">{escape(word)}</th>' for word in section.header)
         rows = "".join("<tr>" + "".join(map(_render_cell, row)) + "</tr>" for row in section.rows)
         content += (
-            f'<div class="frame" tabindex="0" role="region" aria-label="{escape(section.title)}"><table>'
-            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+            f'<div class="frame" tabindex="0" role="region" aria-label="{escape(section.title)}">'
+            f"{table(section.header, rows)}</div>"
         )
     if section.items:
         content += "<ul>" + "".join(f"<li>{_render_inline(item)}</li>" for item in section.items) + "</ul>"
@@ -69,15 +66,11 @@ def _render_sparkline(values: Sequence[float]) -> str:
 
 def _render_inline(text: str) -> str:
     """Return a text of the report as HTML; only `code`, **strong** and *emphasis* are markup."""
-    parts = re.split(r"(`[^`]*`)", text)
-    return "".join(
-        f"<code>{escape(part[1:-1])}</code>" if index % 2 else _render_emphasis(escape(part))
-        for index, part in enumerate(parts)
-    )
+    return inline_code(text, _render_emphasis)
 
 
 def _render_emphasis(text: str) -> str:
-    text = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", text)
+    text = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", escape(text))
     return re.sub(r"\*([^*\s][^*]*)\*", r"<em>\1</em>", text)
 
 

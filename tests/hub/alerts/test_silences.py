@@ -18,8 +18,7 @@ from argosy.fleet.loader import load_fleet
 from argosy.hub.alerts.actions import ActionExecutor
 from argosy.hub.alerts.alert_manager import AlertManager
 from argosy.hub.alerts.silences import Silences, SilenceTarget, SilenceWindow
-from argosy.hub.ingest.current_state import CurrentState
-from argosy.hub.ingest.state_updater import StateUpdater
+from argosy.hub.ingest.current_state import CurrentState, StateUpdater
 from argosy.hub.replication.replicator import PeerHubStatus
 from argosy.hub.store.records import HubEvent
 from argosy.hub.store.store_writer import StoreWriter
@@ -60,17 +59,20 @@ class Machine:
     """A machine's hub, as far as its records and its alerts go."""
 
     def __init__(self, folder: Path, name: str, sights: Sequence[PeerHubStatus]) -> None:
-        self.keeper = StoreWriter(folder / f"{name}.db", name, 0.005)
+        self.keeper = StoreWriter(
+            folder / f"{name}.db",
+            name,
+            0.005,
+            on_replicated=lambda batch: self.hearing.update_from_batch(batch),
+        )
         self.acts = ActionExecutor(self.keeper, locate_state_dir(folder / "fleet.yaml"))
         self.watch = AlertManager(self.keeper, name, load_fleet(folder / "fleet.yaml"), sights, self.acts)
         self.running: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
-        hearing = await self.keeper.read(
-            lambda reading: StateUpdater(CurrentState(), reading, lambda _: None)
+        self.hearing = await self.keeper.read(
+            lambda reading: StateUpdater(CurrentState(), reading, lambda _: None, self.watch.on_action)
         )
-        hearing.on_action = self.watch.on_action
-        self.keeper.on_replicated = hearing.update_from_batch
         await self.watch.restore()
         self.running = asyncio.create_task(self.watch.run())
 

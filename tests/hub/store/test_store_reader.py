@@ -118,9 +118,10 @@ def test_a_peer_is_answered_while_somebody_looks_at_the_past(tmp_path: Path) -> 
 
 def test_a_gap_between_hubs_is_on_the_disk_with_what_was_taken_in_its_place_and_shown(tmp_path: Path) -> None:
     async def go() -> None:
-        keeper = StoreWriter(tmp_path / "hub.db", "pc1", 60.0)  # nothing else is written in this time
         shown: list[HubEvent] = []
-        keeper.on_appended = lambda events, _: shown.extend(events)
+        keeper = StoreWriter(  # nothing else is written in this time
+            tmp_path / "hub.db", "pc1", 60.0, on_appended=lambda events, _: shown.extend(events)
+        )
         lost = RecordBatch(RecordOrigin("pc2", "ab", 5), RecordStream.EVENTS, 1, 7, is_lost=True)
         assert await keeper.store_batches([lost, lost]) == 1
         reading = StoreReader(tmp_path / "hub.db")

@@ -15,7 +15,7 @@ from argosy.image.build.build_record import LAYOUT_FOLDER, BuildRecord, BuiltIma
 from argosy.image.build.image_size import measure_images, measure_plan
 from argosy.image.build.smoke_test import SmokeTestResult
 from argosy.image.content.wheels import Wheel
-from argosy.image.lock.image_lock import ImageLock, read_lock, write_lock
+from argosy.image.lock import ImageLock, read_lock, write_lock
 from argosy.image.plan.image_plan import Image, plan_images, runtime_packages
 from rig.trees import make_tree
 

@@ -16,7 +16,7 @@ import pytest
 
 from argosy.cli import main
 from argosy.fault import RefusedError
-from argosy.image.build.disk_errors import disk_errors_as_faults, disk_fault
+from argosy.image.build.build_pipeline import disk_errors_as_faults, disk_fault
 from argosy.image.build.image_builder import write_layout
 from argosy.image.content.debian import compile_tree
 from argosy.image.content.external_program import run_program

@@ -10,10 +10,9 @@ import pytest
 
 from argosy.fault import InputError, RefusedError
 from argosy.image.build.sbom import bill_of_materials
-from argosy.image.content.debian import DebianPackage
-from argosy.image.content.elf import needed_libraries
+from argosy.image.content.debian import DebianPackage, needed_libraries
 from argosy.image.content.wheels import Wheel, read_wheel, required_closure, unpack_wheel
-from argosy.image.lock.image_lock import ImageLock, read_lock, write_lock
+from argosy.image.lock import ImageLock, read_lock, write_lock
 
 METADATA = """Metadata-Version: 2.1
 Name: Odd_Name

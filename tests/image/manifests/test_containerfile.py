@@ -9,7 +9,7 @@ import pytest
 from argosy.cli import main
 from argosy.fleet.dockerfile import INSTRUCTIONS, read_instructions
 from argosy.image.content.wheels import Wheel
-from argosy.image.lock.image_lock import ImageLock
+from argosy.image.lock import ImageLock
 from argosy.image.manifests.containerfile import render_containerfile
 from argosy.image.plan.container_plan import ContainerPlan, plan_containers
 from argosy.image.plan.image_plan import ImagePlan, plan_images

@@ -36,7 +36,7 @@ from argosy.fleet import load_fleet
 from argosy.image.build.build_pipeline import BuildOptions, build_images, check_names, lock_images, lock_path
 from argosy.image.build.build_record import LAYOUT_FOLDER
 from argosy.image.build.image_size import measure_plan
-from argosy.image.lock.image_lock import read_lock
+from argosy.image.lock import read_lock
 from argosy.image.manifests.containerfile import render_containerfile
 from argosy.image.plan.container_plan import plan_containers
 from argosy.image.plan.image_plan import ImagePlan, plan_images

@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from itertools import pairwise
 
 import msgspec
 
 from argosy.cli.render.audit_view import AuditView
-from argosy.cli.render.inline_markup import render_inline_code
-from argosy.cli.render.refit_section import render_refit_section
 from argosy.cli.render.treemap import TreemapBox, layout_treemap
+from argosy.html_page import inline_code, render_page, table
 from argosy.refit.audit.rule_registry import RuleReference, load_references
+from argosy.refit.codemods.b501.base_replacement import BASE_CLASS, SERVICE_DISCOVERY
+from argosy.refit.codemods.tree_pipeline import RefitReport
 from argosy.refit.core.finding import Finding
 
 _WIDTH, _HEIGHT = 1200, 560
 _LETTER_WIDTH = 6.3  # approximate width of a letter at 11 px
 _COLOUR_STEPS = (1, 3, 6, 11)
 _MAX_GROUPS = 12  # of copies; the others are folded
+_MAX_REASONS = 12
+# Codes of a refit that an audit does not have.
+_EXTRA_TITLES = {BASE_CLASS: "own base class of agents", SERVICE_DISCOVERY: "own lookup of agents"}
 _ACTION_LABELS = {
     "auto": "of a kind that refit changes automatically",
     "review": "a change can be proposed",
@@ -39,29 +42,23 @@ def render_audit_page(view: AuditView) -> str:
     by_code: dict[str, list[Finding]] = defaultdict(list)
     for item in view.findings:
         by_code[item.code].append(item)
-    parts = {
-        "TITLE": escape(view.name),
-        "SUMMARY": escape(view.summary_line()),
-        "WHEN": time.strftime("%Y-%m-%d %H:%M"),
-        "ACTIONS": _actions(view.findings),
-        "CODES": "".join(
-            _code_button(code, items, references[code]) for code, items in sorted(by_code.items())
-        ),
-        "MAP": _treemap_svg(view),
-        "LEGEND": _legend(),
-        "REFIT": render_refit_section(view.planned_refit, view.titles)
-        if view.planned_refit is not None
-        else "",
-        "COPIES": _copies_html(view.findings),
-        "LISTS": "".join(
-            _finding_list_html(code, items, references[code]) for code, items in sorted(by_code.items())
-        ),
-        "DATA": _script_data(view),
-    }
-    page = files("argosy.cli.render").joinpath("audit_page.html").read_text("utf-8")
-    for name, text in parts.items():
-        page = page.replace(f"<!--{name}-->", text)
-    return page
+    by_code_sorted = sorted(by_code.items())
+    refit = view.planned_refit
+    return render_page(
+        f"{view.name}: audit",
+        "argosy.cli.render",
+        "audit_page.html",
+        summary=escape(view.summary_line()),
+        when=time.strftime("%Y-%m-%d %H:%M"),
+        actions=_actions(view.findings),
+        codes="".join(_code_button(code, items, references[code]) for code, items in by_code_sorted),
+        map=_treemap_svg(view),
+        legend=_legend(),
+        refit="" if refit is None else _refit_section(refit, view.titles),
+        copies=_copies_html(view.findings),
+        lists="".join(_finding_list_html(code, items, references[code]) for code, items in by_code_sorted),
+        data=_script_data(view),
+    )
 
 
 def _actions(findings: Sequence[Finding]) -> str:
@@ -157,25 +154,24 @@ def _copy_group_html(items: Sequence[Finding]) -> str:
     places = "".join(f"<li><code>{_location(item)}</code> {escape(item.symbol)}</li>" for item in items)
     return (
         f"<details><summary><b>{len(items)}</b> <code>{escape(first.symbol or first.path)}</code>"
-        f" <small>{render_inline_code(alike)}</small></summary><ul>{places}</ul></details>"
+        f" <small>{inline_code(alike)}</small></summary><ul>{places}</ul></details>"
     )
 
 
 def _finding_list_html(code: str, items: Sequence[Finding], rule_doc: RuleReference) -> str:
     _, _, rest = rule_doc.docstring.strip().partition("\n")
-    why = "".join(f"<p>{render_inline_code(part)}</p>" for part in rest.strip().split("\n\n"))
+    why = "".join(f"<p>{inline_code(part)}</p>" for part in rest.strip().split("\n\n"))
     rows = "".join(
         f'<tr data-path="{escape(item.path)}"><td><code>{_location(item)}</code></td>'
-        f"<td>{render_inline_code(item.message)}{_hint_html(item)}</td><td><code>{escape(item.symbol)}</code></td></tr>"
+        f"<td>{inline_code(item.message)}{_hint_html(item)}</td><td><code>{escape(item.symbol)}</code></td></tr>"
         for item in items
     )
     return (
         f'<details class="list" data-code="{code}" id="{code}"><summary><code>{code}</code> '
         f'{escape(rule_doc.rule.title)} <b class="count">{len(items)}</b> '
         f"<i>{rule_doc.rule.action}</i></summary>"
-        f'<div class="why">{why}</div><div class="frame"><table><thead><tr><th scope="col">place</th>'
-        f'<th scope="col">what</th><th scope="col">symbol</th></tr></thead><tbody>{rows}</tbody></table>'
-        "</div></details>"
+        f'<div class="why">{why}</div>'
+        f'<div class="frame">{table(("place", "what", "symbol"), rows)}</div></details>'
     )
 
 
@@ -184,7 +180,7 @@ def _location(item: Finding) -> str:
 
 
 def _hint_html(item: Finding) -> str:
-    return f"<small>{render_inline_code(item.hint)}</small>" if item.hint else ""
+    return f"<small>{inline_code(item.hint)}</small>" if item.hint else ""
 
 
 def _script_data(view: AuditView) -> str:
@@ -194,3 +190,36 @@ def _script_data(view: AuditView) -> str:
         counts[item.path][item.code] += 1
     text = msgspec.json.encode({"counts": counts, "steps": _COLOUR_STEPS}).decode()
     return text.replace("<", "\\u003c")
+
+
+def _refit_section(report: RefitReport, titles: Mapping[str, str]) -> str:
+    """Return the section: a row for each code, with the reasons of refusals. titles: by code."""
+    sites = report.site_counts()
+    if not sites:
+        return ""
+    titles_by_code = {**_EXTRA_TITLES, **titles}
+    rows = "".join(
+        f"<tr><td><code>{code}</code> {escape(titles_by_code.get(code, ''))}</td>"
+        f"<td>{counts['migrated']} <small>migrate</small></td>"
+        f"<td>{counts['refused']} <small>stay</small></td><td>{_reasons_html(report, code)}</td></tr>"
+        for code, counts in sites.items()
+    )
+    sites_table = table(("site", "migrate", "stay", "why they stay"), rows, ' class="wide"')
+    return (
+        '<section id="refit"><h2>What a refit would do</h2>'
+        f"<p><code>argosy refit --apply</code> changes <b>{len(report.after)}</b> of {report.files} files; "
+        "every site is migrated, or refused with a reason.</p>"
+        f'<div class="frame">{sites_table}</div></section>'
+    )
+
+
+def _reasons_html(report: RefitReport, code: str) -> str:
+    """Return the reasons of the refused sites of a code, the most frequent first; counts the rest."""
+    counts = Counter(item.reason for item in report.refused if item.code == code)
+    shown = counts.most_common(_MAX_REASONS)
+    lines = [f"<li>{count} times: {inline_code(reason)}</li>" for reason, count in shown]
+    if rest := counts.total() - sum(count for _, count in shown):
+        lines.append(f"<li>{rest} for other reasons (<code>argosy refit --json</code>)</li>")
+    if not lines:
+        return ""
+    return f"<details><summary>{len(counts)} reasons</summary><ul>{''.join(lines)}</ul></details>"

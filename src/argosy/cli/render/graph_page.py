@@ -13,6 +13,7 @@ import msgspec
 
 from argosy.cli.render.graph_view import GraphEdge, GraphView
 from argosy.fleet.quantities import format_count
+from argosy.html_page import render_page
 
 _SWEEPS = 12
 _LETTER_WIDTH = 7.2  # approximate width of a letter at 12 px
@@ -36,8 +37,11 @@ def render_graph_page(view: GraphView) -> str:
     """Return the whole page."""
     boxes = layout_graph(view)
     colours = _machine_colours(view)
-    return _PAGE.format(
-        title=escape(view.fleet.name),
+    return render_page(
+        f"{view.fleet.name}: graph",
+        "argosy.cli.render",
+        "graph_page.html",
+        name=escape(view.fleet.name),
         summary=escape(_summary(view)),
         legend=_legend(colours),
         svg=_graph_svg(view, boxes, colours),
@@ -175,69 +179,3 @@ def _node_svg(view: GraphView, name: str, box: GraphBox, colours: dict[str | Non
         f'fill="{colours[spec.machine]}"/>'
     )
     return f'<g class="node" data-name="{escape(name)}" tabindex="0"><title>{title}</title>{rect}{text}</g>'
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{title}: graph</title>
-<style>
-body {{ margin: 1.5rem; font: 14px/1.4 system-ui, sans-serif; color: #1d2430; background: #fff; }}
-h1 {{ font-size: 1.3rem; margin: 0; }}
-p {{ margin: .2rem 0 .8rem; color: #556; }}
-.legend span {{ margin-right: 1.2rem; white-space: nowrap; }}
-.legend i {{ display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .4em; }}
-.legend svg {{ margin-right: .4em; vertical-align: middle; }}
-.frame {{ overflow: auto; margin-top: 1rem; }}
-#graph text {{ font: 12px system-ui, sans-serif; fill: #fff; pointer-events: none; }}
-#graph text.head {{ fill: #889; }}
-.edge {{ fill: none; stroke: #6b7685; stroke-width: 1.2; }}
-.edge.redundant {{ stroke: #c9ced6; stroke-width: .8; }}
-.edge.want {{ stroke: #8b93a3; stroke-dasharray: 3 4; }}
-.edge.cycle {{ stroke: #c8102e; stroke-width: 2.4; }}
-.busy .edge, .busy .node {{ opacity: .1; }}
-.busy .near {{ opacity: 1; }}
-.busy .edge.near {{ stroke-width: 2; }}
-.node {{ cursor: pointer; outline: none; }}
-@media (prefers-color-scheme: dark) {{
-body {{ color: #dde3ec; background: #14181f; }}
-p {{ color: #9aa5b5; }}
-.edge {{ stroke: #8591a3; }}
-.edge.redundant {{ stroke: #3a4351; }}
-}}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{summary}</p>
-<div class="legend">{legend}</div>
-<div class="frame">{svg}</div>
-<script>
-const graph = document.getElementById("graph");
-const nodes = new Map([...graph.querySelectorAll(".node")].map(node => [node.dataset.name, node]));
-const edges = [...graph.querySelectorAll(".edge")];
-function show(name) {{
-  graph.classList.add("busy");
-  nodes.get(name).classList.add("near");
-  for (const edge of edges) {{
-    const {{from, to}} = edge.dataset;
-    if (from !== name && to !== name) continue;
-    edge.classList.add("near");
-    nodes.get(from).classList.add("near");
-    nodes.get(to).classList.add("near");
-  }}
-}}
-function clear() {{
-  graph.classList.remove("busy");
-  for (const one of graph.querySelectorAll(".near")) one.classList.remove("near");
-}}
-for (const [name, node] of nodes) {{
-  for (const event of ["mouseenter", "focus"]) node.addEventListener(event, () => show(name));
-  for (const event of ["mouseleave", "blur"]) node.addEventListener(event, clear);
-}}
-</script>
-</body>
-</html>
-"""

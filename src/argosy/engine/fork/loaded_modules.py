@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from argosy.engine.fork.copy_on_write import is_on
 from argosy.engine.fork.python_program import parse_command
-from argosy.engine.state import inotify
+from argosy.engine.state import filesystem
 from argosy.engine.state.filesystem import is_network_filesystem
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _watch(paths: list[str]) -> int | None:
         by_device = {os.stat(directory).st_dev: directory for directory in directories}
         if any(map(is_network_filesystem, by_device.values())):
             return None
-        return inotify.open_watch([*directories, *paths], inotify.ANY_CHANGE)
+        return filesystem.open_watch([*directories, *paths], filesystem.ANY_CHANGE)
     except OSError:
         return None
 

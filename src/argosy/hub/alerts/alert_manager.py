@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from argosy.fleet.quantities import parse_duration_s
-from argosy.hub.alerts.delivery import AlertDelivery, command_sender, webhook_sender
+from argosy.hub.alerts.delivery import AlertDelivery, PendingAlerts, command_sender, webhook_sender
 from argosy.hub.alerts.evaluator import AlertEvaluator, AlertThreshold
-from argosy.hub.alerts.pending_alerts import PendingAlerts
-from argosy.hub.alerts.recovery_executor import RecoveryExecutor
+from argosy.hub.alerts.recovery import RecoveryExecutor
 from argosy.hub.alerts.silences import MAX_ENGINE_WINDOW_S, MAX_USER_WINDOW_S, SilenceRecord, silence_record
 from argosy.hub.background_tasks import BackgroundTasks
 from argosy.hub.store.records import HubEvent, MetricSample
@@ -56,8 +55,7 @@ class AlertManager:
         self._started_s = time.time()
         self._clock_offset_s = self._started_s - time.monotonic()  # epoch offset of the monotonic clock
         self.evaluator = AlertEvaluator()
-        self._pending = PendingAlerts(writer)
-        self._pending.on_persisted = self._wake_deliveries
+        self._pending = PendingAlerts(writer, self._wake_deliveries)
         self.recovery_executor = RecoveryExecutor(writer, action_executor, self.evaluator, self.now_s)
         self.deliveries: list[AlertDelivery] = []
         self.active_alerts: dict[str, dict[str, Any]] = {}  # by key

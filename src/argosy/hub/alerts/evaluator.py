@@ -100,7 +100,6 @@ class _ActiveCondition(msgspec.Struct, frozen=True):
 
     subject: str
     text: str
-    category: AlertCategory
     raise_after_s: float
     clear_after_s: float
     dependents: tuple[str, ...] = ()
@@ -148,7 +147,7 @@ class AlertEvaluator:
         needs: Mapping[str, Sequence[str]],
         raise_after_s: float,
         clear_after_s: float,
-        thresholds: Sequence[AlertThreshold] = (),
+        thresholds: Sequence[AlertThreshold],
     ) -> None:
         """Use this dependency graph and these bounds.
 
@@ -270,7 +269,7 @@ class AlertEvaluator:
                 text = f"{cause} is {state} again; {len(dependents)} that need it are not yet"
             active_since_s = None if since_s is None else min(since_s, now_s)
             active[f"agent:{cause}"] = _ActiveCondition(
-                cause, text, "unhealthy", self._raise_after_s, self._clear_after_s, dependents, active_since_s
+                cause, text, self._raise_after_s, self._clear_after_s, dependents, active_since_s
             )
         return active
 
@@ -283,7 +282,6 @@ class AlertEvaluator:
                 active[f"threshold:{agent}:{bound.description}"] = _ActiveCondition(
                     agent,
                     f"{bound.description} of {agent}",
-                    "threshold",
                     bound.for_s,
                     clear_s,
                     metric=bound.metric,
@@ -295,7 +293,6 @@ class AlertEvaluator:
             f"machine:{machine}": _ActiveCondition(
                 machine,
                 f"{machine} cannot be reached: {reason}",
-                "machine",
                 0.0 if machine in self._seen_machines else FIRST_CONTACT_S,
                 self._clear_after_s,
             )
@@ -304,9 +301,7 @@ class AlertEvaluator:
 
     def _store_failures(self) -> dict[str, _ActiveCondition]:
         return {
-            f"store:{machine}": _ActiveCondition(
-                machine, text, "store", self._raise_after_s, self._clear_after_s
-            )
+            f"store:{machine}": _ActiveCondition(machine, text, self._raise_after_s, self._clear_after_s)
             for machine, text in self._failing_stores.items()
         }
 
@@ -328,13 +323,8 @@ class AlertEvaluator:
                 continue
             descriptions = "; ".join(each.description for each in listed[:3])
             more = f"; and {len(listed) - 3} more" if len(listed) > 3 else ""
-            active[key] = _ActiveCondition(
-                agents[0],
-                f"slower to start than before: {descriptions}{more}",
-                "slow-start",
-                0.0,
-                self._clear_after_s,
-            )
+            text = f"slower to start than before: {descriptions}{more}"
+            active[key] = _ActiveCondition(agents[0], text, 0.0, self._clear_after_s)
             for each in listed:
                 if each.is_finished:
                     self.start_latency.discard(each.agent)
@@ -375,7 +365,7 @@ class AlertEvaluator:
             condition.text,
             condition.dependents,
             is_flapping,
-            condition.category,
+            _CATEGORY_OF_KEY[key.partition(":")[0]],
             condition.metric,
         )
 
@@ -386,7 +376,8 @@ class AlertEvaluator:
             if not alert.raised_at or now_s - alert.raised_at[-1] > FLAP_WINDOW_S:
                 del self._alerts[key]
             return None
-        alert.resolved_since_s = now_s if alert.resolved_since_s is None else alert.resolved_since_s
+        if alert.resolved_since_s is None:
+            alert.resolved_since_s = now_s
         resolved_for_s = now_s - alert.resolved_since_s
         if alert.is_raised and resolved_for_s >= alert.clear_after_s:
             alert.is_raised = False

@@ -50,11 +50,8 @@ class RootCauses:
             self._were_ready.discard(agent)
         if not self.is_unhealthy(agent) or state in _FAILED_STATES:
             self._root_cause_of.pop(agent, None)
-        elif agent not in self._root_cause_of and (cause := self._current_root_of(agent)) not in (
-            None,
-            agent,
-        ):
-            self._root_cause_of[agent] = str(cause)
+        elif agent not in self._root_cause_of and (cause := self._current_root_of(agent)) != agent and cause:
+            self._root_cause_of[agent] = cause
 
     def mark_ready(self, agents: Iterable[str]) -> None:
         """Record that agents were ready before the first update."""
@@ -89,9 +86,7 @@ class RootCauses:
         """Return the cause of an unhealthy agent; None if it waits for a need stopped on purpose."""
         cause = self._current_root_of(agent)
         seen = {cause}
-        while (
-            cause is not None and (above := self._root_cause_of.get(cause)) is not None and above not in seen
-        ):
+        while (above := self._root_cause_of.get(cause or "")) and above not in seen:
             seen.add(above)
             cause = above
         return cause

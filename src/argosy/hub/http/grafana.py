@@ -47,7 +47,8 @@ def make_dashboard(fleet: Fleet) -> dict[str, Any]:
             }
         )
         y += 1
-        labels = f'{{agent=~"{"|".join(map(_escape_regex, sorted(agents)))}"}}'
+        pattern = "|".join(map(re.escape, sorted(agents))).replace("\\", "\\\\")  # in a PromQL string
+        labels = f'{{agent=~"{pattern}"}}'
         up = [(f"argosy_agent_up{labels}", "{{agent}}")]
         panels.append(_panel("State", "state-timeline", up, (0, y, _COLUMNS, _HEIGHT)))
         y += _HEIGHT
@@ -96,7 +97,3 @@ def _panel(
 
 def _grid_position(x: int, y: int, width: int, height: int) -> dict[str, int]:
     return {"x": x, "y": y, "w": width, "h": height}
-
-
-def _escape_regex(name: str) -> str:
-    return re.escape(name).replace("\\", "\\\\")  # escaped for the regex and for the PromQL string

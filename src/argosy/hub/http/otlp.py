@@ -98,9 +98,14 @@ def export_request(agents: Iterable[AgentSnapshot], fleet: str, started_ns: int)
         "resourceMetrics": [
             {
                 "resource": {
-                    "attributes": _attributes(
-                        {"service.name": each.agent, "service.namespace": fleet, "host.name": each.machine}
-                    )
+                    "attributes": [
+                        {"key": key, "value": {"stringValue": value}}
+                        for key, value in (
+                            ("service.name", each.agent),
+                            ("service.namespace", fleet),
+                            ("host.name", each.machine),
+                        )
+                    ]
                 },
                 "scopeMetrics": [{"scope": {"name": "argosy.hub"}, "metrics": _metrics(each, started_ns)}],
             }
@@ -135,7 +140,3 @@ def _double(value: float) -> float | str:
     if math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
     return value
-
-
-def _attributes(attributes: dict[str, str]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": {"stringValue": value}} for key, value in attributes.items()]

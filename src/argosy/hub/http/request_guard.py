@@ -19,8 +19,10 @@ import enum
 import hmac
 import ipaddress
 import logging
+import os
 import re
 import socket
+import struct
 from collections.abc import Callable, Collection
 from http import HTTPStatus
 from pathlib import Path
@@ -33,7 +35,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from argosy.fault import ArgosyError, Fault, RefusedError
-from argosy.hub.http.connection_owner import is_own_connection
 from argosy.hub.http.token import cookie_name, cookie_value, is_token
 
 _CONTENT_SECURITY_POLICY: Final = (
@@ -52,7 +53,11 @@ _TOKEN_HINT: Final = (
     "with what `argosy hub --token` prints"
 )
 _COOKIE_MAX_AGE_S: Final = 30 * 86400
+_PROC_TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_ESTABLISHED: Final = "01"
 _PROXY_HEADERS: Final = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
+
+_SocketEndpoint = tuple[str, int]
 
 _log = logging.getLogger("argosy.hub")
 
@@ -159,7 +164,7 @@ def check_host(host: str | None, host_names: Collection[str]) -> None:
         return
     name = _name_of(host)
     known = {"localhost", socket.gethostname().lower(), *(each.lower() for each in host_names)}
-    if name in known or _is_address(name):
+    if name in known or _parse_address(name):
         return
     message = f"this hub is not called `{host}`"
     hint = f"use its address, or add `hub: {{hosts: [{name}]}}` to the fleet file"
@@ -241,6 +246,44 @@ def is_from_owner(request: Request) -> bool:
     return bool(client and server and is_own_connection((client.host, client.port), (server[0], server[1])))
 
 
+def is_own_connection(client: _SocketEndpoint, server: _SocketEndpoint) -> bool:
+    """Return whether this process's user owns the end `client` of a loopback connection to `server`.
+
+    `/proc/net/tcp` lists each connection with the uid of the socket's owner. False if that cannot be
+    determined. It cannot be seen for which user a program makes a request.
+    """
+    if not (_is_loopback(client[0]) and _is_loopback(server[0])):
+        return False
+    return _connection_uid(_listed_addresses(*client), _listed_addresses(*server)) == os.geteuid()
+
+
+def _connection_uid(local: set[str], remote: set[str]) -> int | None:
+    """Return the uid of the connection with these ends."""
+    for table in _PROC_TABLES:
+        try:
+            lines = table.read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            # a closed connection has no owner and is listed with uid 0
+            if fields[1] in local and fields[2] in remote and fields[3] == _ESTABLISHED and fields[9] != "0":
+                return int(fields[7])
+    return None
+
+
+def _listed_addresses(host: str, port: int) -> set[str]:
+    """Return the listed forms of an address; an IPv4 address may also be listed as IPv6-mapped."""
+    address = ipaddress.ip_address(host)
+    forms = [address.packed]
+    if address.version == 4:
+        forms.append(ipaddress.IPv6Address(f"::ffff:{address}").packed)
+    elif address.ipv4_mapped:
+        forms.append(address.ipv4_mapped.packed)
+    words = [struct.unpack(f"={len(each) // 4}I", each) for each in forms]
+    return {f"{''.join(f'{word:08X}' for word in each)}:{port:04X}" for each in words}
+
+
 def _is_same_site(request: Request) -> bool:
     """Return whether no browser marks the request as cross-site; following a link counts as same-site."""
     return request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
@@ -252,10 +295,7 @@ def _port_of(request: Request) -> int:
 
 def is_from_loopback(request: Request) -> bool:
     """Return whether a request comes from this machine."""
-    try:
-        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False
+    return request.client is not None and _is_loopback(request.client.host)
 
 
 def check_origin(request: Request) -> None:
@@ -279,9 +319,13 @@ def _name_of(host: str) -> str:
         return ""
 
 
-def _is_address(name: str) -> bool:
+def _parse_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(name)
+        return ipaddress.ip_address(name)
     except ValueError:
-        return False
-    return True
+        return None
+
+
+def _is_loopback(name: str) -> bool:
+    address = _parse_address(name)
+    return address is not None and address.is_loopback

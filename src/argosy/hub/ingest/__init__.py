@@ -1,4 +1,4 @@
 """Ingestion of the event log, agent logs, supervisor status and scraped metrics; the current state.
 
-From outside: `current_state`, `event_log_tail`, `log_scanner`, `scraper`, `state_updater`, `status_poller`.
+From outside: `current_state`, `event_log_tail`, `log_scanner`, `scraper`, `status_poller`.
 """

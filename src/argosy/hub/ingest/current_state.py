@@ -1,15 +1,29 @@
-"""The current state and last metrics of each agent on every machine, from the records received."""
+"""The current state and last metrics of each agent on every machine, from the records of all hubs."""
 
 from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from argosy.hub.store.records import HubEvent, MetricSample
+from argosy.hub.store.block_codec import decode_block
+from argosy.hub.store.legacy_names import decode_event
+from argosy.hub.store.records import (
+    ChunkColumn,
+    HubEvent,
+    MetricSample,
+    RecordBatch,
+    RecordOrigin,
+    RecordStream,
+    SampleRow,
+    SeriesSchema,
+    decode_header,
+    decode_row,
+)
+from argosy.hub.store.store_reader import StoreReader
 
 _LIBRARY_METRIC: Final = "loop_lag_ms"  # in the samples that an agent of the library reports each second
 _STALE_AFTER_S: Final = 10.0
@@ -90,13 +104,12 @@ class AgentSnapshot(msgspec.Struct):
 
 
 class CurrentState:
-    """All agents that records mention; `on_change` is called with each change of a state."""
-
-    on_change: Callable[[dict[str, Any]], object] = staticmethod(lambda _: None)
+    """All agents that records mention. on_change: called with each change of a state."""
 
     KINDS: Final = frozenset(("state",))  # event kinds that change an agent's state
 
-    def __init__(self) -> None:
+    def __init__(self, on_change: Callable[[dict[str, Any]], object] = lambda _: None) -> None:
+        self._on_change = on_change
         self.agents: dict[tuple[str, str], AgentSnapshot] = {}
 
     def get_or_add(self, machine: str, agent: str) -> AgentSnapshot:
@@ -136,7 +149,7 @@ class CurrentState:
             snapshot.state, snapshot.since = reported.state, reported.since
             snapshot.reason, snapshot.pid = reported.reason, reported.pid
             snapshot.silent_since = None  # until the next supervisor status
-        self.on_change(to_document(reported))  # even if a supervisor status has overtaken it: it happened
+        self._on_change(to_document(reported))  # even if a supervisor status has overtaken it: it happened
 
     def reconcile(
         self,
@@ -157,7 +170,7 @@ class CurrentState:
         if has_changed:
             snapshot.since = since or snapshot.since
         if has_changed or has_silence_changed:
-            self.on_change(to_document(snapshot))
+            self._on_change(to_document(snapshot))
 
     def as_documents(self) -> list[dict[str, Any]]:
         """Return all snapshots as JSON documents."""
@@ -175,3 +188,76 @@ def to_document(snapshot: AgentSnapshot) -> dict[str, Any]:
         "pid": snapshot.pid,
         "silent_since": snapshot.silent_since,
     }
+
+
+class StateUpdater:
+    """Applies records to the current state.
+
+    machine_of: returns the machine that an agent is declared on, None if unknown. on_action: called with each
+    action received from another machine's hub.
+    """
+
+    def __init__(
+        self,
+        current_state: CurrentState,
+        reader: StoreReader,
+        machine_of: Callable[[str], str | None],
+        on_action: Callable[[str, HubEvent], object],
+    ) -> None:
+        self._current_state = current_state
+        self._on_action = on_action
+        self._machine_of = machine_of
+        self._schemas: dict[RecordOrigin, dict[int, SeriesSchema]] = {}
+        for origin, schema in reader.schemas():
+            self._schemas.setdefault(origin, {})[schema.schema_id] = schema
+        for stored_event in reader.last_states():
+            self.update(stored_event.origin.machine, [stored_event.event], ())
+
+    def update(self, machine: str, events: Sequence[HubEvent], samples: Iterable[MetricSample]) -> None:
+        """Apply events and samples of a machine's hub."""
+        for event in events:
+            self._current_state.update(self._machine_of(event.subject) or machine, [event])
+        for each in samples:
+            self._current_state.update(self._machine_of(each.agent) or machine, (), [each])
+
+    def update_from_batch(self, batch: RecordBatch) -> None:
+        """Apply a batch received from another hub."""
+        if batch.stream is RecordStream.EVENTS:
+            for row in batch.rows:
+                kind = decode_header(row).kind
+                if kind in CurrentState.KINDS:
+                    self.update(batch.origin.machine, [decode_event(row)], ())
+                elif kind == "action":
+                    self._on_action(batch.origin.machine, decode_event(row))
+            return
+        self._add_schemas(batch.origin, batch.schemas)
+        for row in batch.rows:
+            self.update(batch.origin.machine, (), self._samples(batch.origin, decode_row(row)))
+        self._add_schemas(batch.origin, (column.schema for column in batch.columns))
+        if batch.chunk and not batch.chunk.step_ms:
+            self.update(batch.origin.machine, (), map(_last_sample, batch.columns))
+
+    def _samples(self, origin: RecordOrigin, sample_row: SampleRow) -> Iterator[MetricSample]:
+        known = self._add_schemas(origin, sample_row.schemas)
+        offset = 0
+        for schema_id, time_ms in zip(
+            array("I", sample_row.schema_ids), array("d", sample_row.times), strict=True
+        ):
+            schema = known.get(schema_id)
+            if schema is None:
+                return  # the schema was dropped, so the offsets after it are unknown
+            end = offset + 8 * len(schema.names)
+            yield MetricSample(schema.agent, schema.names, int(time_ms), sample_row.values[offset:end])
+            offset = end
+
+    def _add_schemas(self, origin: RecordOrigin, schemas: Iterable[SeriesSchema]) -> dict[int, SeriesSchema]:
+        known = self._schemas.setdefault(origin, {})
+        known.update((schema.schema_id, schema) for schema in schemas)
+        return known
+
+
+def _last_sample(column: ChunkColumn) -> MetricSample:
+    values = array("d", [decode_block(block)[-1] for block in column.values])
+    return MetricSample(
+        column.schema.agent, column.schema.names, int(decode_block(column.times)[-1]), values.tobytes()
+    )

@@ -11,14 +11,20 @@ import math
 import sqlite3
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Final, NamedTuple
 
-import msgspec
-
 from argosy.hub.store.block_codec import decode_block, encode_block, is_ascending
-from argosy.hub.store.records import Chunk, ChunkColumn, SampleRow, SeriesSchema, rows_of_segment, segment_of
+from argosy.hub.store.records import (
+    Chunk,
+    ChunkColumn,
+    SampleRow,
+    SeriesSchema,
+    decode_row,
+    rows_of_segment,
+    segment_of,
+)
 from argosy.hub.store.tables import (
     add_chunk,
     block_id,
@@ -33,8 +39,6 @@ SEGMENTS_PER_CHUNK: Final = 12  # an hour at a row a second
 DOWNSAMPLE_STEP_MS: Final = 60_000
 _MAX_STEP_S: Final = 0.02  # of work in one step
 _CHECK_EVERY_S: Final = 30.0  # for old chunks
-
-_decode_row = msgspec.msgpack.Decoder(SampleRow).decode
 
 
 class _CompactionJob(NamedTuple):
@@ -95,7 +99,7 @@ class Compactor:
                 (origin, *rows_of_segment(segment)),
             )
             schemas = {number: stored.schema for number, stored in schemas_of(self._database, origin).items()}
-            columns, first_ms, last_ms = build_columns((_decode_row(row) for (row,) in rows), schemas)
+            columns, first_ms, last_ms = build_columns((decode_row(row) for (row,) in rows), schemas)
             with transaction(self._database):
                 add_chunk(self._database, origin, Chunk(segment, 1, 0, first_ms, last_ms), columns)
             return True
@@ -215,11 +219,7 @@ def downsample_column(column: ChunkColumn) -> ChunkColumn:
 def _downsample_values(block: bytes, steps: list[list[int]]) -> array[float]:
     values = decode_block(block)
     has_never_fallen = is_ascending(block)
-    aggregate: Callable[[list[float]], float] = (lambda part: part[-1]) if has_never_fallen else _mean
     parts = [[values[index] for index in step] for step in steps]
     numbers = [[value for value in part if not math.isnan(value)] or [math.nan] for part in parts]
-    return array("d", [*map(aggregate, numbers), *map(min, numbers), *map(max, numbers)])
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+    middles = [part[-1] if has_never_fallen else sum(part) / len(part) for part in numbers]
+    return array("d", [*middles, *map(min, numbers), *map(max, numbers)])

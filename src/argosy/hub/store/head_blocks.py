@@ -10,9 +10,7 @@ import sqlite3
 from array import array
 from typing import Final, NamedTuple
 
-import msgspec
-
-from argosy.hub.store.records import SampleRow
+from argosy.hub.store.records import SampleRow, decode_row
 from argosy.hub.store.tables import schemas_of
 
 MAX_CACHED_BYTES: Final = 16 << 20  # five times the head block of a fleet of a hundred agents
@@ -22,8 +20,6 @@ _STATE_QUERY: Final = """
         (SELECT sum(segments) FROM run WHERE origin = id)
     FROM origin WHERE id = ?
 """
-
-_decode_row = msgspec.msgpack.Decoder(SampleRow).decode
 
 
 class SeriesLocator(NamedTuple):
@@ -80,7 +76,8 @@ class HeadBlocks:
         if head_block.last_ms < from_ms or head_block.first_ms > to_ms:
             return at, values
         if not head_block.is_loaded:
-            self._load(head_block, locator.origin)
+            head_block.is_loaded = True
+            self._read(head_block, locator.origin, 0)
         offsets: dict[bytes, list[tuple[int, int]]] = {}  # consecutive rows mostly have the same
         for sample_row in head_block.rows.values():
             found = offsets.get(sample_row.schema_ids)
@@ -113,15 +110,11 @@ class HeadBlocks:
             head_block.widths = {number: len(stored.schema.names) for number, stored in schemas.items()}
         self._read(head_block, origin, head_block.last_row)
 
-    def _load(self, head_block: _HeadBlock, origin: int) -> None:
-        head_block.is_loaded = True
-        self._read(head_block, origin, 0)
-
     def _read(self, head_block: _HeadBlock, origin: int, after: int) -> None:
         rows = self._database.execute(
             "SELECT number, row FROM tick WHERE origin = ? AND number > ? ORDER BY number", (origin, after)
         )
-        new = {number: _decode_row(row) for number, row in rows}
+        new = {number: decode_row(row) for number, row in rows}
         if not new:
             return
         for sample_row in new.values():

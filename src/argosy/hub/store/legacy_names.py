@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from argosy.engine.state.event_log import RENAMED_KINDS
-from argosy.hub.store.records import HubEvent
+from argosy.hub.store.records import HubEvent, decode_event_as_written
 
 _KINDS: Final = {
     **RENAMED_KINDS,
@@ -31,6 +31,11 @@ _VALUES: Final[dict[str, dict[str, dict[Any, str]]]] = {
     "recovery": {"outcome": {"begun": "started", "budget spent": "exhausted"}},
     "alert": {"category": {"trouble": "unhealthy"}},
 }
+
+
+def decode_event(row: bytes) -> HubEvent:
+    """Return a stored event with today's names. Raises msgspec.DecodeError."""
+    return upgrade_event(decode_event_as_written(row))
 
 
 def upgrade_event(event: HubEvent) -> HubEvent:

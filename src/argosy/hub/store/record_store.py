@@ -32,6 +32,8 @@ from argosy.hub.store.records import (
     SampleRow,
     SeriesSchema,
     StreamPosition,
+    decode_header,
+    decode_row,
     gap_events,
 )
 from argosy.hub.store.store_file import (
@@ -52,8 +54,6 @@ FULL_DETAIL_S: Final = 3 * 86400.0
 
 _log = logging.getLogger("argosy.hub")
 _encode = msgspec.msgpack.Encoder().encode
-_decode_row = msgspec.msgpack.Decoder(SampleRow).decode
-_decode_header = msgspec.msgpack.Decoder(EventHeader).decode
 
 
 class RecordStore:
@@ -182,10 +182,10 @@ class RecordStore:
             raise ValueError(f"a batch of {batch.first} to {batch.last} has {len(batch.rows)} rows")
         numbered = enumerate(batch.rows, batch.first)
         if batch.stream is RecordStream.EVENTS:
-            self._add_events(origin, ((number, _decode_header(row), row) for number, row in numbered))
+            self._add_events(origin, ((number, decode_header(row), row) for number, row in numbered))
         else:
             for number, row in numbered:
-                self._add_sample_row(origin, number, _decode_row(row), row)
+                self._add_sample_row(origin, number, decode_row(row), row)
 
     def compact(self) -> bool:
         """Do one step of compaction; return whether there was anything to do."""
@@ -238,7 +238,7 @@ class RecordStore:
         if (
             found is None
             or origin == self._origin_ids[self.origin]
-            or _decode_row(found[1]).time_ms >= time_ms
+            or decode_row(found[1]).time_ms >= time_ms
         ):
             return 0
         self._database.execute("DELETE FROM tick WHERE origin = ?", (origin,))

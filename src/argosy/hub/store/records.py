@@ -7,10 +7,13 @@ its sample rows from 1, separately; numbers and times are kept when records are 
 from __future__ import annotations
 
 import enum
+from array import array
 from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
+
+from argosy.hub.store.block_codec import DamagedBlockError, decode_block
 
 SEGMENT_ROWS: Final = 300  # rows 1..300 of an origin are its segment 0, in every store
 
@@ -134,6 +137,11 @@ class StreamPosition(msgspec.Struct, frozen=True, array_like=True):
     last_row: int
 
 
+decode_event_as_written = msgspec.msgpack.Decoder(HubEvent).decode
+decode_header = msgspec.msgpack.Decoder(EventHeader).decode
+decode_row = msgspec.msgpack.Decoder(SampleRow).decode
+
+
 def segment_of(number: int) -> int:
     """Return the segment of row `number`."""
     return (number - 1) // SEGMENT_ROWS
@@ -147,12 +155,48 @@ def rows_of_segment(segment: int) -> tuple[int, int]:
 def gap_events(batches: Iterable[RecordBatch], at_ms: int) -> list[HubEvent]:
     """Return the `gap` events for records that their sender had dropped."""
     return [
-        HubEvent(at_ms, "gap", "", {**_origin_fields(batch), "first": batch.first, "last": batch.last})
+        HubEvent(
+            at_ms,
+            "gap",
+            body={
+                "machine": batch.origin.machine,
+                "epoch": batch.origin.epoch,
+                "stream": batch.stream.name.lower(),
+                "first": batch.first,
+                "last": batch.last,
+            },
+        )
         for batch in batches
         if batch.is_lost
     ]
 
 
-def _origin_fields(batch: RecordBatch) -> dict[str, Any]:
-    origin = batch.origin
-    return {"machine": origin.machine, "epoch": origin.epoch, "stream": batch.stream.name.lower()}
+class ReceivedDamageError(ValueError):
+    """A batch of another hub cannot be decoded."""
+
+
+def check_records(batch: RecordBatch) -> None:
+    """Raise msgspec.DecodeError or DamagedBlockError if a record of a batch cannot be decoded."""
+    for row in batch.rows:
+        if batch.stream is RecordStream.EVENTS:
+            decode_event_as_written(row)
+        else:
+            _check_row(decode_row(row))
+    for column in batch.columns:
+        for block in (column.times, *column.values):
+            decode_block(block)
+
+
+def _check_row(sample_row: SampleRow) -> None:
+    count, rest = divmod(len(sample_row.schema_ids), array("I").itemsize)
+    if rest or len(sample_row.times) != 8 * count or len(sample_row.values) % 8:  # doubles
+        raise DamagedBlockError(f"a row of {count} samples has {len(sample_row.times)} bytes of times")
+
+
+def check_received(batches: Iterable[RecordBatch]) -> None:
+    """Raise ReceivedDamageError if a record of another hub cannot be decoded."""
+    try:
+        for batch in batches:
+            check_records(batch)
+    except (msgspec.DecodeError, DamagedBlockError, UnicodeDecodeError) as error:
+        raise ReceivedDamageError(f"a record that it sent cannot be decoded: {error}") from None

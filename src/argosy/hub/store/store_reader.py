@@ -20,8 +20,7 @@ import msgspec
 
 from argosy.hub.store.block_codec import decode_block, is_ascending
 from argosy.hub.store.head_blocks import HeadBlocks, SeriesLocator
-from argosy.hub.store.legacy_names import stored_kinds, upgrade_event, upgrade_sources
-from argosy.hub.store.record_validation import check_records
+from argosy.hub.store.legacy_names import decode_event, stored_kinds, upgrade_sources
 from argosy.hub.store.records import (
     HubEvent,
     RecordBatch,
@@ -29,6 +28,7 @@ from argosy.hub.store.records import (
     RecordStream,
     SeriesSchema,
     StreamPosition,
+    check_records,
     rows_of_segment,
     segment_of,
 )
@@ -37,8 +37,11 @@ from argosy.hub.store.tables import block_id, chunk_with, columns_of, create_sta
 Aggregate = Literal["middle", "least", "greatest"]
 _AGGREGATES: Final[tuple[Aggregate, ...]] = ("middle", "least", "greatest")
 _MAX_BATCH_ROWS: Final = 2000
+_SELECT_EVENTS: Final = (
+    "SELECT machine, epoch, began_ms, number, row, time_ms, event.origin FROM event "
+    "JOIN origin ON id = event.origin"
+)
 
-_event_decoder = msgspec.msgpack.Decoder(HubEvent)
 _decode_names = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 
 
@@ -48,6 +51,10 @@ class StoredEvent(NamedTuple):
     origin: RecordOrigin
     number: int
     event: HubEvent
+
+
+def _stored_event(machine: str, epoch: str, began_ms: int, number: int, row: bytes, *_: int) -> StoredEvent:
+    return StoredEvent(RecordOrigin(machine, epoch, began_ms), number, decode_event(row))
 
 
 class _SampleRun(NamedTuple):
@@ -203,29 +210,27 @@ class StoreReader:
     ) -> list[StoredEvent]:
         """Return at most `limit` events, newest first."""
         which, arguments = ("AND subject = ? ", [subject]) if subject is not None else ("", [])
-        return [
-            StoredEvent(RecordOrigin(machine, epoch, began), number, _decode_event(row))
-            for machine, epoch, began, number, row in self._database.execute(
-                "SELECT machine, epoch, began_ms, number, row FROM event JOIN origin ON id = event.origin "
-                f"WHERE time_ms BETWEEN ? AND ? {which}ORDER BY time_ms DESC, origin, number DESC LIMIT ?",
-                [from_ms, to_ms, *arguments, limit],
-            )
-        ]
+        return self._select_events(
+            f"time_ms BETWEEN ? AND ? {which}ORDER BY time_ms DESC, origin, number DESC LIMIT ?",
+            [from_ms, to_ms, *arguments, limit],
+        )
 
     def states_at(self, subjects: Iterable[str], time_ms: int) -> list[StoredEvent]:
         """Return the last `state` event of each agent up to a time."""
-        found = []
-        for subject in subjects:
-            row = self._database.execute(
-                "SELECT machine, epoch, began_ms, number, row FROM event JOIN origin ON id = event.origin "
-                "WHERE subject = ? AND time_ms <= ? AND kind = 'state' "
-                "ORDER BY time_ms DESC, number DESC LIMIT 1",
+        return [
+            each
+            for subject in subjects
+            for each in self._select_events(
+                "subject = ? AND time_ms <= ? AND kind = 'state' ORDER BY time_ms DESC, number DESC LIMIT 1",
                 (subject, time_ms),
-            ).fetchone()
-            if row:
-                machine, epoch, began, number, body = row
-                found.append(StoredEvent(RecordOrigin(machine, epoch, began), number, _decode_event(body)))
-        return found
+            )
+        ]
+
+    def _select_events(self, condition: str, arguments: Sequence[object] = ()) -> list[StoredEvent]:
+        return [
+            _stored_event(*row)
+            for row in self._database.execute(f"{_SELECT_EVENTS} WHERE {condition}", arguments)
+        ]
 
     def events_of_kinds(
         self,
@@ -238,11 +243,8 @@ class StoreReader:
         """Return at most `limit` events of some kinds, newest first; `subject` selects an agent."""
         rows = [self._rows_of_kind(kind, from_ms, to_ms, limit, subject) for kind in stored_kinds(kinds)]
         try:
-            newest_first = heapq.merge(*rows, key=lambda row: (-row[0], row[1], -row[2]))
-            return [
-                StoredEvent(RecordOrigin(machine, epoch, began), number, _decode_event(body))
-                for _, _, number, body, machine, epoch, began in islice(newest_first, limit)
-            ]
+            newest_first = heapq.merge(*rows, key=lambda row: (-row[5], row[6], -row[3]))
+            return [_stored_event(*row) for row in islice(newest_first, limit)]
         finally:
             for cursor in rows:
                 cursor.close()
@@ -256,8 +258,7 @@ class StoreReader:
         agent = "subject" if kind in ("log", "state") else "+subject"
         which, arguments = (f"AND {agent} = ? ", [subject]) if subject is not None else ("", [])
         return self._database.execute(
-            "SELECT time_ms, event.origin, number, row, machine, epoch, began_ms FROM event "
-            f"JOIN origin ON id = event.origin WHERE kind = ? {by_kind}AND time_ms BETWEEN ? AND ? {which}"
+            f"{_SELECT_EVENTS} WHERE kind = ? {by_kind}AND time_ms BETWEEN ? AND ? {which}"
             "ORDER BY time_ms DESC, origin, number DESC LIMIT ?",
             [kind, from_ms, to_ms, *arguments, -1 if limit is None else limit],
         )
@@ -271,14 +272,7 @@ class StoreReader:
 
     def alerts(self, machine: str) -> list[StoredEvent]:
         """Return all `alert` events of a machine's hubs, oldest first."""
-        return [
-            StoredEvent(RecordOrigin(machine, epoch, began), number, _decode_event(row))
-            for epoch, began, number, row in self._database.execute(
-                "SELECT epoch, began_ms, number, row FROM event JOIN origin ON id = event.origin "
-                "WHERE kind = 'alert' AND machine = ? ORDER BY began_ms, number",
-                (machine,),
-            )
-        ]
+        return self._select_events("kind = 'alert' AND machine = ? ORDER BY began_ms, number", (machine,))
 
     def source_positions(self) -> dict[str, tuple[str, int]]:
         """Return the position of each source: name to (incarnation, sequence)."""
@@ -288,8 +282,8 @@ class StoreReader:
     def last_states(self) -> list[StoredEvent]:
         """Return the last `state` event of each agent of each origin, oldest first."""
         return [
-            StoredEvent(RecordOrigin(machine, epoch, began), number, _decode_event(row))
-            for machine, epoch, began, number, row, _ in self._database.execute(
+            _stored_event(*row)
+            for row in self._database.execute(
                 "SELECT machine, epoch, began_ms, number, row, max(time_ms) FROM event "
                 "JOIN origin ON id = event.origin WHERE kind = 'state' AND subject > '' "
                 "GROUP BY event.origin, subject ORDER BY 6"
@@ -358,10 +352,6 @@ class StoreReader:
         )
         if at:
             yield _SampleRun(at, values)
-
-
-def _decode_event(row: bytes) -> HubEvent:
-    return upgrade_event(_event_decoder.decode(row))
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -21,13 +21,13 @@ import msgspec
 from argosy.fault import ArgosyError, Fault
 from argosy.hub.store.cardinality_limit import CardinalityLimit
 from argosy.hub.store.record_store import FULL_DETAIL_S, RecordStore
-from argosy.hub.store.record_validation import check_received
 from argosy.hub.store.records import (
     HubEvent,
     MetricSample,
     RecordBatch,
     RecordOrigin,
     StreamPosition,
+    check_received,
     gap_events,
 )
 from argosy.hub.store.store_file import (
@@ -79,18 +79,22 @@ class StoreWriter:
 
     A damaged store, whenever the damage is found, is set aside and a new one is created with a new epoch
     (`recreate`). Reads and writes in progress are repeated on the new store.
+
+    on_appended: called with records of this machine when they are submitted. on_replicated: called with each
+    batch of another hub when it is stored. on_recreated: called when a new store replaced a damaged one.
     """
 
-    on_recreated: Callable[[], object] = staticmethod(lambda: None)
-    # Called with records of this machine when submitted, and with those of other hubs when stored.
-    on_appended: Callable[[Sequence[HubEvent], Sequence[MetricSample]], object] = staticmethod(
-        lambda *_: None
-    )
-    on_replicated: Callable[[RecordBatch], object] = staticmethod(lambda _: None)
-
     def __init__(
-        self, path: Path, machine: str, flush_s: float = 1.0, limits: RetentionLimits = DEFAULT_LIMITS
+        self,
+        path: Path,
+        machine: str,
+        flush_s: float = 1.0,
+        limits: RetentionLimits = DEFAULT_LIMITS,
+        on_appended: Callable[[Sequence[HubEvent], Sequence[MetricSample]], object] = lambda *_: None,
+        on_replicated: Callable[[RecordBatch], object] = lambda _: None,
+        on_recreated: Callable[[], object] = lambda: None,
     ) -> None:
+        self._on_appended, self._on_replicated, self._on_recreated = on_appended, on_replicated, on_recreated
         self._write_pool = ThreadPoolExecutor(1, "argosy_store_write")
         self._read_pool = ThreadPoolExecutor(1, "argosy_store_read")
         self._peer_pool = ThreadPoolExecutor(1, "argosy_peer_read")
@@ -195,7 +199,7 @@ class StoreWriter:
         if events:
             self._events += events
             self._wake.set()
-            self.on_appended(events, ())
+            self._on_appended(events, ())
 
     async def recreate(self, error: BaseException, generation: int | None = None) -> None:
         """Set the damaged store aside and create a new one, once for all callers that found the damage.
@@ -215,7 +219,7 @@ class StoreWriter:
                 self.failure = refusal.faults[0].message
                 raise
         self._append_damage_events()
-        self.on_recreated()
+        self._on_recreated()
 
     def _recreate_store(self, reason: str) -> None:
         try:
@@ -360,7 +364,7 @@ class StoreWriter:
         self._wake.set()
         if is_urgent:
             self._flush_requested.set()
-        self.on_appended(events, samples)
+        self._on_appended(events, samples)
         return waiter
 
     def _full_error(self) -> StoreFullError:
@@ -484,9 +488,9 @@ class StoreWriter:
         at_ms = int(time.time() * 1000)
         stored = await self._with_recreate(self._write_pool, lambda: self._store_batches(batches, at_ms))
         for batch in stored:
-            self.on_replicated(batch)
+            self._on_replicated(batch)
         if gaps := gap_events(stored, at_ms):
-            self.on_appended(gaps, ())
+            self._on_appended(gaps, ())
         if stored:
             self._notify_committed()
             await self._with_recreate(self._write_pool, self._maintain)

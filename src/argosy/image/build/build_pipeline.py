@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from argosy.fault import Fault, InputError
+from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.suggestions import suggest
 from argosy.image.build.base_image import read_base_image
 from argosy.image.build.build_record import LAYOUT_FOLDER, BuildRecord, write_build_record
-from argosy.image.build.disk_errors import disk_errors_as_faults
 from argosy.image.build.image_builder import BuiltImage, ImageBuilder, write_layout
 from argosy.image.build.smoke_test import SmokeTester, SmokeTestResult
 from argosy.image.content.blob_store import BlobStore, Compression
 from argosy.image.content.staging import lock_folder, remove_stale
-from argosy.image.lock.image_lock import LOCK_FILE as LOCK_FILE
-from argosy.image.lock.image_lock import ImageLock, check_lock, read_lock, resolve_lock, write_lock
-from argosy.image.lock.machine_lock import MachineLock, lock_machines, write_machine_locks
+from argosy.image.lock import LOCK_FILE as LOCK_FILE
+from argosy.image.lock import (
+    ImageLock,
+    MachineLock,
+    check_lock,
+    lock_machines,
+    read_lock,
+    resolve_lock,
+    write_lock,
+    write_machine_locks,
+)
 from argosy.image.plan.container_plan import plan_containers
 from argosy.image.plan.image_plan import ImagePlan
 
@@ -130,10 +141,9 @@ def _build_images(
     lock = read_lock(path)
     check_lock(lock, plan, path, options.only)
     builder = ImageBuilder(containers, lock, store, image_cache_folder(), base_image)
-    images = [image for image in plan.images.values() if not options.only or image.name in options.only]
     built = []
     smoke_tests: dict[str, SmokeTestResult] = {}
-    for image in images:
+    for image in plan.select(options.only):
         item = builder.build(image)
         built.append(item)
         notify(f"{image.name}: built, {item.unpacked_bytes / 1e6:.1f} MB, {len(item.layers)} layers")
@@ -169,3 +179,42 @@ def check_names(plan: ImagePlan, only: tuple[str, ...]) -> None:
         if name not in plan.images:
             hint = suggest(name, plan.images, "images")
             raise InputError(Fault("--only", "unknown-image", f"there is no image `{name}`", hint))
+
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def disk_errors_as_faults(*folders: Path) -> Iterator[None]:
+    """Convert OSError in the block to RefusedError. folders: where the block writes; they need not exist yet.
+
+    Raises RefusedError: a file or folder cannot be read or written.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # of the progress output, not of the disk
+    except OSError as error:
+        raise RefusedError(disk_fault(error, folders)) from error
+
+
+def disk_fault(error: OSError, folders: tuple[Path, ...]) -> Fault:
+    """Return the fault of an OSError; a full disk is reported with the free space of `folders`."""
+    number, where, reason = error.errno, error.filename, error.strerror
+    if isinstance(error, shutil.Error):  # of copying a tree: a list of errors
+        _, where, reason = error.args[0][0]
+        found = re.search(r"\[Errno (\d+)\] ([^:]+)", reason)
+        number, reason = (int(found[1]), found[2]) if found else (None, reason)
+    if number in _DISK_FULL:
+        free = ", ".join(f"`{folder}` has {_free_bytes(folder) / 1e6:.1f} MB free" for folder in folders)
+        message = f"{reason}; incomplete files were removed, and now {free}"
+        hint = "free some space there; the same command then continues with the finished files"
+        return Fault(str(where or ""), "disk-full", message, hint)
+    return Fault(str(where or ""), "disk", reason or str(error))
+
+
+def _free_bytes(folder: Path) -> int:
+    """Return the bytes free for a folder, which need not exist yet."""
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    stats = os.statvfs(existing)
+    return stats.f_bavail * stats.f_frsize

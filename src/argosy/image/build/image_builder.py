@@ -20,6 +20,7 @@ import argosy
 from argosy.image.build.app_files import copy_argosy, data_files, digest_of_argosy
 from argosy.image.build.base_image import BaseImage, base_image_entries
 from argosy.image.build.bytecode_cache import BytecodeCache, pyc_path
+from argosy.image.build.oci_layout import REF_NAME, OciManifest
 from argosy.image.build.sbom import bill_of_materials
 from argosy.image.content.blob_store import (
     CONFIG_TYPE,
@@ -44,7 +45,7 @@ from argosy.image.content.debian import (
 from argosy.image.content.packaged_tests import referenced_tests
 from argosy.image.content.staging import write_atomic
 from argosy.image.content.wheels import Wheel, WheelCache, unpack_wheel
-from argosy.image.lock.image_lock import ImageLock
+from argosy.image.lock import ImageLock
 from argosy.image.plan.container_plan import ContainerPlan
 from argosy.image.plan.image_plan import Image
 from argosy.image.runtime.image_paths import (
@@ -134,7 +135,7 @@ class ImageBuilder:
             self.argosy_layer(),
             self.app_layer(image, sbom),
         )
-        config = self.store.add_blob(_encode_json(self.config(image, layers)), CONFIG_TYPE)
+        config = self.store.add_blob(msgspec.json.encode(self.config(image, layers)), CONFIG_TYPE)
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
@@ -144,7 +145,7 @@ class ImageBuilder:
         }
         variables = self.variables(image)
         return BuiltImage(
-            image, self.store.add_blob(_encode_json(manifest), MANIFEST_TYPE), layers, sbom, variables
+            image, self.store.add_blob(msgspec.json.encode(manifest), MANIFEST_TYPE), layers, sbom, variables
         )
 
     # ---- layers
@@ -314,7 +315,7 @@ def write_layout(
     manifests = _other_descriptors(folder, {item.image.name for item in built})
     for item in built:
         reference = f"{item.image.reference}:{tag}"
-        name = {"org.opencontainers.image.ref.name": reference} if item.image.name in tagged else {}
+        name = {REF_NAME: reference} if item.image.name in tagged else {}
         annotations = {IMAGE_ANNOTATION: item.image.name, **name}
         manifests.append({**item.manifest.descriptor(), "annotations": annotations})
     before = {path.name for path in blobs.iterdir()}
@@ -325,7 +326,7 @@ def write_layout(
         raise
     write_atomic(folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
     index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests}
-    write_atomic(folder / "index.json", _encode_json(index))
+    write_atomic(folder / "index.json", msgspec.json.encode(index))
     # Last: until the new index is written, the old one needs its blobs.
     _remove_other_blobs(wanted, blobs)
 
@@ -348,24 +349,16 @@ def _other_descriptors(folder: Path, names: set[str]) -> list[dict[str, Any]]:
 
 def _copy_image(digest: str, store: BlobStore, blobs: Path) -> set[str]:
     """Copy the blobs of an image into a layout; return their names."""
-    first = blobs / digest.removeprefix("sha256:")
-    if not first.exists():
-        _link_or_copy(store.path_of(digest), first)
-    manifest = msgspec.json.decode(first.read_bytes())
-    digests = [manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
-    for each in digests:
-        target = blobs / each.removeprefix("sha256:")
-        if not target.exists():
-            _link_or_copy(store.path_of(each), target)
-    return {each.removeprefix("sha256:") for each in (digest, *digests)}
+    manifest = msgspec.json.decode(_link_or_copy(digest, store, blobs).read_bytes(), type=OciManifest)
+    return {_link_or_copy(each, store, blobs).name for each in (digest, *manifest.blob_digests)}
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system
-        write_atomic(target, source.read_bytes())
-
-
-def _encode_json(value: object) -> bytes:
-    return msgspec.json.encode(value)
+def _link_or_copy(digest: str, store: BlobStore, blobs: Path) -> Path:
+    source = store.path_of(digest)
+    target = blobs / source.name
+    if not target.exists():
+        try:
+            os.link(source, target)
+        except OSError:  # another file system
+            write_atomic(target, source.read_bytes())
+    return target

@@ -13,7 +13,8 @@ import msgspec
 
 from argosy.fault import InputError
 from argosy.image.build.build_record import BuildRecord, BuiltImageEntry, read_build_record
-from argosy.image.lock.image_lock import LOCK_FILE, ImageLock, read_lock
+from argosy.image.lock import LOCK_FILE, ImageLock, read_lock
+from argosy.image.plan.container_plan import sum_if_all
 from argosy.image.plan.image_plan import RUNTIME_PACKAGE, Image, ImagePlan
 
 _LOCK_HINT = "`argosy image lock` updates it"
@@ -73,22 +74,22 @@ def measure_plan(plan: ImagePlan) -> PlanSizes:
 
 def measure_images(images: Iterable[Image], lock: ImageLock | None, record: BuildRecord) -> GroupSizes:
     """Return the sizes of images, each and all together. lock: None when there is none."""
-    wheel_sizes: dict[str, Mapping[str, int] | None] = {}
-    records: dict[str, BuiltImageEntry | None] = {}
+    by_name: dict[str, ImageSize] = {}
+    wheels: list[Mapping[str, int] | None] = []
+    layers: list[Mapping[str, int] | None] = []
     for image in images:
-        wheel_sizes[image.name] = None if lock is None else _wheel_sizes(image, lock)
-        records[image.name] = _record_of(image, record)
-    layers = [None if entry is None else _layer_sizes(entry) for entry in records.values()]
-    each = {
-        name: ImageSize(_total(wheels), None if (entry := records[name]) is None else entry.unpacked_bytes)
-        for name, wheels in wheel_sizes.items()
-    }
+        sizes, entry = _wheel_sizes(image, lock) if lock else None, _record_of(image, record)
+        wheels.append(sizes)
+        layers.append(_layer_sizes(entry) if entry else None)
+        by_name[image.name] = ImageSize(
+            None if sizes is None else sum(sizes.values()), entry.unpacked_bytes if entry else None
+        )
     return GroupSizes(
-        by_name=each,
-        deduplicated=ImageSize(_deduplicated_sum(wheel_sizes.values()), _deduplicated_sum(layers)),
+        by_name=by_name,
+        deduplicated=ImageSize(_deduplicated_sum(wheels), _deduplicated_sum(layers)),
         unshared=ImageSize(
-            _sum_if_all([size.wheels_bytes for size in each.values()]),
-            _sum_if_all([size.built_bytes for size in each.values()]),
+            sum_if_all([size.wheels_bytes for size in by_name.values()]),
+            sum_if_all([size.built_bytes for size in by_name.values()]),
         ),
     )
 
@@ -125,10 +126,6 @@ def _layer_sizes(entry: BuiltImageEntry) -> Mapping[str, int] | None:
     return dict(zip(entry.layers, entry.layer_bytes, strict=True))
 
 
-def _total(parts: Mapping[str, int] | None) -> int | None:
-    return None if parts is None else sum(parts.values())
-
-
 def _deduplicated_sum(groups: Collection[Mapping[str, int] | None]) -> int | None:
     """Return the sum of all parts of all groups, each counted once; None when one is not known."""
     sizes: dict[str, int] = {}
@@ -137,8 +134,3 @@ def _deduplicated_sum(groups: Collection[Mapping[str, int] | None]) -> int | Non
             return None
         sizes.update(group)
     return sum(sizes.values()) if groups else None
-
-
-def _sum_if_all(values: Collection[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if values and len(known) == len(values) else None

@@ -1,4 +1,4 @@
-"""Reads OCI layouts of other tools: index, manifests, configurations and blobs."""
+"""OCI layouts as data: index, manifests, configurations and blobs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-_REF_NAME: Final = "org.opencontainers.image.ref.name"
+REF_NAME: Final = "org.opencontainers.image.ref.name"
 _INDEX_MEDIA_TYPES: Final = ("image.index.v1+json", "manifest.list.v2+json")
 
 
@@ -29,7 +29,7 @@ class OciDescriptor(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def name(self) -> str:
         """The image's name in a layout; empty when it has none."""
-        return (self.annotations or {}).get(_REF_NAME, "")
+        return (self.annotations or {}).get(REF_NAME, "")
 
     @property
     def is_index(self) -> bool:
@@ -47,6 +47,11 @@ class OciManifest(msgspec.Struct, frozen=True):
 
     config: OciDescriptor
     layers: tuple[OciDescriptor, ...]
+
+    @property
+    def blob_digests(self) -> tuple[str, ...]:
+        """The digests of its layers, then that of its configuration."""
+        return (*(layer.digest for layer in self.layers), self.config.digest)
 
 
 class OciProcess(msgspec.Struct, frozen=True, rename="pascal"):

@@ -18,7 +18,14 @@ _UUID_NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # of URLs, 
 
 def bill_of_materials(image: str, packages: Iterable[DebianPackage], wheels: Iterable[Wheel]) -> bytes:
     """Return the bill of materials of an image as JSON: Debian packages, wheels, and argosy itself."""
-    components = [*map(_debian_component, packages), *map(_wheel_component, wheels), _argosy_component()]
+    components = [
+        *(
+            _component(each, f"pkg:deb/debian/{each.name}@{quote(each.version)}?arch=amd64")
+            for each in packages
+        ),
+        *(_component(each, _package_url(each)) for each in wheels),
+        _argosy_component(),
+    ]
     serial_number = uuid.uuid5(_UUID_NAMESPACE, msgspec.json.encode([image, components]).decode())
     value: dict[str, Any] = {
         "bomFormat": "CycloneDX",
@@ -37,15 +44,6 @@ def bill_of_materials(image: str, packages: Iterable[DebianPackage], wheels: Ite
     return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
 
 
-def _debian_component(package: DebianPackage) -> dict[str, Any]:
-    url = f"pkg:deb/debian/{package.name}@{quote(package.version)}?arch=amd64"
-    return _component("library", package.name, package.version, url, package.sha256)
-
-
-def _wheel_component(wheel: Wheel) -> dict[str, Any]:
-    return _component("library", wheel.name, wheel.version, _package_url(wheel), wheel.sha256)
-
-
 def _argosy_component() -> dict[str, Any]:
     url = f"pkg:pypi/argosy@{argosy.__version__}"
     return {
@@ -61,14 +59,14 @@ def _package_url(wheel: Wheel) -> str:
     return f"pkg:pypi/{wheel.name}@{quote(wheel.version)}"
 
 
-def _component(kind: str, name: str, version: str, url: str, sha256: str) -> dict[str, Any]:
+def _component(item: DebianPackage | Wheel, url: str) -> dict[str, Any]:
     return {
-        "type": kind,
-        "name": name,
-        "version": version,
+        "type": "library",
+        "name": item.name,
+        "version": item.version,
         "purl": url,
         "bom-ref": url,
-        "hashes": [{"alg": "SHA-256", "content": sha256}],
+        "hashes": [{"alg": "SHA-256", "content": item.sha256}],
     }
 
 

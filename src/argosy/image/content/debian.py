@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import shutil
+import struct
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +21,6 @@ import msgspec
 from argosy.fault import Fault, RefusedError
 from argosy.image.content.blob_store import LayerEntry, entries_in
 from argosy.image.content.deterministic_pyc import canonicalize_pyc
-from argosy.image.content.elf import needed_libraries
 from argosy.image.content.external_program import require_program, run_program, run_unchecked
 from argosy.image.content.staging import staged_folder, temporary_folder
 from argosy.image.runtime.image_paths import (
@@ -41,7 +41,7 @@ _PYTHON_PACKAGES: Final = (
     f"libpython{PYTHON}-minimal",
     f"libpython{PYTHON}-stdlib",
 )
-_BASE_PACKAGES: Final = (*_PYTHON_PACKAGES, "ca-certificates", "libgcc-s1", "libstdc++6", "netbase", "tzdata")
+BASE_PACKAGES: Final = (*_PYTHON_PACKAGES, "ca-certificates", "libgcc-s1", "libstdc++6", "netbase", "tzdata")
 # Loaded by name at run time, or expected by every wheel.
 _ALWAYS_INCLUDED: Final = (
     "libgcc_s.so.1",
@@ -56,6 +56,10 @@ _ALWAYS_INCLUDED: Final = (
     "libnss_dns.so.2",
     "libnss_files.so.2",
     "ld-linux-x86-64.so.2",
+)
+# Needed only by terminals, installers and dialogs.
+_EXCLUDED_PACKAGES: Final = frozenset(
+    {"debconf", "cdebconf", "libnewt0.52", "libslang2", "libtextwrap1", "libdebian-installer4"}
 )
 _EXCLUDED_STDLIB: Final = (
     "test",
@@ -87,6 +91,9 @@ for name in sorted(os.listdir(folder)):
 _COMPILEALL_OS_ERROR: Final = re.compile(r"^\w+Error: \[Errno (\d+)\]", re.MULTILINE)
 # From this count of modules on, compiling on all processors is faster.
 _PARALLEL_THRESHOLD: Final = 200
+# Types of program headers and of dynamic entries in an ELF file.
+_PT_DYNAMIC, _PT_LOAD = 2, 1
+_DT_NEEDED, _DT_STRTAB = 1, 5
 
 
 class DebianPackage(msgspec.Struct, frozen=True, order=True):
@@ -123,12 +130,6 @@ def read_packages(names: Iterable[str]) -> tuple[DebianPackage, ...]:
     return tuple(sorted(_parse_packages(run_program(["apt-cache", "show", "--no-all-versions", *names]))))
 
 
-# Needed only by terminals, installers and dialogs.
-_EXCLUDED_PACKAGES: Final = frozenset(
-    {"debconf", "cdebconf", "libnewt0.52", "libslang2", "libtextwrap1", "libdebian-installer4"}
-)
-
-
 def _parse_packages(text: str) -> Iterator[DebianPackage]:
     for part in text.strip().split("\n\n"):
         keys = dict(line.split(": ", 1) for line in part.splitlines() if ": " in line and line[:1] != " ")
@@ -136,11 +137,6 @@ def _parse_packages(text: str) -> Iterator[DebianPackage]:
             yield DebianPackage(
                 keys["Package"], keys["Version"], keys["SHA256"], os.path.basename(keys["Filename"])
             )
-
-
-def resolve_base_packages() -> tuple[DebianPackage, ...]:
-    """Return the packages of the base layer."""
-    return resolve_packages(_BASE_PACKAGES)
 
 
 def fetch_packages(packages: tuple[DebianPackage, ...], cache: Path) -> UnpackedPackages:
@@ -319,3 +315,45 @@ def compile_tree(python: list[str], tree: str, folder: Path) -> None:
         raise OSError(int(found[1]), os.strerror(int(found[1])), str(folder))
     for path in folder.rglob("*.pyc"):
         path.write_bytes(canonicalize_pyc(path.read_bytes()))
+
+
+def needed_libraries(path: Path) -> tuple[str, ...]:
+    """Return the libraries that a 64-bit little-endian ELF file needs, such as `libc.so.6`; else none."""
+    try:
+        data = path.read_bytes()
+        return tuple(_needed_names(data)) if data[:6] == b"\x7fELF\x02\x01" else ()
+    except (OSError, struct.error, ValueError):
+        return ()
+
+
+def _needed_names(data: bytes) -> Iterator[str]:
+    (offset,) = struct.unpack_from("<Q", data, 0x20)
+    size, count = struct.unpack_from("<HH", data, 0x36)
+    loads: list[tuple[int, int, int]] = []
+    dynamic: tuple[int, int] | None = None
+    for at in range(count):
+        kind, _, start, address, _, length = struct.unpack_from("<IIQQQQ", data, offset + at * size)
+        if kind == _PT_LOAD:
+            loads.append((address, start, length))
+        elif kind == _PT_DYNAMIC:
+            dynamic = (start, length)
+    if dynamic is None:
+        return
+    items = list(struct.iter_unpack("<qQ", data[dynamic[0] : dynamic[0] + dynamic[1] // 16 * 16]))
+    table = next((value for tag, value in items if tag == _DT_STRTAB), None)
+    if table is None:
+        return
+    for tag, value in items:
+        if tag == 0:
+            return
+        if tag == _DT_NEEDED:
+            start = _file_offset(table + value, loads)
+            yield data[start : data.index(b"\0", start)].decode()
+
+
+def _file_offset(address: int, loads: list[tuple[int, int, int]]) -> int:
+    """Return the offset in the file that is loaded at an address."""
+    for base, start, length in loads:
+        if base <= address < base + length:
+            return start + address - base
+    raise ValueError(f"address {address:#x} is in no segment")

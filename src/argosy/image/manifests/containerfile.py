@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from argosy.image.content.debian import PYTHON
-from argosy.image.lock.image_lock import ImageLock
+from argosy.image.lock import ImageLock
 from argosy.image.plan.container_plan import ContainerPlan
 from argosy.image.plan.image_plan import RUNTIME_PACKAGE, Image, runtime_packages
 from argosy.image.plan.known_packages import CACHE_VARIABLES, build_variables
@@ -46,9 +46,9 @@ def render_containerfile(image: Image, containers: ContainerPlan, lock: ImageLoc
     GPU, which needs other wheels, packages are installed by name.
     """
     if lock is not None and image.gpu is None:
-        requirements = _locked_requirements(image, lock)
+        requirements = [wheel.requirement for wheel in lock.wheels_for(image.packages)]
     else:
-        requirements = _unlocked_requirements(image)
+        requirements = sorted({*image.packages, *runtime_packages()} - {RUNTIME_PACKAGE})
     lines = [
         f"# Written by `argosy image containerfile` for `{image.name}`: {', '.join(image.agents)}.",
         "# The build context is the fleet file's folder; argosy's package is a second context:",
@@ -58,14 +58,6 @@ def render_containerfile(image: Image, containers: ContainerPlan, lock: ImageLoc
         *_runtime_stage(image, containers),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _locked_requirements(image: Image, lock: ImageLock) -> list[str]:
-    return [wheel.requirement for wheel in lock.wheels_for(image.packages)]
-
-
-def _unlocked_requirements(image: Image) -> list[str]:
-    return sorted({*image.packages, *runtime_packages()} - {RUNTIME_PACKAGE})
 
 
 def _build_stage(image: Image, requirements: list[str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from argosy.fleet.environments import environment_names
-from argosy.fleet.fleet_spec import AgentSpec, Fleet, Liveness, Need, Probe
+from argosy.fleet.fleet_spec import AgentSpec, Fleet, Liveness, Probe
 from argosy.fleet.quantities import format_duration
 from argosy.fleet.redaction import is_secret_name, redact_text
 from argosy.fleet.yaml_emitter import dump_document
@@ -79,17 +79,19 @@ def _agent_keys(
     waited = [need for need in agent.needs if (agent.name, need.agent) not in unwaited]
     wants = [*agent.wants, *(need.agent for need in agent.needs if (agent.name, need.agent) in unwaited)]
     if waited:
-        yield "needs", [_need_value(need) for need in waited]
+        yield (
+            "needs",
+            [
+                need.agent if need.on_death == "wait" else {"agent": need.agent, "on_death": need.on_death}
+                for need in waited
+            ],
+        )
     if wants:
         yield "wants", list(dict.fromkeys(wants))
     yield "ready", _probe_keys(agent.ready)
     if agent.liveness is not None:
         yield "liveness", _probe_keys(agent.liveness)
     yield from _limit_keys(agent)
-
-
-def _need_value(need: Need) -> str | dict[str, str]:
-    return need.agent if need.on_death == "wait" else {"agent": need.agent, "on_death": need.on_death}
 
 
 def _probe_keys(probe: Probe | Liveness) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -76,7 +76,9 @@ def plan_containers(plan: ImagePlan) -> ContainerPlan:
     names = _service_names(plan, stages)
     service_of = {agent: name for name, stage in zip(names, stages, strict=True) for agent in stage}
     text = render_container_fleet(fleet, service_of, unwaited)
-    _check_fleet_text(fleet, text)
+    _, faults = read_fleet(fleet.path, text)
+    if faults:
+        raise RefusedError(*faults)
     start_s = _start_timeouts(fleet)
     services = tuple(
         _build_service(plan, name, stage, service_of, unwaited, start_s)
@@ -176,9 +178,10 @@ def _build_service(
         ),
         env_files=tuple(dict.fromkeys(agent.env_file for agent in agents if agent.env_file)),
         start_s=max(start_s[agent] for agent in stage),
-        stop_s=_stop_timeout(agents) + _STOP_MARGIN_S,
-        memory_bytes=_sum_if_all([agent.memory_bytes for agent in agents]),
-        cpus=_sum_if_all([agent.cpus for agent in agents]),
+        stop_s=_stop_timeout(agents, fleet) + _STOP_MARGIN_S,
+        # a limit from some agents would be too low for all
+        memory_bytes=sum_if_all([agent.memory_bytes for agent in agents]),
+        cpus=sum_if_all([agent.cpus for agent in agents]),
         has_gpu=image.gpu is not None and any(agent in plan.gpu_agents for agent in stage),
         restart=any(agent.restart != "never" for agent in agents),
     )
@@ -199,32 +202,31 @@ def _connections(
 
 def _start_timeouts(fleet: Fleet) -> dict[str, float]:
     """Return for each agent the sum of the start time-outs on its longest chain of needs."""
-    needs = {agent.name: tuple(need.agent for need in agent.needs) for agent in fleet.agents.values()}
-    found: dict[str, float] = {}
-    for members in strongly_connected_components(needs):
-        for name in members:
-            longest_need = max((found.get(need, 0.0) for need in needs[name]), default=0.0)
-            found[name] = longest_need + fleet.agents[name].start_timeout_s
-    return found
+    return _longest_chains({name: agent.start_timeout_s for name, agent in fleet.agents.items()}, fleet)
 
 
-def _stop_timeout(agents: Iterable[AgentSpec]) -> float:
+def _stop_timeout(agents: Iterable[AgentSpec], fleet: Fleet) -> float:
     """Return the longest time of an ordered stop: along the longest chain of needs among `agents`."""
-    inside = {agent.name: agent for agent in agents}
+    seconds = {agent.name: agent.stop_timeout_s for agent in agents}
+    return max(_longest_chains(seconds, fleet).values(), default=0.0)
+
+
+def _longest_chains(seconds: Mapping[str, float], fleet: Fleet) -> dict[str, float]:
+    """Return for each agent the sum of `seconds` on its longest chain of needs among these agents."""
     needs = {
-        name: tuple(need.agent for need in agent.needs if need.agent in inside)
-        for name, agent in inside.items()
+        name: tuple(need.agent for need in fleet.agents[name].needs if need.agent in seconds)
+        for name in seconds
     }
     found: dict[str, float] = {}
     for members in strongly_connected_components(needs):
         for name in members:
             longest_need = max((found.get(need, 0.0) for need in needs[name]), default=0.0)
-            found[name] = longest_need + inside[name].stop_timeout_s
-    return max(found.values(), default=0.0)
+            found[name] = longest_need + seconds[name]
+    return found
 
 
-def _sum_if_all(values: list[_Number | None]) -> _Number | None:
-    """Return the sum when every agent has a limit; a limit from some would be too low for all."""
+def sum_if_all(values: Collection[_Number | None]) -> _Number | None:
+    """Return the sum of some values; None when there are none, or one is not known."""
     known = [value for value in values if value is not None]
     return sum(known[1:], known[0]) if known and len(known) == len(values) else None
 
@@ -240,11 +242,5 @@ def _reject_secrets(fleet: Fleet) -> None:
             )
             hint = "pass it as a variable (`env:` or `env_file:`)"
             faults.append(Fault(where, "secret", message, hint))
-    if faults:
-        raise RefusedError(*faults)
-
-
-def _check_fleet_text(fleet: Fleet, text: str) -> None:
-    _, faults = read_fleet(fleet.path, text)
     if faults:
         raise RefusedError(*faults)

@@ -10,7 +10,7 @@ import functools
 import importlib.metadata
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -109,6 +109,10 @@ class ImagePlan(msgspec.Struct, frozen=True):
     def is_grouped(self) -> bool:
         """Whether the fleet file names a group."""
         return any(agent.group for agent in self.fleet.agents.values())
+
+    def select(self, only: Collection[str]) -> list[Image]:
+        """Return the images with these names; without any name all."""
+        return [image for image in self.images.values() if not only or image.name in only]
 
     def image_of(self, agent: str) -> Image:
         """Return the image of an agent."""

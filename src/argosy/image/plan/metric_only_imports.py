@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, TypeGuard
+from typing import Final
 
 import msgspec
 
@@ -69,12 +69,13 @@ def _find_names_used(tree: ast.Module, module: str) -> Iterator[str]:
             if id(node) not in qualified and first in names:
                 yield f"{names[first]}.{rest}"
             qualified.add(id(node.value))
-        elif _is_name_load(node) and node.id in names and id(node) not in qualified:
+        elif (
+            isinstance(node, ast.Name)
+            and node.id in names
+            and isinstance(node.ctx, ast.Load)
+            and id(node) not in qualified
+        ):
             yield names[node.id]
-
-
-def _is_name_load(node: ast.AST) -> TypeGuard[ast.Name]:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
 
 
 def _imported_names(tree: ast.Module, module: str) -> Iterator[tuple[str, str]]:

@@ -6,9 +6,9 @@ image of the fleet are mounted from its repository.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,9 +16,11 @@ from argosy.extra import install_command
 from argosy.fault import Fault, InputError, MissingError, RefusedError
 from argosy.fleet.suggestions import suggest
 from argosy.image.build.image_builder import IMAGE_ANNOTATION
+from argosy.image.build.oci_layout import OciDescriptor, OciManifest, blob_path, read_index
 from argosy.image.registry.push_target import PushTarget
 
-_REF_NAME: Final = "org.opencontainers.image.ref.name"
+if TYPE_CHECKING:
+    from argosy.image.registry.registry_client import OrasRegistry
 
 
 class LayoutImage(msgspec.Struct, frozen=True):
@@ -46,18 +48,7 @@ class PushedImage(msgspec.Struct, frozen=True):
     sent_bytes: int
 
 
-class RegistryClient(Protocol):
-    """The operations of a push; see `registry_client.OrasRegistry`."""
-
-    def has_blob(self, repository: str, digest: str) -> bool: ...
-    def mount_blob(self, repository: str, digest: str, source_repository: str) -> bool: ...
-    def send_blob(self, repository: str, path: Path, digest: str) -> None: ...
-    def send_manifest(self, repository: str, tag: str, data: bytes, media_type: str) -> None: ...
-    def digest_of_tag(self, repository: str, tag: str) -> str: ...
-    def close(self) -> None: ...
-
-
-def open_registry(target: PushTarget) -> RegistryClient:
+def open_registry(target: PushTarget) -> OrasRegistry:
     """Return a connected registry; raises as `OrasRegistry`, and MissingError: oras-py is not installed."""
     try:
         # An extra, and slow to import.
@@ -78,7 +69,7 @@ def read_layout_images(folder: Path, only: tuple[str, ...]) -> list[LayoutImage]
     """
     hint = "`argosy image build` writes one"
     try:
-        index = msgspec.json.decode((folder / "index.json").read_bytes(), type=dict[str, Any])
+        index = read_index(folder)
     except FileNotFoundError as error:
         message = f"there is no layout in `{folder}`"
         raise InputError(Fault(str(folder), "no-layout", message, hint)) from error
@@ -87,16 +78,17 @@ def read_layout_images(folder: Path, only: tuple[str, ...]) -> list[LayoutImage]
             Fault(str(folder / "index.json"), "layout", f"not an index: {error}", hint)
         ) from error
     items = {
-        item.get("annotations", {}).get(IMAGE_ANNOTATION, ""): item for item in index.get("manifests", [])
+        item.annotations[IMAGE_ANNOTATION]: item
+        for item in index.manifests
+        if item.annotations and IMAGE_ANNOTATION in item.annotations
     }
-    items.pop("", None)
     for name in only:
         if name not in items:
             suggestion = suggest(name, items, "images")
             raise InputError(
                 Fault("--only", "unknown-image", f"the layout has no image `{name}`", suggestion)
             )
-    tagged = {name: item for name, item in items.items() if item["annotations"].get(_REF_NAME)}
+    tagged = {name: item for name, item in items.items() if item.name}
     untagged = [name for name in only or items if name not in tagged]
     if untagged and (only or not tagged):
         listed = ", ".join(f"`{name}`" for name in untagged)
@@ -108,9 +100,9 @@ def read_layout_images(folder: Path, only: tuple[str, ...]) -> list[LayoutImage]
     return [_layout_image(name, item) for name, item in tagged.items() if not only or name in only]
 
 
-def _layout_image(name: str, item: dict[str, Any]) -> LayoutImage:
-    reference, _, tag = item["annotations"][_REF_NAME].rpartition(":")
-    return LayoutImage(name, reference, tag, item["digest"], item["mediaType"])
+def _layout_image(name: str, item: OciDescriptor) -> LayoutImage:
+    reference, _, tag = item.name.rpartition(":")
+    return LayoutImage(name, reference, tag, item.digest, item.media_type)
 
 
 def push_images(
@@ -151,23 +143,23 @@ def describe_push(pushed: PushedImage) -> str:
 def _push_image(
     folder: Path,
     image: LayoutImage,
-    registry: RegistryClient,
+    registry: OrasRegistry,
     repository: str,
     tag: str,
     repositories_by_blob: dict[str, str],
 ) -> PushedImage:
     """Push one image. repositories_by_blob: digest to a repository that has it; updated."""
-    data = _blob_path(folder, image.digest).read_bytes()
+    data = _find_blob(folder, image.digest).read_bytes()
     counts = {"sent": 0, "mounted": 0, "existing": 0}
     sent_bytes = 0
-    for digest in _blob_digests(data):
+    for digest in dict.fromkeys(msgspec.json.decode(data, type=OciManifest).blob_digests):
         source_repository = repositories_by_blob.get(digest)
         if registry.has_blob(repository, digest):
             counts["existing"] += 1
         elif source_repository is not None and registry.mount_blob(repository, digest, source_repository):
             counts["mounted"] += 1
         else:
-            path = _blob_path(folder, digest)
+            path = _find_blob(folder, digest)
             registry.send_blob(repository, path, digest)
             counts["sent"] += 1
             sent_bytes += path.stat().st_size
@@ -181,14 +173,8 @@ def _push_image(
     return PushedImage(image.image, f"{repository}:{tag}", found, sent_bytes=sent_bytes, **counts)
 
 
-def _blob_digests(manifest: bytes) -> Iterator[str]:
-    """Yield the blobs of a manifest, each once: layers, then the configuration."""
-    value = msgspec.json.decode(manifest)
-    yield from dict.fromkeys([*(layer["digest"] for layer in value["layers"]), value["config"]["digest"]])
-
-
-def _blob_path(folder: Path, digest: str) -> Path:
-    path = folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
+def _find_blob(folder: Path, digest: str) -> Path:
+    path = blob_path(folder, digest)
     if not path.is_file():
         message = f"the layout lacks {digest}"
         raise InputError(Fault(str(folder), "layout", message, "`argosy image build` writes it again"))

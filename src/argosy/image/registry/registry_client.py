@@ -85,7 +85,7 @@ class _OrasProvider(Provider):  # type: ignore[misc]
     def configure(self, context: ssl.SSLContext, authorization: RegistryAuth) -> None:
         """Set the TLS context and the authorization of all requests."""
         self.authorization = authorization
-        self.session.auth = _keep_request  # otherwise a `.netrc` would replace the token
+        self.session.auth = lambda request: request  # otherwise a `.netrc` would replace the token
         self.session.mount("https://", _TimeoutAdapter(context))
         self.session.mount(
             "http://", _TimeoutAdapter(context) if self.prefix == "http" else _PlainHttpBlocker()
@@ -110,10 +110,6 @@ class _OrasProvider(Provider):  # type: ignore[misc]
         if response.status_code >= 400 and (method, response.status_code) != ("HEAD", _NOT_FOUND):
             raise _ResponseError(response)
         return response
-
-
-def _keep_request(request: Any) -> Any:
-    return request
 
 
 class OrasRegistry:

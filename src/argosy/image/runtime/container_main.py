@@ -117,11 +117,8 @@ class _ContainerRun:
         """Print a transition; return the exit code when no agent of the container will ever run."""
         if isinstance(message, AgentStateChanged):
             reason = f" ({message.reason})" if message.reason else ""
-            _print_line(
-                "\n".join(
-                    [f"{message.agent}: {message.state}{reason}", *map(_quote_line, message.last_lines)]
-                )
-            )
+            last_lines = [f"\n  | {line}" for line in message.last_lines]
+            _print_line(f"{message.agent}: {message.state}{reason}{''.join(last_lines)}")
         elif isinstance(message, ApplySummary):
             _print_line(f"{len(message.ready)} of {message.declared - len(message.left_out)} agents ready")
             return None if message.ready or not message.not_ready else 1
@@ -139,10 +136,6 @@ class _ContainerRun:
             return 1
         client.wait_exit(_STOP_TIMEOUT_S)
         return 0
-
-
-def _quote_line(line: str) -> str:
-    return f"  | {line}"
 
 
 def _machine_name(fleet: Fleet) -> str:

@@ -24,8 +24,6 @@ ENTRYPOINT: Final = ("python3", "-m", "argosy.image.runtime.container_init")
 HEALTH_COMMAND: Final = ("python3", "-m", "argosy.image.runtime.healthcheck")
 LIVENESS_COMMAND: Final = (*HEALTH_COMMAND, "--alive")
 
-# Writable in a read-only image; the state directory survives a restart.
-WRITABLE_DIRS: Final = (STATE_DIR, RUNTIME_DIR, TEMP_DIR)
 IMAGE_VARIABLES: Final = {
     "ENV_TYPE": "container",
     "ARGOSY_HUB": "off",

@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from argosy.cli import main
-from argosy.image.content.debian import DebianPackage
+from argosy.image import lock as lock_module
+from argosy.image.content.debian import BASE_PACKAGES, DebianPackage
 from argosy.image.content.wheels import Wheel, read_wheel
-from argosy.image.lock import image_lock as lock_module
-from argosy.image.lock.image_lock import ImageLock, read_lock
-from argosy.image.lock.machine_lock import lock_machines, write_machine_locks
+from argosy.image.lock import ImageLock, lock_machines, read_lock, write_machine_locks
 from argosy.image.plan.image_plan import plan_images, runtime_packages
 from rig.trees import make_tree
 
@@ -88,8 +87,11 @@ def test_the_command_writes_them_beside_the_fleets(
     make_tree(tmp_path, FILES)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(lock_module.WheelCache, "resolve", lambda *_: LOCK.wheels)
-    monkeypatch.setattr(lock_module, "resolve_base_packages", lambda: LOCK.base)
-    monkeypatch.setattr(lock_module, "resolve_packages", lambda names: LOCK.system[names[0]])
+    monkeypatch.setattr(
+        lock_module,
+        "resolve_packages",
+        lambda names: LOCK.base if names == BASE_PACKAGES else LOCK.system[names[0]],
+    )
     assert main(["image", "lock", "--fleet", str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert {name: one["agents"] for name, one in told["machines"].items()} == {

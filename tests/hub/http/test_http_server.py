@@ -19,7 +19,7 @@ from typing import Any, Final
 import pytest
 
 from argosy.engine.logs.log_file import MAX_LOG_BYTES, last_error_line
-from argosy.hub.http import connection_limit
+from argosy.hub.http import http_server
 from argosy.hub.http.http_server import HubHttpServer
 from argosy.hub.ingest.current_state import CurrentState
 from argosy.hub.store.records import MetricSample
@@ -67,7 +67,7 @@ def few_descriptors() -> Any:
     """As many as a hub has under `ulimit -n 256`; those who ask it are in this process too."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, hard), hard))
-    most = connection_limit.compute_max_connections()
+    most = http_server.compute_max_connections()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return most
 
@@ -113,7 +113,7 @@ def is_end_of(entry: Path, port: int) -> bool:
 def test_a_header_that_takes_too_long_ends_its_connection_the_second_one_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_limit.LimitedConnection, "header_timeout_s", 0.2)
+    monkeypatch.setattr(http_server.LimitedConnection, "header_timeout_s", 0.2)
 
     async def act(port: int, hub: Any) -> None:
         reader, first = await asyncio.open_connection("127.0.0.1", port)

@@ -15,7 +15,7 @@ from argosy.engine.state.state_dir import locate_state_dir
 from argosy.fleet.loader import load_fleet
 from argosy.hub.alerts.actions import ActionExecutor
 from argosy.hub.alerts.alert_manager import AlertManager
-from argosy.hub.alerts.recovery_policy import RecoveryPolicy, RecoveryRule
+from argosy.hub.alerts.recovery import RecoveryPolicy, RecoveryRule
 from argosy.hub.store.records import HubEvent
 from argosy.hub.store.store_reader import StoredEvent, StoreReader
 from argosy.hub.store.store_writer import StoreWriter
