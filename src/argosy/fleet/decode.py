@@ -15,8 +15,7 @@ from msgspec import inspect
 from argosy.fleet import fleet_spec
 from argosy.fleet.redaction import redact_text
 from argosy.fleet.suggestions import closest_match, suggest
-from argosy.fleet.yaml_nodes import MappingNode, ScalarNode, SequenceNode
-from argosy.fleet.yaml_scalars import resolve_scalar
+from argosy.fleet.yaml_nodes import MappingNode, ScalarNode, SequenceNode, resolve_scalar
 
 if TYPE_CHECKING:
     from argosy.fleet.locations import FaultList, TextPosition
