@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import difflib
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.cli.arguments import FLEET_FILE, find_fleet, looks_like_fleet, split_fleet
-from argosy.cli.console import paint
+from argosy.cli.console import print_note
 from argosy.engine.inventory.fleet_processes import scan_fleet_processes
 from argosy.engine.inventory.known_fleets import (
     find_moved_fleet,
@@ -59,7 +58,7 @@ def _fleet_at(path: Path) -> SelectedFleet:
     if previous is None:
         return SelectedFleet(path, path.parent.name, state_dir)
     message = f"fleet `{previous.name}` runs from its former path, moved or deleted since: {previous.path}"
-    sys.stderr.write(f"{paint('note:', 'cyan', sys.stderr)} {message}\n")
+    print_note("note", message)
     return _as_selected(previous)
 
 

@@ -14,7 +14,6 @@ example: argosy call Translator translate text="good morning" to=fil
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ import msgspec
 from argosy.agent.request_dispatcher import METHODS_METHOD
 from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.commands.plain_json_call import call_json, describe_json_protocol
-from argosy.cli.console import paint, print_json, report_error
+from argosy.cli.console import print_json, print_note, report_error
 from argosy.engine.control.control_client import connect as connect_supervisor
 from argosy.engine.inventory.leftover_processes import running_agents
 from argosy.engine.protocol.state_machine import State
@@ -67,9 +66,8 @@ def run(args: argparse.Namespace) -> int:
     """Call; returns 0 with a reply, 1 with a named error."""
     path, positionals = parse_fleet(args)
     if not positionals:
-        raise InputError(
-            Fault("AGENT", "usage", "no agent is named", "`argosy call AGENT METHOD name=value`")
-        )
+        hint = "`argosy call AGENT METHOD name=value`"
+        raise InputError(Fault("AGENT", "usage", "no agent is named", hint))
     agent, method, *pairs = positionals if len(positionals) > 1 else (positionals[0], METHODS_METHOD)
     arguments = parse_arguments(pairs)
     started_at = time.monotonic()
@@ -120,9 +118,9 @@ def _show(agent: str, method: str, reply: Any, seconds: float, *, as_json: bool)
     elif method == METHODS_METHOD:
         print("\n".join(reply) or f"`{agent}` has no methods of its own; it answers `health`")
     else:
-        print(
-            reply if isinstance(reply, str) else msgspec.json.format(_encode_reply(reply), indent=2).decode()
-        )
+        # Values without a JSON form, such as buffers, are shown as text.
+        encoded = b"" if isinstance(reply, str) else msgspec.json.encode(reply, enc_hook=repr)
+        print(reply if isinstance(reply, str) else msgspec.json.format(encoded, indent=2).decode())
 
 
 def _show_json_protocol(agent: str, protocol: PlainJson, started_at: float, *, as_json: bool) -> int:
@@ -222,9 +220,8 @@ def _error_hint(error: WireError, agent: str, state_dir: StateDir) -> str:
 def _address_book_of(path: Path, state_dir: StateDir) -> Path:
     address_book = state_dir.address_book
     if not address_book.exists():
-        raise RefusedError(
-            Fault(str(path), "not-running", "this fleet has not been started here", "`argosy up -d`")
-        )
+        message = "this fleet has not been started here"
+        raise RefusedError(Fault(str(path), "not-running", message, "`argosy up -d`"))
     return address_book
 
 
@@ -233,11 +230,4 @@ def _report_error(code: str, message: str, seconds: float, hint: str, *, as_json
         fault = {"code": code, "message": message, **({"hint": hint} if hint else {})}
         print_json({"argosy": "call/1", "error": fault, "seconds": round(seconds, 6)})
         return
-    sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} {code} after {seconds:.3f} s: {message}\n")
-    if hint:
-        sys.stderr.write(f"{paint('hint:', 'cyan', sys.stderr)} {hint}\n")
-
-
-def _encode_reply(reply: Any) -> bytes:
-    # Values without a JSON form, such as buffers, are shown as text.
-    return msgspec.json.encode(reply, enc_hook=repr)
+    print_note("error", f"{code} after {seconds:.3f} s: {message}", hint)

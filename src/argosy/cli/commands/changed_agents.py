@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from argosy.cli.commands.remote_impact import preview_remote_impact, remote_parts
-from argosy.cli.console import paint
+from argosy.cli.console import paint, print_note, print_reasons
 from argosy.engine.explain.restart_impact import estimate_impact
 from argosy.engine.plan.applied_plan import load_applied_plan
 from argosy.engine.plan.cell_plan import cell_unit_name
@@ -15,6 +16,7 @@ from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.source_snapshot import read_source_snapshot
 from argosy.fault import Fault, InputError
 from argosy.fleet.loader import load_fleet
+from argosy.fleet.quantities import format_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -143,27 +145,18 @@ def show_refused(refused: Mapping[str, Fault]) -> None:
     for name, fault in refused.items():
         print(f"{paint('refused', 'red')}  {name}: {fault.where}: {fault.code} {fault.message}")
         if fault.hint:
-            print(f"{paint('hint:', 'cyan')} {fault.hint}")
+            print_note("hint", fault.hint, stream=sys.stdout)
     if refused:
-        singular = len(refused) == 1
-        are, them = ("keeps running", "it") if singular else ("keep running", "them")
-        print(
-            f"{paint('hint:', 'cyan')} {_quoted_list(refused)} {are}; `--anyway` restarts {them} despite this"
-        )
+        are, them = ("keeps running", "it") if len(refused) == 1 else ("keep running", "them")
+        text = f"{format_names(refused)} {are}; `--anyway` restarts {them} despite this"
+        print_note("hint", text, stream=sys.stdout)
 
 
 def show_failed(failed: Mapping[str, str]) -> None:
     """Print the failed agents whose code has not changed since they were started."""
-    for name, reason in failed.items():
-        print(f"{paint('down', 'red')}  {name}: {reason}")
+    print_reasons("down", "red", failed)
     if failed:
-        singular = len(failed) == 1
-        possessive, them = ("its", "it") if singular else ("their", "them")
-        print(
-            f"{paint('hint:', 'cyan')} {possessive} code has not changed since the last start; "
-            f"`argosy restart {' '.join(failed)}` starts {them} once more"
-        )
-
-
-def _quoted_list(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+        possessive, them = ("its", "it") if len(failed) == 1 else ("their", "them")
+        command = f"`argosy restart {' '.join(failed)}`"
+        text = f"{possessive} code has not changed since the last start; {command} starts {them} once more"
+        print_note("hint", text, stream=sys.stdout)

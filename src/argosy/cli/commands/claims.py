@@ -19,7 +19,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from argosy.cli.arguments import add_json
+from argosy.cli.arguments import add_json, add_options
 from argosy.cli.console import print_json
 from argosy.fault import Fault, InputError
 from argosy.fleet.suggestions import suggest
@@ -42,14 +42,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|QUERY [PATH]",
         help="the claims to check, or the query to count\nthe tree (default: this folder)",
     )
-    parser.add_argument("--tree", metavar="PATH", help="the tree, in place of the positional PATH")
-    parser.add_argument(
-        "--fleet",
-        metavar="FILE",
-        action="append",
-        default=[],
-        help="a fleet file or its source, by path in the tree; repeatable; with check instead of FILE's own",
-    )
+    options = {
+        "--tree PATH": "the tree, in place of the positional PATH",
+        "--fleet FILE...": "a fleet file or its source, by path in the tree; repeatable; "
+        "with check instead of FILE's own",
+    }
+    add_options(parser, options)
     parser.add_argument(
         "--in",
         dest="scope",
@@ -64,10 +62,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="place",
         help="with count: what is counted (default: place)",
     )
-    parser.add_argument(
-        "--only", metavar="ID", action="append", default=[], help="with check: only this claim; repeatable"
-    )
-    parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache")
+    options = {
+        "--only ID...": "with check: only this claim; repeatable",
+        "--no-cache": "neither read nor write the cache",
+    }
+    add_options(parser, options)
     add_json(parser)
 
 

@@ -23,13 +23,12 @@ from __future__ import annotations
 
 import contextlib
 import random
-import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
-from argosy.cli.console import paint, print_json
+from argosy.cli.arguments import add_fleet, add_options, environment_name, parse_fleet
+from argosy.cli.console import EXIT_INTERRUPTED, paint, print_json, print_note
 from argosy.engine.explain.drill_load import DrillLoad, RequestCounts
 from argosy.engine.explain.fault_drill import (
     PAUSE_RANGE_S,
@@ -54,19 +53,17 @@ if TYPE_CHECKING:
     from argosy.fleet.fleet_spec import Fleet
 
 _MAX_PROBED = 8
-_EXIT_INTERRUPTED = 130
 _PRODUCTION = "production"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy drill`."""
     add_fleet(parser)
-    parser.add_argument(
-        "--kill", metavar="A", action="append", default=[], help="kill this agent; repeatable"
-    )
-    parser.add_argument(
-        "--freeze", metavar="A", action="append", default=[], help="freeze this agent (SIGSTOP); repeatable"
-    )
+    options = {
+        "--kill A...": "kill this agent; repeatable",
+        "--freeze A...": "freeze this agent (SIGSTOP); repeatable",
+    }
+    add_options(parser, options)
     parser.add_argument(
         "--minutes",
         metavar="M",
@@ -89,9 +86,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the time limit for detection, for recovery, and for the restoration at the end (default 30)",
     )
     parser.add_argument("--seed", type=int, default=None, help="random seed, to repeat a run")
-    parser.add_argument(
-        "--yes", action="store_true", help="allow faults of named agents in the production environment"
-    )
+    add_options(parser, {"--yes": "allow faults of named agents in the production environment"})
 
 
 class DrillReport(msgspec.Struct):
@@ -144,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
         report.restoration = drill.restore(ready)
     _print_report(args, report)
     if report.is_interrupted:
-        return _EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED
     return 0 if report.is_successful() else 1
 
 
@@ -283,7 +278,6 @@ def _print_restoration(restoration: RestoreReport) -> None:
     total = restored_count + len(missing) + len(restoration.stopped)
     print(f"ready before: {format_count(total, 'agent')}; ready again: {restored_count}{stopped}", flush=True)
     for name, why in missing.items():
-        sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} `{name}` is not ready again: {why}\n")
+        print_note("error", f"`{name}` is not ready again: {why}")
     if missing:
-        hint = f"`argosy logs {next(iter(missing))}`, `argosy restart {' '.join(missing)}`"
-        sys.stderr.write(f"{paint('hint:', 'cyan', sys.stderr)} {hint}\n")
+        print_note("hint", f"`argosy logs {next(iter(missing))}`, `argosy restart {' '.join(missing)}`")

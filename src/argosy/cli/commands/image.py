@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.arguments import add_fleet, add_options, parse_fleet
 from argosy.cli.console import print_json
 from argosy.cli.render.image_results import (
     build_json,
@@ -48,30 +48,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy image`."""
     parser.add_argument("action", choices=list(_ACTIONS), metavar="|".join(_ACTIONS), help="what to do")
     add_fleet(parser)
-    parser.add_argument(
-        "--package", metavar="NAME", help="with plan: show which agents import a package, and where"
-    )
-    parser.add_argument(
-        "--propose", action="store_true", help="with plan: propose groups by what the agents import"
-    )
-    parser.add_argument("--only", metavar="A,B", help="with lock, build, push, containerfile: only these")
+    options = {
+        "--package NAME": "with plan: show which agents import a package, and where",
+        "--propose": "with plan: propose groups by what the agents import",
+        "--only A,B": "with lock, build, push, containerfile: only these",
+    }
+    add_options(parser, options)
     parser.add_argument(
         "-o", dest="output_dir", metavar="DIR", help="with build, push: the layout (default: .argosy/images)"
     )
     parser.add_argument(
         "--tag", help="with build: the tag of images that pass (default: latest); with push: another tag"
     )
-    parser.add_argument("--to", metavar="HOST[:PORT][/PREFIX]", help="with push: the registry")
-    parser.add_argument(
-        "--http", action="store_true", help="with push: without TLS (always so on loopback addresses)"
-    )
-    parser.add_argument(
-        "--base", metavar="LAYOUT[:NAME]", help="with build: build on this image instead of a Debian base"
-    )
-    parser.add_argument(
-        "--gzip", action="store_true", help="with build: gzip layers, for runtimes without zstd"
-    )
-    parser.add_argument("--no-smoke-test", action="store_true", help="with build: run no image, and tag none")
+    options = {
+        "--to HOST[:PORT][/PREFIX]": "with push: the registry",
+        "--http": "with push: without TLS (always so on loopback addresses)",
+        "--base LAYOUT[:NAME]": "with build: build on this image instead of a Debian base",
+        "--gzip": "with build: gzip layers, for runtimes without zstd",
+        "--no-smoke-test": "with build: run no image, and tag none",
+    }
+    add_options(parser, options)
     parser.add_argument("--no-proof", dest="no_smoke_test", action="store_true", help=argparse.SUPPRESS)
 
 

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from argosy.cli.arguments import add_json
+from argosy.cli.arguments import add_json, add_options
 from argosy.cli.console import paint, print_json
 from argosy.fault import Fault, InputError
 from argosy.fleet.fleet_spec import NAME_PATTERN
@@ -28,23 +28,16 @@ from argosy.fleet.locations import format_path
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy import`."""
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder to search")
-    parser.add_argument("-o", "--output", metavar="FILE", help="the fleet file to write (default: print it)")
-    parser.add_argument(
-        "--machine",
-        action="append",
-        default=[],
-        metavar="NAME=PATH",
-        help="the machine of what is found at PATH (default: from the paths; repeatable)",
-    )
-    parser.add_argument(
-        "--address",
-        action="append",
-        default=[],
-        metavar="NAME=ADDRESS",
-        help="the address of a machine in `development`, or HOST[:PORT] of an external service; refit "
-        "replaces such an address in the source (default: 127.0.0.1; repeatable)",
-    )
-    parser.add_argument("--force", action="store_true", help="overwrite FILE if it differs")
+    options = {
+        "-o, --output FILE": "the fleet file to write (default: print it)",
+        "--machine NAME=PATH...": "the machine of what is found at PATH "
+        "(default: from the paths; repeatable)",
+        "--address NAME=ADDRESS...": "the address of a machine in `development`, or HOST[:PORT] of an "
+        "external service; "
+        "refit replaces such an address in the source (default: 127.0.0.1; repeatable)",
+        "--force": "overwrite FILE if it differs",
+    }
+    add_options(parser, options)
     add_json(parser)
 
 

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from argosy.cli.arguments import FLEET_FILE, add_json
+from argosy.cli.arguments import FLEET_FILE, add_json, add_path
 from argosy.cli.console import print_json
 from argosy.fault import Fault, InputError
 from argosy.fleet.add_agent import DEFAULT_WATCHDOG
@@ -80,13 +80,7 @@ _TEMPLATE_FILES = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy init`."""
-    parser.add_argument(
-        "folder",
-        nargs="?",
-        default=".",
-        metavar="FOLDER",
-        help="the folder, created if missing (default: this one)",
-    )
+    add_path(parser, "the folder, created if missing (default: this one)", "FOLDER")
     parser.add_argument("--name", metavar="NAME", help="the fleet's name (default: the folder's)")
     add_json(parser)
 
@@ -101,7 +95,7 @@ def _has_content(path: Path) -> bool:
 
 def run(args: argparse.Namespace) -> int:
     """Write the files. Raises InputError: one exists already, or cannot be written."""
-    directory = Path(args.folder)
+    directory = Path(args.path)
     name = args.name or re.sub(r"[^A-Za-z0-9_.-]+", "-", directory.absolute().name).strip("-.") or "fleet"
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", name):
         if args.name:
@@ -126,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     if args.as_json:
         print_json({"argosy": "init/1", "fleet": name, "written": [str(directory / path) for path in texts]})
         return 0
-    cd_command = "" if args.folder == "." else f"cd {args.folder} && "
+    cd_command = "" if args.path == "." else f"cd {args.path} && "
     next_step = f"`{cd_command}argosy up -d`, then `argosy call Greeter greet`"
     print(f"wrote {len(texts)} files in {directory}; next: {next_step}")
     return 0

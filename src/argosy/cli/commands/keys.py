@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet, looks_like_fleet, parse_fleet
+from argosy.cli.arguments import add_fleet, add_options, looks_like_fleet, parse_fleet
 from argosy.cli.console import paint, print_json
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.fleet_spec import Fleet
@@ -44,11 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy keys`."""
     parser.add_argument("action", choices=ACTIONS, metavar="|".join(ACTIONS), help="what to do")
     add_fleet(parser, positionals="[M]", positionals_help="the machine to export keys for")
-    parser.add_argument(
-        "--renew",
-        metavar="M",
-        help="with make: replace the key of machine M; the others refuse it until they have the new one",
-    )
+    text = "with make: replace the key of machine M; the others refuse it until they have the new one"
+    add_options(parser, {"--renew M": text})
     parser.add_argument(
         "-o", dest="output_dir", metavar="DIR", help="with copy: the folder to create (default: keys-M)"
     )

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet
+from argosy.cli.arguments import add_fleet, add_options
 from argosy.cli.commands.remote_logs import RemoteAgents
 from argosy.cli.console import paint, supports_colour
 from argosy.cli.fleet_selection import select_fleet
@@ -52,10 +52,11 @@ _RECONNECT_S: Final = 0.5
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy logs`."""
     add_fleet(parser, positionals="[AGENT...]", positionals_help="agents (default: all)", allow_name=True)
-    parser.add_argument(
-        "-f", "--follow", action="store_true", help="follow: print new lines as they are written"
-    )
-    parser.add_argument("--here", action="store_true", help="only agents of this machine")
+    options = {
+        "-f, --follow": "follow: print new lines as they are written",
+        "--here": "only agents of this machine",
+    }
+    add_options(parser, options)
     parser.add_argument("-n", "--lines", type=int, metavar="N", help="only the last N lines")
 
 

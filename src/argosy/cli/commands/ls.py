@@ -11,12 +11,13 @@ example: argosy ls --json
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from argosy.cli.arguments import add_json
 from argosy.cli.commands.status import format_duration, report_unsupervised
-from argosy.cli.console import paint, print_json
+from argosy.cli.console import paint, print_json, print_note
 from argosy.engine.explain.fleet_overview import survey_fleets
 from argosy.engine.inventory.fleet_processes import scan_fleet_processes
 from argosy.engine.inventory.known_fleets import find_moved_file, find_other_state_homes
@@ -128,12 +129,11 @@ def _show(rows: Sequence[FleetRow], state_home: Path) -> None:
         print(_format_line(cells, widths).replace(row.state, paint(row.state, _COLOURS[row.state]), 1))
     for row in rows:
         if row.glance.problem:
-            print(f"{paint('warning:', 'yellow')} {row.glance.fleet.name}: {row.glance.problem}")
+            print_note("warning", f"{row.glance.fleet.name}: {row.glance.problem}", stream=sys.stdout)
     print(f"state folders: {state_home}/ID")
     if names := _fleets_without_file(rows):
-        print(
-            f"{paint('hint:', 'cyan')} `argosy down {names[0]}` stops a fleet whose file was moved or deleted"
-        )
+        text = f"`argosy down {names[0]}` stops a fleet whose file was moved or deleted"
+        print_note("hint", text, stream=sys.stdout)
 
 
 def _fleets_without_file(rows: Iterable[FleetRow]) -> list[str]:

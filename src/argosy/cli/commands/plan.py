@@ -16,7 +16,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.arguments import add_fleet, add_options, parse_fleet
 from argosy.cli.console import print_json
 from argosy.cli.render.graph_view import GraphView, view_graph
 from argosy.engine.explain.start_simulation import simulate_start, start_slots
@@ -67,12 +67,11 @@ class StartForecast(NamedTuple):
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy plan`."""
     add_fleet(parser)
-    parser.add_argument(
-        "--simulate", action="store_true", help="simulate the start with this machine's processors"
-    )
-    parser.add_argument(
-        "--machines", metavar="N", help="simulate the start with the processors of N such machines"
-    )
+    options = {
+        "--simulate": "simulate the start with this machine's processors",
+        "--machines N": "simulate the start with the processors of N such machines",
+    }
+    add_options(parser, options)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from argosy.cli.console import paint
+from argosy.cli.console import print_note
 from argosy.engine.control.control_client import connect
 from argosy.engine.protocol.messages import CommandOutput, RelayCommand
 from argosy.fault import ArgosyError
@@ -87,4 +86,4 @@ def merge_impacts(impacts: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _warn(machine: str, why: str) -> None:
-    sys.stderr.write(f"{paint('warning:', 'yellow', sys.stderr)} machine `{machine}` did not answer: {why}\n")
+    print_note("warning", f"machine `{machine}` did not answer: {why}")

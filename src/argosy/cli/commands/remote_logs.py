@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from argosy.cli.console import paint
+from argosy.cli.console import print_note
 from argosy.engine.control.control_client import connect
 from argosy.engine.logs.log_reader import LogLine
 from argosy.engine.plan.applied_plan import load_applied_plan
@@ -193,4 +192,4 @@ def _as_line(line: _LogLineJson) -> LogLine:
 
 
 def _warn(machine: str, why: str) -> None:
-    sys.stderr.write(f"{paint('warning:', 'yellow', sys.stderr)} no lines of machine `{machine}`: {why}\n")
+    print_note("warning", f"no lines of machine `{machine}`: {why}")

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.arguments import add_fleet, add_options, parse_fleet
 from argosy.cli.commands.changed_agents import (
     ChangedAgents,
     find_changed,
@@ -59,21 +59,14 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy restart`."""
     add_fleet(parser, positionals="AGENT...", positionals_help="the agents to restart")
-    parser.add_argument(
-        "--changed", action="store_true", help="only agents whose code changed since they started"
-    )
-    parser.add_argument(
-        "--anyway",
-        action="store_true",
-        help="also restart agents that cannot start again according to `argosy check`",
-    )
-    parser.add_argument("--rolling", action="store_true", help="restart one agent after another, needs first")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="show which agents would be affected; restart nothing"
-    )
-    parser.add_argument(
-        "--here", action="store_true", help="with --changed or --rolling: only agents of this machine"
-    )
+    options = {
+        "--changed": "only agents whose code changed since they started",
+        "--anyway": "also restart agents that cannot start again according to `argosy check`",
+        "--rolling": "restart one agent after another, needs first",
+        "--dry-run": "show which agents would be affected; restart nothing",
+        "--here": "with --changed or --rolling: only agents of this machine",
+    }
+    add_options(parser, options)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
+from argosy.cli.arguments import add_fleet, add_options, environment_name, parse_fleet
 from argosy.cli.commands.sync_restart import NOTHING_RESTARTED, SyncRestartResult, restart_or_rollback
 from argosy.cli.console import paint, print_json
 from argosy.engine.deploy.deployment import TRANSPORTS, Deployment, deploy
@@ -39,8 +39,11 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy sync`."""
     add_fleet(parser)
-    parser.add_argument("--only", metavar="M,N", help="only these machines")
-    parser.add_argument("--machine", metavar="M", help="this machine of the fleet")
+    options = {
+        "--only M,N": "only these machines",
+        "--machine M": "this machine of the fleet",
+    }
+    add_options(parser, options)
     parser.add_argument(
         "--by",
         default="",
@@ -48,9 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the transport (default: the first that both machines have)",
     )
     parser.add_argument("--ssh", default=SSH_COMMAND, metavar="CMD", help="the ssh command with its options")
-    parser.add_argument(
-        "--restart", action="store_true", help="then restart the running agents, one after another"
-    )
+    add_options(parser, {"--restart": "then restart the running agents, one after another"})
     parser.add_argument(
         "--hold", type=float, default=0.5, metavar="S", help="how long each has to stay ready (default 0.5)"
     )

@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.console import EXIT_INTERRUPTED
 from argosy.cli.render.top_view import (
     SORT_ORDERS,
     CpuUsage,
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
     from argosy.engine.state.state_dir import StateDir
 
-_EXIT_INTERRUPTED = 130
 _REFRESH_S = 1.0
 _RECEIVE_TIMEOUT_S = 0.5
 _FIRST_ROW = 2
@@ -71,13 +71,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         curses.wrapper(screen.show)
     except KeyboardInterrupt:
-        return _EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED
     except curses.error as error:
         if screen.is_terminal_closed:
-            return _EXIT_INTERRUPTED
+            return EXIT_INTERRUPTED
         message = f"the terminal does not support a full-screen view: {error}"
         raise InputError(Fault("TERM", "unusable-terminal", message)) from None
-    return _EXIT_INTERRUPTED if screen.is_terminal_closed else 0
+    return EXIT_INTERRUPTED if screen.is_terminal_closed else 0
 
 
 class _Screen:

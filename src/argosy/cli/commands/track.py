@@ -24,8 +24,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from argosy.cli.arguments import add_json
-from argosy.cli.console import print_json
+from argosy.cli.arguments import add_json, add_options
+from argosy.cli.console import EXIT_INTERRUPTED, print_json
 from argosy.fault import Fault, InputError
 from argosy.fleet.suggestions import suggest
 
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from argosy.track.ratchet import Regression
     from argosy.track.track_spec import Metric, Track
 
-_EXIT_INTERRUPTED = 130
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy track`."""
@@ -46,37 +44,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "argument", nargs="?", metavar="FILE|METRIC", help="with import: a file; with accept: a metric"
     )
-    parser.add_argument(
-        "--file", metavar="PATH", help="the tracker (default: track.yaml in this folder or a parent)"
-    )
-    parser.add_argument(
-        "--only",
-        metavar="GLOB",
-        action="append",
-        default=[],
-        help="metrics by name, `objective.metric`; repeatable",
-    )
-    parser.add_argument("--all", action="store_true", help="with run: also measure fresh metrics")
-    parser.add_argument("--at", metavar="COMMIT", help="with run: measure the tree of a commit")
+    options = {
+        "--file PATH": "the tracker (default: track.yaml in this folder or a parent)",
+        "--only GLOB...": "metrics by name, `objective.metric`; repeatable",
+        "--all": "with run: also measure fresh metrics",
+        "--at COMMIT": "with run: measure the tree of a commit",
+    }
+    add_options(parser, options)
     parser.add_argument(
         "--within",
         metavar="S",
         type=float,
         help="with check: only metrics whose last measurement took at most S seconds",
     )
-    parser.add_argument(
-        "--tighten",
-        action="store_true",
-        help="with check: remove fixed findings from the lists of known ones",
-    )
-    parser.add_argument("--why", metavar="TEXT", help="with accept: the reason, for the report")
-    parser.add_argument(
-        "-o", "--output", metavar="FILE", help="with import: where to write (default: stdout)"
-    )
-    parser.add_argument("--html", metavar="FILE", help="with report: also one HTML page")
-    parser.add_argument("--badge", metavar="FILE", help="with report: also a badge, as SVG")
-    parser.add_argument("--line", action="store_true", help="with report: one line for a README instead")
-    parser.add_argument("--comment", metavar="FILE", help="with check: also a comment for a pull request")
+    options = {
+        "--tighten": "with check: remove fixed findings from the lists of known ones",
+        "--why TEXT": "with accept: the reason, for the report",
+        "-o, --output FILE": "with import: where to write (default: stdout)",
+        "--html FILE": "with report: also one HTML page",
+        "--badge FILE": "with report: also a badge, as SVG",
+        "--line": "with report: one line for a README instead",
+        "--comment FILE": "with check: also a comment for a pull request",
+    }
+    add_options(parser, options)
     add_json(parser)
 
 
@@ -256,7 +246,7 @@ def _run(args: argparse.Namespace) -> int:
     else:
         sys.stdout.write(render_run(forecasts, records, historical=bool(args.at)))
     if is_interrupted:
-        return _EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED
     return 1 if any(record.trouble for record in records) else 0
 
 

@@ -18,9 +18,9 @@ import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, NoReturn
 
-from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
+from argosy.cli.arguments import add_fleet, add_options, environment_name, parse_fleet
 from argosy.cli.commands.startability_guard import refuse_unstartable
-from argosy.cli.console import print_json
+from argosy.cli.console import EXIT_INTERRUPTED, print_json
 from argosy.cli.render.up_view import UpView
 from argosy.engine.control.control_client import SupervisorLostError, SupervisorStoppedError
 from argosy.engine.control.responsiveness import SupervisorUnresponsiveError
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from argosy.fleet.fleet_spec import Fleet
     from argosy.fleet.placement import Placement
 
-EXIT_INTERRUPTED = 130
 _SHUTDOWN_TIMEOUT_S = 10.0
 
 _HUB_PACKAGES = ("starlette", "uvicorn", "zstandard")
@@ -63,24 +62,14 @@ _HUB_PACKAGES = ("starlette", "uvicorn", "zstandard")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy up`."""
     add_fleet(parser)
-    parser.add_argument(
-        "-d",
-        "--detach",
-        action="store_true",
-        help="return when the start has ended, and leave the fleet running",
-    )
-    parser.add_argument("--only", metavar="A,B", help="start only these agents and their needs")
-    parser.add_argument(
-        "--startable",
-        action="store_true",
-        help="leave out agents that cannot start according to `argosy check`",
-    )
-    parser.add_argument(
-        "--anyway",
-        action="store_true",
-        help="also restart running agents that cannot start again according to `argosy check`",
-    )
-    parser.add_argument("--machine", metavar="M", help="the machine of the fleet that this host is")
+    options = {
+        "-d, --detach": "return when the start has ended, and leave the fleet running",
+        "--only A,B": "start only these agents and their needs",
+        "--startable": "leave out agents that cannot start according to `argosy check`",
+        "--anyway": "also restart running agents that cannot start again according to `argosy check`",
+        "--machine M": "the machine of the fleet that this host is",
+    }
+    add_options(parser, options)
     parser.add_argument(
         "--engine", choices=["local", "ray"], default="local", help="how the supervisors are launched"
     )
