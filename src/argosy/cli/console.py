@@ -47,11 +47,11 @@ def print_reasons(label: str, colour: str, reasons: Mapping[str, str]) -> None:
 
 
 def print_result(result: Callable[[], dict[str, Any]], text: Callable[[], str], *, as_json: bool) -> None:
-    """Print the result of a command on stdout, as JSON or as text, which ends with a line break."""
+    """Print the result of a command on stdout, as JSON or as text."""
     if as_json:
         print_json(result())
     else:
-        sys.stdout.write(text())
+        print(text().removesuffix("\n"))
 
 
 def print_json(value: dict[str, Any]) -> None:
@@ -70,3 +70,9 @@ def paint(text: str, colour: str, stream: IO[str] | None = None) -> str:
     """Return `text` in `colour` if `stream` (default stdout) supports colours, else unchanged."""
     use_colour = supports_colour(sys.stdout if stream is None else stream)
     return f"\033[{_COLOURS[colour]}m{text}\033[0m" if use_colour else text
+
+
+def two_columns(rows: Mapping[str, str]) -> list[str]:
+    """Return a line for each row; the second column is aligned."""
+    width = max(map(len, rows), default=0)
+    return [f"{name:<{width}}  {text}" for name, text in rows.items()]

@@ -24,8 +24,7 @@ import msgspec
 from argosy.cli.arguments import FLEET_FILE, add_json, add_options, add_path
 from argosy.cli.console import print_json, print_note
 from argosy.cli.progress import ProgressLine
-from argosy.cli.render.audit_text import render_audit_text
-from argosy.cli.render.audit_view import AuditView, audit_json
+from argosy.cli.render.audit_view import AuditView, audit_json, render_audit_text
 from argosy.fault import Fault, InputError
 from argosy.refit.audit.tree_audit import AuditReport, audit
 from argosy.refit.core.audit_cache import default_cache_dir

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from argosy.cli.arguments import add_fleet
-from argosy.cli.console import paint, print_json
+from argosy.cli.console import print_json, print_reasons
 from argosy.cli.fleet_selection import select_fleet
 from argosy.engine.control.control_client import SupervisorLostError, SupervisorStoppedError, connect
 from argosy.engine.inventory.leftover_processes import find_leftovers, running_agents
@@ -60,10 +60,8 @@ def run(args: argparse.Namespace) -> int:
             }
         )
         return _exit_code(stopped)
-    for name, why in stopped.still_running.items():
-        print(f"{paint('still running', 'red')}  {name}: {why}")
-    for machine, why in stopped.unreachable.items():
-        print(f"{paint('not reached', 'red')}  machine {machine}: {why}")
+    print_reasons("still running", "red", stopped.still_running)
+    print_reasons("not reached", "red", {f"machine {name}": why for name, why in stopped.unreachable.items()})
     if not stopped.stopped:
         print("nothing was running")
     else:

@@ -21,18 +21,22 @@ from pathlib import Path
 from typing import Final
 
 from argosy.cli.arguments import add_fleet, add_options, parse_fleet
-from argosy.cli.console import print_json
-from argosy.cli.render.image_results import (
+from argosy.cli.console import print_result
+from argosy.cli.render.image_view import (
     build_json,
     build_text,
+    import_reasons_text,
     lock_json,
     lock_text,
+    plan_json,
+    plan_text,
+    proposal_text,
     push_json,
     push_text,
 )
-from argosy.cli.render.image_view import import_reasons_text, plan_json, plan_text, proposal_text
 from argosy.fault import Fault, InputError
 from argosy.fleet import load_fleet
+from argosy.fleet.quantities import format_names
 from argosy.image.build.build_pipeline import BuildOptions, build_images, check_names, lock_images, lock_path
 from argosy.image.build.build_record import LAYOUT_FOLDER
 from argosy.image.build.image_size import measure_plan
@@ -68,7 +72,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--no-smoke-test": "with build: run no image, and tag none",
     }
     add_options(parser, options)
-    parser.add_argument("--no-proof", dest="no_smoke_test", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -88,19 +91,14 @@ def _plan(plan: ImagePlan, args: argparse.Namespace) -> int:
         print(import_reasons_text(plan, args.package))
         return 0
     measured = measure_plan(plan)
-    if args.as_json:
-        print_json(plan_json(plan, measured))
-    else:
-        print(proposal_text(plan, measured) if args.propose else plan_text(plan, measured))
+    render = proposal_text if args.propose else plan_text
+    print_result(lambda: plan_json(plan, measured), lambda: render(plan, measured), as_json=args.as_json)
     return 0
 
 
 def _lock(plan: ImagePlan, args: argparse.Namespace) -> int:
     locked = lock_images(plan, _selected_images(args))
-    if args.as_json:
-        print_json(lock_json(locked))
-    else:
-        print(lock_text(locked))
+    print_result(lambda: lock_json(locked), lambda: lock_text(locked), as_json=args.as_json)
     return 0
 
 
@@ -114,10 +112,7 @@ def _build(plan: ImagePlan, args: argparse.Namespace) -> int:
         base_reference=args.base or "",
     )
     outcome = build_images(plan, build_request, _print_progress)
-    if args.as_json:
-        print_json(build_json(outcome))
-    else:
-        print(build_text(outcome))
+    print_result(lambda: build_json(outcome), lambda: build_text(outcome), as_json=args.as_json)
     return 1 if outcome.untagged else 0
 
 
@@ -129,27 +124,22 @@ def _push(plan: ImagePlan, args: argparse.Namespace) -> int:
     layout_dir = Path(args.output_dir) if args.output_dir else Path(plan.fleet.path).parent / LAYOUT_FOLDER
     images = read_layout_images(layout_dir, _selected_images(args))
     done = push_images(layout_dir, images, target, args.tag, _print_progress)
-    if args.as_json:
-        print_json(push_json(done))
-    else:
-        print(push_text(done))
+    print_result(lambda: push_json(done), lambda: push_text(done), as_json=args.as_json)
     return 0
 
 
 def _containerfile(plan: ImagePlan, args: argparse.Namespace) -> int:
     only = _selected_images(args) or (tuple(plan.images) if len(plan.images) == 1 else ())
     if len(only) != 1:
-        listed = ", ".join(f"`{name}`" for name in plan.images)
-        raise InputError(Fault("--only", "usage", f"found {len(only)} names, expected one of {listed}"))
+        message = f"found {len(only)} names, expected one of {format_names(plan.images)}"
+        raise InputError(Fault("--only", "usage", message))
     check_names(plan, only)
     path = lock_path(plan)
     text = render_containerfile(
         plan.images[only[0]], plan_containers(plan), read_lock(path) if path.exists() else None
     )
-    if args.as_json:
-        print_json({"argosy": "image-containerfile/1", "image": only[0], "text": text})
-    else:
-        sys.stdout.write(text)
+    result = {"argosy": "image-containerfile/1", "image": only[0], "text": text}
+    print_result(lambda: result, lambda: text, as_json=args.as_json)
     return 0
 
 

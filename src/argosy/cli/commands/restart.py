@@ -34,7 +34,7 @@ from argosy.cli.commands.changed_agents import (
 )
 from argosy.cli.commands.remote_impact import merge_impacts, preview_remote_impact, remote_parts
 from argosy.cli.commands.rolling_restart import agents_to_restart, rolling_restart
-from argosy.cli.console import paint, print_json
+from argosy.cli.console import paint, print_json, print_reasons
 from argosy.engine.control.control_client import connect_running
 from argosy.engine.explain.restart_impact import estimate_impact
 from argosy.engine.explain.timing_history import load_timing_history
@@ -45,6 +45,7 @@ from argosy.engine.state.source_snapshot import update_source_snapshot
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.locations import format_path
+from argosy.fleet.quantities import format_names
 
 if TYPE_CHECKING:
     import argparse
@@ -89,7 +90,11 @@ def run(args: argparse.Namespace) -> int:
             _show_changed(changed, is_quiet=args.as_json)
         elif args.rolling and not names:
             names = [name for name in agents_to_restart(report) if not args.here or name in local_agents]
-        remote_impacts = _remote_impacts(report, state_dir, changed, names)
+        if changed is not None:
+            remote_impacts = changed.remote_impacts
+        else:
+            parts = remote_parts(report, names, all_machines=False)
+            remote_impacts = preview_remote_impact(state_dir, parts, [])
         refused = (
             {}
             if args.anyway
@@ -109,17 +114,6 @@ def run(args: argparse.Namespace) -> int:
             update_source_snapshot(state_dir.source_snapshot, str(path.parent))
     _show(answer, changed, refused, as_json=args.as_json)
     return 1 if answer.not_ready or refused else 0
-
-
-def _remote_impacts(
-    report: FleetStatus, state_dir: StateDir, changed: ChangedAgents | None, names: list[str]
-) -> dict[str, dict[str, Any]]:
-    """Return the predicted impact of the restart on the other machines."""
-    return (
-        changed.remote_impacts
-        if changed is not None
-        else preview_remote_impact(state_dir, remote_parts(report, names, all_machines=False), [])
-    )
 
 
 def _rolling_restart(client: ControlClient, path: Path, names: list[str]) -> Restarted:
@@ -173,9 +167,8 @@ def _show(
         return
     show_refused(refused)
     for cell, members in answer.restarted_with_cell.items():
-        print(f"the whole cell `{cell}` was restarted, with {', '.join(f'`{name}`' for name in members)}")
-    for name, reason in answer.not_ready.items():
-        print(f"{paint('not ready', 'red')}  {name}: {reason}")
+        print(f"the whole cell `{cell}` was restarted, with {format_names(members)}")
+    print_reasons("not ready", "red", answer.not_ready)
     print(
         f"{len(answer.restarted)} restarted in {answer.seconds:.2f} s; "
         f"{len(answer.reconnected)} that need them were left running"
@@ -197,9 +190,8 @@ def _local_impact(report: FleetStatus, state_dir: StateDir, path: Path, names: l
     applied_plan = load_applied_plan(state_dir)
     if applied_plan is None:
         message = "the applied plan of this fleet cannot be read"
-        raise RefusedError(
-            Fault(str(state_dir.applied_plan), "no-plan", message, f"`argosy up -d {path}` writes it again")
-        )
+        hint = f"`argosy up -d {path}` writes it again"
+        raise RefusedError(Fault(str(state_dir.applied_plan), "no-plan", message, hint))
     processes = applied_plan.plan.processes
     unknown = [name for name in names if name not in processes]
     if unknown:

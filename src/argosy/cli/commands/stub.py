@@ -27,7 +27,7 @@ from argosy.cli.console import print_json, report_error
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet import Fleet, load_fleet
 from argosy.fleet.fleet_spec import AgentSpec
-from argosy.fleet.suggestions import suggest
+from argosy.fleet.suggestions import unknown_name
 from argosy.source.module_finder import ModuleFinder
 from argosy.source.python_source import Unparsed
 from argosy.source.symbol_resolver import SymbolResolver
@@ -76,8 +76,7 @@ def _select_agents(fleet: Fleet, names: Sequence[str]) -> list[AgentSpec]:
     for name in names:
         agent = fleet.agents.get(name)
         if agent is None:
-            hint = suggest(name, fleet.agents, "agents")
-            faults.append(Fault(name, "unknown-agent", f"there is no agent `{name}`", hint))
+            faults.append(unknown_name(name, "agent", name, fleet.agents))
         elif agent.kind != "class":
             message = f"`{name}` runs a {agent.kind}; only a `module:Class` has typed handlers"
             faults.append(Fault(agent.where, "no-class", message))
