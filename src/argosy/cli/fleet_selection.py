@@ -5,15 +5,18 @@ A fleet file may be moved or deleted while its fleet runs; the state folder and 
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from argosy.cli.arguments import FLEET_FILE, find_fleet, looks_like_fleet, split_fleet
 from argosy.cli.console import print_note
 from argosy.engine.inventory.fleet_processes import scan_fleet_processes
 from argosy.engine.inventory.known_fleets import (
+    KnownFleet,
     find_moved_fleet,
     find_other_state_homes,
     is_running,
@@ -22,12 +25,6 @@ from argosy.engine.inventory.known_fleets import (
 )
 from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.fault import Fault, InputError
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Sequence
-
-    from argosy.engine.inventory.known_fleets import KnownFleet
 
 
 class SelectedFleet(NamedTuple):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from argosy.fleet.dependency_graph import reachable_from
 from argosy.fleet.quantities import format_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from argosy.fleet.fleet_spec import AgentSpec, Need
 
 # Properties of a whole process: field of `AgentSpec` to the key in the fleet file.

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec import inspect
 
 from argosy.fleet import fleet_spec
+from argosy.fleet.locations import FaultList, TextPosition
 from argosy.fleet.redaction import redact_text
 from argosy.fleet.suggestions import closest_match, suggest
-from argosy.fleet.yaml_nodes import MappingNode, ScalarNode, SequenceNode, resolve_scalar
-
-if TYPE_CHECKING:
-    from argosy.fleet.locations import FaultList, TextPosition
-    from argosy.fleet.yaml_nodes import Node
+from argosy.fleet.yaml_nodes import MappingNode, Node, ScalarNode, SequenceNode, resolve_scalar
 
 _PATTERN_DESCRIPTIONS = {
     fleet_spec.NAME_PATTERN: "a name (a letter first, then letters, digits, `_`, `-` and `.`)",

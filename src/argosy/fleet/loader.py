@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.decode import StructDecoder, describe_node
@@ -11,10 +11,7 @@ from argosy.fleet.fleet_spec import AgentKeys, Fleet, FleetKeys, Machine
 from argosy.fleet.locations import FaultList, format_path
 from argosy.fleet.normalization import merge_defaults, resolve_agent
 from argosy.fleet.validation import ValidationContext, validate_fleet
-from argosy.fleet.yaml_nodes import MappingNode, read_document
-
-if TYPE_CHECKING:
-    from argosy.fleet.yaml_nodes import Node
+from argosy.fleet.yaml_nodes import MappingNode, Node, read_document
 
 _EXAMPLE_HINT = "such as `agents: {Echo: {run: echo.py}}`"
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET
 
-from argosy.fleet.fleet_spec import AgentKeys, AgentSpec, Backoff, Need, Probe, RestartLimit
+from argosy.fleet.fleet_spec import AgentKeys, AgentSpec, Backoff, Liveness, Need, Probe, RestartLimit
 from argosy.fleet.quantities import parse_duration_s, parse_size_bytes
-
-if TYPE_CHECKING:
-    from argosy.fleet.fleet_spec import Liveness
 
 _CLASS_PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 DEFAULT_ALIVE_S = 1.0

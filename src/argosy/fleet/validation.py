@@ -6,21 +6,17 @@ Each check reports a conflict at the later of the two entries, the one to change
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
 from argosy.fleet.cell_checks import find_cell_conflicts, find_restart_loops
 from argosy.fleet.dependency_graph import build_graph
+from argosy.fleet.fleet_spec import AgentSpec, Fleet, Liveness, Probe
 from argosy.fleet.hosts import is_wildcard, parse_address
-from argosy.fleet.locations import TextPosition
+from argosy.fleet.locations import FaultList, TextPosition
 from argosy.fleet.normalization import PORT_PROBES
 from argosy.fleet.quantities import format_names, format_size, parse_size_bytes
 from argosy.fleet.suggestions import suggest
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-    from argosy.fleet.fleet_spec import AgentSpec, Fleet, Liveness, Probe
-    from argosy.fleet.locations import FaultList
 
 
 class ValidationContext(NamedTuple):

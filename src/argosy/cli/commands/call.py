@@ -14,9 +14,12 @@ example: argosy call Translator translate text="good morning" to=fil
 
 from __future__ import annotations
 
+import argparse
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -27,23 +30,15 @@ from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.console import print_json, print_note, report_error
 from argosy.engine.control.control_client import connect as connect_supervisor
 from argosy.engine.inventory.leftover_processes import running_agents
+from argosy.engine.protocol.messages import AgentStatus
 from argosy.engine.protocol.state_machine import State
-from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.agent_protocol import PlainJson, UnknownProtocol, detect_protocol
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
+from argosy.engine.supervisor.agent_protocol import AgentProtocol, PlainJson, UnknownProtocol, detect_protocol
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.wire.address_book import AddressResolver, read_address_book
 from argosy.wire.client.pooled_req import send_request
 from argosy.wire.client.sync_peer import connect
 from argosy.wire.errors import DeadlineExceeded, NotSent, RemoteError, WireError
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from argosy.engine.protocol.messages import AgentStatus
-    from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.supervisor.agent_protocol import AgentProtocol
 
 # In these states no process answers, perhaps for long; in the other ones it is back soon.
 _NOT_ANSWERING = frozenset({State.WAITING, State.STARTING, State.BLOCKED, State.EXITED, State.GIVEN_UP})

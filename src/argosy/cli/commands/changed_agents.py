@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from argosy.cli.commands.remote_impact import preview_remote_impact, remote_parts
@@ -12,6 +14,7 @@ from argosy.cli.console import paint, print_note, print_reasons
 from argosy.engine.explain.restart_impact import estimate_impact
 from argosy.engine.plan.applied_plan import load_applied_plan
 from argosy.engine.plan.cell_plan import cell_unit_name
+from argosy.engine.protocol.messages import AgentStatus, FleetStatus
 from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.source_snapshot import read_source_snapshot
 from argosy.fault import Fault, InputError
@@ -19,10 +22,6 @@ from argosy.fleet.loader import load_fleet
 from argosy.fleet.quantities import format_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from argosy.engine.protocol.messages import AgentStatus, FleetStatus
     from argosy.engine.state.state_dir import StateDir
 
 

@@ -8,9 +8,9 @@ example: argosy clean --all --dry-run
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, add_options, parse_fleet
 from argosy.cli.console import print_json, print_note
@@ -22,9 +22,6 @@ from argosy.engine.supervisor.state_cleanup import (
     clean_unused_directories,
 )
 from argosy.fleet.quantities import format_size
-
-if TYPE_CHECKING:
-    import argparse
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -21,9 +21,11 @@ example: argosy drill --kill Translator --freeze Memory
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import random
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -38,19 +40,13 @@ from argosy.engine.explain.fault_drill import (
     RestoreReport,
     random_faults,
 )
-from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.engine.supervisor.agent_protocol import ArgosyWire, detect_protocol
 from argosy.fault import Fault, InputError, RefusedError
+from argosy.fleet.fleet_spec import Fleet
 from argosy.fleet.loader import load_fleet
 from argosy.fleet.quantities import format_count
 from argosy.wire.address_book import read_address_book
-
-if TYPE_CHECKING:
-    import argparse
-    from pathlib import Path
-
-    from argosy.engine.state.state_dir import StateDir
-    from argosy.fleet.fleet_spec import Fleet
 
 _MAX_PROBED = 8
 _PRODUCTION = "production"

@@ -14,18 +14,18 @@ example: argosy hub --open
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import os
 import sys
 import webbrowser
-from typing import TYPE_CHECKING
 
 import setproctitle
 
 from argosy.cli.arguments import add_fleet, add_options, parse_fleet
 from argosy.cli.console import print_json
-from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.engine.supervisor.hub_process import acquire_hub_lock, find_running_hub
 from argosy.extra import install_command
 from argosy.fault import Fault, MissingError
@@ -34,11 +34,6 @@ from argosy.fleet.quantities import parse_duration_s
 from argosy.hub.http.grafana import make_dashboard
 from argosy.hub.http.token import read_token, renew_token
 from argosy.wire.address_book import hub_name, read_address_book
-
-if TYPE_CHECKING:
-    import argparse
-
-    from argosy.engine.state.state_dir import StateDir
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -7,17 +7,14 @@ example: argosy init harbour && cd harbour && argosy up
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import FLEET_FILE, add_json, add_path
 from argosy.cli.console import print_json
 from argosy.fault import Fault, InputError
 from argosy.fleet.add_agent import DEFAULT_WATCHDOG
-
-if TYPE_CHECKING:
-    import argparse
 
 _FLEET_TEMPLATE = """\
 # `argosy check` checks this file; docs/fleet-file.md describes every key.

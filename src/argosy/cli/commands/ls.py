@@ -10,26 +10,22 @@ example: argosy ls --json
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
 
 from argosy.cli.arguments import add_json
 from argosy.cli.commands.status import format_duration, report_unsupervised
 from argosy.cli.console import paint, print_json, print_note
-from argosy.engine.explain.fleet_overview import survey_fleets
+from argosy.engine.explain.fleet_overview import FleetOverview, survey_fleets
 from argosy.engine.inventory.fleet_processes import scan_fleet_processes
 from argosy.engine.inventory.known_fleets import find_moved_file, find_other_state_homes
 from argosy.engine.protocol.state_machine import READY_STATES
 from argosy.engine.state.state_dir import state_home
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
-
-    from argosy.engine.explain.fleet_overview import FleetOverview
 
 FleetState = Literal["running", "silent", "unsupervised", "stopped"]
 FleetFileState = Literal["there", "moved", "gone", "unknown"]

@@ -9,10 +9,10 @@ example: argosy new Translator --needs Registry --watchdog 10s
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
@@ -26,13 +26,9 @@ from argosy.fleet.add_agent import (
     find_free_port,
     module_name_for,
 )
+from argosy.fleet.fleet_spec import Fleet
 from argosy.fleet.loader import load_fleet
 from argosy.fleet.suggestions import unknown_name
-
-if TYPE_CHECKING:
-    import argparse
-
-    from argosy.fleet.fleet_spec import Fleet
 
 _MODULE_TEMPLATE = '''\
 """{doc}"""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from argosy.cli.console import print_note
 from argosy.engine.control.control_client import connect
-from argosy.engine.protocol.messages import CommandOutput, RelayCommand
+from argosy.engine.protocol.messages import CommandOutput, FleetStatus, RelayCommand
 from argosy.fault import ArgosyError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from argosy.engine.protocol.messages import FleetStatus
     from argosy.engine.state.state_dir import StateDir
 
 

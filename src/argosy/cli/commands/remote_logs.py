@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from argosy.cli.console import print_note
-from argosy.engine.control.control_client import connect
+from argosy.engine.control.control_client import ControlClient, connect
 from argosy.engine.logs.log_reader import LogLine
 from argosy.engine.plan.applied_plan import load_applied_plan
 from argosy.engine.protocol.messages import CommandOutput, RelayCommand
 from argosy.fault import ArgosyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from argosy.engine.control.control_client import ControlClient
     from argosy.engine.state.state_dir import StateDir
 
 _POLL_S = 0.001

@@ -16,9 +16,10 @@ example: argosy restart Translator Memory --dry-run
 
 from __future__ import annotations
 
+import argparse
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -35,26 +36,17 @@ from argosy.cli.commands.changed_agents import (
 from argosy.cli.commands.remote_impact import merge_impacts, preview_remote_impact, remote_parts
 from argosy.cli.commands.rolling_restart import agents_to_restart, rolling_restart
 from argosy.cli.console import paint, print_json, print_reasons
-from argosy.engine.control.control_client import connect_running
-from argosy.engine.explain.restart_impact import estimate_impact
-from argosy.engine.explain.timing_history import load_timing_history
+from argosy.engine.control.control_client import ControlClient, connect_running
+from argosy.engine.explain.restart_impact import Outage, RestartImpact, estimate_impact
+from argosy.engine.explain.timing_history import DurationEstimate, load_timing_history
 from argosy.engine.plan.applied_plan import load_applied_plan
-from argosy.engine.protocol.messages import Restart, Restarted
+from argosy.engine.protocol.messages import FleetStatus, Restart, Restarted
 from argosy.engine.state.event_log import read_event_log
 from argosy.engine.state.source_snapshot import update_source_snapshot
-from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.locations import format_path
 from argosy.fleet.quantities import format_names
-
-if TYPE_CHECKING:
-    import argparse
-
-    from argosy.engine.control.control_client import ControlClient
-    from argosy.engine.explain.restart_impact import Outage, RestartImpact
-    from argosy.engine.explain.timing_history import DurationEstimate
-    from argosy.engine.protocol.messages import FleetStatus
-    from argosy.engine.state.state_dir import StateDir
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

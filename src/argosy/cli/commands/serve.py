@@ -9,28 +9,23 @@ example: argosy serve --machine pc2
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import shlex
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, environment_name, looks_like_fleet, parse_fleet
-from argosy.engine.plan.peering_plan import plan_peering
+from argosy.engine.plan.peering_plan import PeeringPlan, plan_peering
 from argosy.engine.supervisor.entrypoint import serve
 from argosy.fault import Fault, InputError, MissingError, RefusedError
 from argosy.fleet.environments import local_machines, place
+from argosy.fleet.fleet_spec import Fleet
 from argosy.fleet.loader import load_fleet
+from argosy.fleet.placement import Placement
 from argosy.wire.security.curve_keys import active_keys_dir, default_keys_dir
-
-if TYPE_CHECKING:
-    import argparse
-
-    from argosy.engine.plan.peering_plan import PeeringPlan
-    from argosy.fleet.fleet_spec import Fleet
-    from argosy.fleet.placement import Placement
 
 _SYSTEMD_UNIT = """\
 [Unit]

@@ -10,31 +10,26 @@ example: argosy status harbour
 
 from __future__ import annotations
 
+import argparse
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from argosy.cli.arguments import add_fleet
 from argosy.cli.console import paint, print_json
 from argosy.cli.fleet_selection import select_fleet
 from argosy.engine.control.control_client import connect
 from argosy.engine.inventory.leftover_processes import find_leftovers, running_agents
-from argosy.engine.plan.applied_plan import load_applied_plan, specs_missing_from_plan
+from argosy.engine.plan.applied_plan import AppliedPlan, load_applied_plan, specs_missing_from_plan
 from argosy.engine.plan.cell_plan import cell_unit_name
 from argosy.engine.protocol.messages import AgentStatus, FleetStatus, MachineStatus
 from argosy.engine.protocol.state_machine import FINAL_STATES, READY_STATES, State
 from argosy.engine.state.damaged_stores import describe_damage, find_damaged_stores
 from argosy.engine.state.event_log import REMOTE_STATE, read_event_log
 from argosy.engine.state.file_identity import identify_file
+from argosy.engine.state.state_dir import StateDir
 from argosy.engine.state.unit_state_store import PersistedUnitState, read_unit_states
 from argosy.engine.supervisor.hub_process import find_running_hub
 from argosy.fleet.quantities import format_count
-
-if TYPE_CHECKING:
-    import argparse
-    from pathlib import Path
-
-    from argosy.engine.plan.applied_plan import AppliedPlan
-    from argosy.engine.state.state_dir import StateDir
 
 _COLOURS = {State.READY: "green", State.DEGRADED: "yellow", State.WAITING: "dim", State.EXITED: "dim"}
 

@@ -15,10 +15,13 @@ example: argosy sync --restart
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import shlex
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
 
 from argosy.cli.arguments import add_fleet, add_options, environment_name, parse_fleet
 from argosy.cli.commands.rolling_restart import RollingResult, agents_to_restart, rolling_restart
@@ -31,14 +34,8 @@ from argosy.engine.state.tree_version import compute_tree_version, write_tree_ve
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.dependency_graph import build_graph
 from argosy.fleet.environments import local_machines, place
+from argosy.fleet.fleet_spec import Fleet
 from argosy.fleet.loader import load_fleet
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from argosy.fleet.fleet_spec import Fleet
 
 
 class SyncRestartResult(NamedTuple):

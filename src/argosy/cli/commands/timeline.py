@@ -8,11 +8,11 @@ example: argosy timeline --html start.html
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.console import print_json, supports_colour
@@ -24,9 +24,6 @@ from argosy.engine.state.event_log import read_event_log
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.fault import Fault, RefusedError
 from argosy.fleet.dependency_graph import graph_from_edges
-
-if TYPE_CHECKING:
-    import argparse
 
 _DEFAULT_WIDTH = 100
 

@@ -9,12 +9,13 @@ example: argosy top path/to/fleet.yaml
 
 from __future__ import annotations
 
+import argparse
 import curses
 import os
 import select
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.console import EXIT_INTERRUPTED
@@ -37,14 +38,8 @@ from argosy.engine.control.control_client import (
 from argosy.engine.logs.log_file import last_lines
 from argosy.engine.protocol.messages import AgentStateChanged, FleetStatus, Restart, Restarted, Subscribe
 from argosy.engine.protocol.state_machine import READY_STATES, State
-from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.fault import ArgosyError, Fault, InputError
-
-if TYPE_CHECKING:
-    import argparse
-    from pathlib import Path
-
-    from argosy.engine.state.state_dir import StateDir
 
 _REFRESH_S = 1.0
 _RECEIVE_TIMEOUT_S = 0.5

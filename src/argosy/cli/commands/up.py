@@ -11,18 +11,20 @@ example: argosy up -d --only Translator,Memory
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import signal
 import time
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import NoReturn
 
 from argosy.cli.arguments import add_fleet, add_options, environment_name, parse_fleet
 from argosy.cli.commands.startability_guard import refuse_unstartable
 from argosy.cli.console import EXIT_INTERRUPTED, print_json
 from argosy.cli.render.up_view import UpView
-from argosy.engine.control.control_client import SupervisorLostError, SupervisorStoppedError
+from argosy.engine.control.control_client import ControlClient, SupervisorLostError, SupervisorStoppedError
 from argosy.engine.control.responsiveness import SupervisorUnresponsiveError
 from argosy.engine.inventory.known_fleets import find_moved_fleet, has_supervisor
 from argosy.engine.process.resource_limits import hard_open_files_limit, unenforced_limits
@@ -38,21 +40,14 @@ from argosy.engine.protocol.messages import (
 )
 from argosy.engine.state.file_identity import identify_file
 from argosy.engine.state.source_snapshot import list_entry_files, update_source_snapshot
-from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.engine.supervisor.connect_or_start import connect_or_start
 from argosy.extra import install_command
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.environments import local_machines, place
+from argosy.fleet.fleet_spec import Fleet
 from argosy.fleet.loader import load_fleet
-
-if TYPE_CHECKING:
-    import argparse
-    from pathlib import Path
-
-    from argosy.engine.control.control_client import ControlClient
-    from argosy.engine.state.state_dir import StateDir
-    from argosy.fleet.fleet_spec import Fleet
-    from argosy.fleet.placement import Placement
+from argosy.fleet.placement import Placement
 
 _SHUTDOWN_TIMEOUT_S = 10.0
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from argosy.cli.console import paint, print_note
 from argosy.engine.protocol.state_machine import State
+from argosy.fault import Fault
 from argosy.fleet.quantities import format_count
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
         MachineStatusChanged,
         Stopped,
     )
-    from argosy.fault import Fault
     from argosy.fleet.fleet_spec import Fleet
 
 _WAIT_NOTICE_S = 5.0
