@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -143,6 +144,19 @@ def _find_upward(start: Path) -> Path:
     )
     message = f"no `{FLEET_FILE}` in this folder or a parent of it"
     raise InputError(Fault(str(start), "no-fleet", message, hint))
+
+
+def fleet_of_tree(root: Path, chosen: str | None) -> Path | None:
+    """Return the fleet file that `chosen` names, else the one at the root of a tree, None without one."""
+    path = Path(chosen) if chosen else root / FLEET_FILE
+    if chosen is None and not path.is_file():
+        return None
+    return path / FLEET_FILE if path.is_dir() else path
+
+
+def split_codes(option: str | None) -> tuple[str, ...]:
+    """Return the codes of `--select A,B`, in capitals."""
+    return tuple(filter(None, re.split(r"[,\s]+", (option or "").upper())))
 
 
 def environment_name(args: argparse.Namespace) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, Literal
 
 import msgspec
@@ -72,7 +72,10 @@ def paint(text: str, colour: str, stream: IO[str] | None = None) -> str:
     return f"\033[{_COLOURS[colour]}m{text}\033[0m" if use_colour else text
 
 
-def two_columns(rows: Mapping[str, str]) -> list[str]:
-    """Return a line for each row; the second column is aligned."""
-    width = max(map(len, rows), default=0)
-    return [f"{name:<{width}}  {text}" for name, text in rows.items()]
+def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a line for each row, with the cells of a column at the same place."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -19,14 +19,11 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import yaml
 
 from argosy.fleet.locations import FLEET_FILE_KIND, FaultList, TextPosition
-
-if TYPE_CHECKING:
-    from typing import TypeAlias
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_NODES = 1_000_000
@@ -81,8 +78,7 @@ class MappingNode:
         self.expanded_size = 1
 
 
-if TYPE_CHECKING:
-    Node: TypeAlias = ScalarNode | SequenceNode | MappingNode
+Node: TypeAlias = ScalarNode | SequenceNode | MappingNode
 
 
 def resolve_scalar(text: str) -> str | int | float | bool | None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import re
 import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from argosy.cli.arguments import FLEET_FILE, add_json, add_options, add_path
+from argosy.cli.arguments import FLEET_FILE, add_json, add_options, add_path, fleet_of_tree, split_codes
 from argosy.cli.console import print_json, print_note
 from argosy.cli.progress import ProgressLine
 from argosy.cli.render.audit_view import AuditView, audit_json, render_audit_text
@@ -78,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     root, only = _audit_root(Path(args.path))
     if args.write_baseline and args.baseline is None:
         raise InputError(Fault("--write-baseline", "usage", "it needs a file", "add `--baseline FILE`"))
-    fleet = _fleet_file(root, args.fleet)
+    fleet = fleet_of_tree(root, args.fleet)
     with ProgressLine(delay_s=_PROGRESS_DELAY_S) as progress:
         report = audit(
             root,
@@ -117,22 +116,12 @@ def _audit_root(path: Path) -> tuple[Path, str]:
 
 
 def _parse_codes(select: str | None, known: Collection[str]) -> tuple[str, ...]:
-    if select is None:
-        return ()
-    codes = tuple(filter(None, re.split(r"[,\s]+", select.upper())))
+    codes = split_codes(select)
     for code in codes:
         if not any(each.startswith(code) for each in known):
             hint = f"known codes: {', '.join(known)}, and their first letters"
             raise InputError(Fault("--select", "unknown-code", f"there is no rule `{code}`", hint))
     return codes
-
-
-def _fleet_file(root: Path, chosen: str | None) -> Path | None:
-    """Return the fleet file to compare with, None without one."""
-    path = Path(chosen) if chosen else root / FLEET_FILE
-    if chosen is None and not path.is_file():
-        return None
-    return path / FLEET_FILE if path.is_dir() else path
 
 
 def _selected_findings(

@@ -19,7 +19,7 @@ import time
 from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_json, add_options
-from argosy.cli.console import print_result, two_columns
+from argosy.cli.console import align_columns, print_result
 from argosy.fault import Fault, InputError
 from argosy.fleet.suggestions import suggest, unknown_name
 
@@ -174,10 +174,10 @@ def _list_queries(args: argparse.Namespace) -> int:
         {"name": kind.name, "argument": kind.argument, "counts": kind.description, "in": list(kind.scope)}
         for kind in kinds
     ]
-    shown = {f"{kind.name} {kind.argument}".rstrip(): kind.description for kind in kinds}
+    shown = [(f"{kind.name} {kind.argument}".rstrip(), kind.description) for kind in kinds]
     print_result(
         lambda: {"argosy": "claims-queries/1", "queries": listed},
-        lambda: "\n".join(two_columns(shown)),
+        lambda: "\n".join(align_columns(shown)),
         as_json=args.as_json,
     )
     return 0

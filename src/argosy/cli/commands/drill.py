@@ -25,7 +25,6 @@ import argparse
 import contextlib
 import random
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -185,9 +184,8 @@ def _random_fault_kinds(drill: Drill, fleet: Fleet, report: DrillReport) -> dict
             fault_kinds[name] = ("kill", "freeze") if agent.liveness else ("kill",)
     if not any(name in fault_kinds for name in drill.ready_agents()):
         reasons = "; ".join(f"`{name}`: {why}" for name, why in report.left_out.items())
-        message = "no agent is eligible for random faults" + (
-            f": {reasons}" if reasons else ", none is ready"
-        )
+        found = f": {reasons}" if reasons else ", none is ready"
+        message = f"no agent is eligible for random faults{found}"
         raise RefusedError(Fault("", "no-target", message, "`argosy status` shows their states"))
     return fault_kinds
 
@@ -238,16 +236,17 @@ def _print_fault(fault: DrillFault) -> None:
 def _print_report(args: argparse.Namespace, report: DrillReport) -> None:
     restoration = report.restoration
     if args.as_json:
-        result: dict[str, Any] = {
-            "argosy": "drill/1",
-            "faults": [msgspec.to_builtins(fault) for fault in report.faults],
-            "requests": msgspec.to_builtins(report.requests),
-            "asked": list(report.probed),
-            "left_out": report.left_out,
-            "restored": restoration.restored,
-            "not_restored": restoration.not_restored,
-        }
-        print_json(result)
+        print_json(
+            {
+                "argosy": "drill/1",
+                "faults": msgspec.to_builtins(report.faults),
+                "requests": msgspec.to_builtins(report.requests),
+                "asked": list(report.probed),
+                "left_out": report.left_out,
+                "restored": restoration.restored,
+                "not_restored": restoration.not_restored,
+            }
+        )
         return
     for name, why in report.left_out.items():
         print(f"left out {name}: {why}")

@@ -96,17 +96,15 @@ def run(args: argparse.Namespace) -> int:
     name = args.name or re.sub(r"[^A-Za-z0-9_.-]+", "-", directory.absolute().name).strip("-.") or "fleet"
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", name):
         if args.name:
-            raise InputError(
-                Fault("--name", "usage", f"`{name}` is not a valid name", "letters, digits, `_`, `-`, `.`")
-            )
+            hint = "letters, digits, `_`, `-`, `.`"
+            raise InputError(Fault("--name", "usage", f"`{name}` is not a valid name", hint))
         name = f"fleet-{name}"
     texts = {FLEET_FILE: _FLEET_TEMPLATE.format(name=name, watchdog=DEFAULT_WATCHDOG), **_TEMPLATE_FILES}
     existing = [path for path in texts if _has_content(directory / path)]
     if existing:
         hint = "`argosy new NAME` adds an agent" if FLEET_FILE in existing else "give another folder"
-        raise InputError(
-            Fault(str(directory / existing[0]), "exists", f"`{existing[0]}` already exists", hint)
-        )
+        message = f"`{existing[0]}` already exists"
+        raise InputError(Fault(str(directory / existing[0]), "exists", message, hint))
     try:
         for path, text in texts.items():
             (directory / path).parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.cli.arguments import FLEET_FILE, add_json, add_options, add_path
+from argosy.cli.arguments import FLEET_FILE, add_json, add_options, add_path, fleet_of_tree, split_codes
 from argosy.cli.console import print_json, print_note
 from argosy.cli.progress import ProgressLine
 from argosy.cli.render.refit_text import print_refit
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         return _undo(real_root, args)
     if args.verify and not args.apply:
         raise InputError(Fault("--verify", "usage", "it checks written files, so it needs `--apply`"))
-    codemods = file_pipeline.select_codemods(_parse_codes(args.select))
+    codemods = file_pipeline.select_codemods(split_codes(args.select))
     if not codemods:
         hint = f"known codes: {', '.join(file_pipeline.codemod_codes())}"
         message = f"no rewrite has the code `{args.select}`"
@@ -92,15 +92,11 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(failed for name, (_, failed) in report.checks.items() if name != "input") else 0
 
 
-def _parse_codes(select: str | None) -> list[str]:
-    return [code.strip().upper() for code in (select or "").split(",") if code.strip()]
-
-
 def _load_fleet(root: Path, chosen: str | None) -> Fleet | None:
-    path = Path(chosen) if chosen else root / FLEET_FILE
-    if chosen is None and not path.is_file():
+    path = fleet_of_tree(root, chosen)
+    if path is None:
         return None
-    fleet, faults = read_fleet(path / FLEET_FILE if path.is_dir() else path)
+    fleet, faults = read_fleet(path)
     if fleet is None:
         raise InputError(*faults)
     return fleet

@@ -40,9 +40,8 @@ def preview_remote_impact(
     """Return the object `restart/1` of each machine; warn about one that cannot be queried."""
     found = {}
     for machine, names in parts:
-        impact = _request_impact(
-            state_dir, machine, ["restart", *names, "--here", "--dry-run", "--json", *options]
-        )
+        arguments = ["restart", *names, "--here", "--dry-run", "--json", *options]
+        impact = _request_impact(state_dir, machine, arguments)
         if impact is not None:
             found[machine] = impact
     return found

@@ -65,9 +65,8 @@ def run(args: argparse.Namespace) -> int:
     args.positionals.sort(key=lambda word: not looks_like_fleet(word))
     path, positionals = parse_fleet(args)
     if positionals not in ([], ["install"]):
-        raise InputError(
-            Fault(positionals[0], "usage", f"unexpected argument `{positionals[0]}`", "`argosy serve --help`")
-        )
+        message = f"unexpected argument `{positionals[0]}`"
+        raise InputError(Fault(positionals[0], "usage", message, "`argosy serve --help`"))
     fleet = load_fleet(path)
     variables = dict(os.environ)
     placement = place(fleet, environment_name(args), variables)

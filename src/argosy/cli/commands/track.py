@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_json, add_options
-from argosy.cli.console import EXIT_INTERRUPTED, print_json, print_note, print_result, two_columns
+from argosy.cli.console import EXIT_INTERRUPTED, align_columns, print_json, print_note, print_result
 from argosy.fault import Fault, InputError
 from argosy.fleet.suggestions import suggest, unknown_name
 
@@ -378,10 +378,10 @@ def _list_measures(args: argparse.Namespace) -> int:
     rows = [
         {"name": one.name, "of": one.subject, "unit": one.unit, "portable": one.is_portable} for one in listed
     ]
-    shown = {one.name: f"{one.description} ({one.unit})" for one in listed}
+    shown = [(one.name, f"{one.description} ({one.unit})") for one in listed]
     print_result(
         lambda: {"argosy": "track-measures/1", "measures": rows},
-        lambda: "\n".join(two_columns(shown)),
+        lambda: "\n".join(align_columns(shown)),
         as_json=args.as_json,
     )
     return 0

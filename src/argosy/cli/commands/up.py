@@ -33,6 +33,7 @@ from argosy.engine.protocol.messages import (
     Apply,
     ApplyPreview,
     ApplySummary,
+    ControlReply,
     MachineStatusChanged,
     Stop,
     Stopped,
@@ -84,9 +85,8 @@ def run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     path, _ = parse_fleet(args)
     if not 0 < args.timeout < math.inf:
-        raise InputError(
-            Fault("--timeout", "usage", f"found {args.timeout} s, expected a positive number of seconds")
-        )
+        message = f"found {args.timeout} s, expected a positive number of seconds"
+        raise InputError(Fault("--timeout", "usage", message))
     file_mark = identify_file(path)  # before reading: an edit in between counts as a later change
     fleet = load_fleet(path)
     variables = dict(os.environ)
@@ -115,9 +115,8 @@ def _host_on_ray(fleet: Fleet, placement: Placement, view: UpView) -> None:
 
     for hosted in start_supervisors_on_ray(fleet, placement):
         action = "was started" if hosted.is_new else "was running already"
-        view.print_line(
-            f"machine {hosted.machine}: its supervisor {action} (pid {hosted.pid}, node {hosted.node[:8]})"
-        )
+        where = f"(pid {hosted.pid}, node {hosted.node[:8]})"
+        view.print_line(f"machine {hosted.machine}: its supervisor {action} {where}")
 
 
 def _should_start_hub(args: argparse.Namespace, view: UpView) -> bool:
@@ -179,14 +178,9 @@ def _refuse_if_moved(path: Path, state_dir: StateDir) -> None:
     previous = None if has_supervisor(state_dir) else find_moved_fleet(path, os.environ)
     if previous is None:
         return
-    raise RefusedError(
-        Fault(
-            str(path),
-            "moved",
-            f"this fleet already runs as `{previous.name}` from `{previous.path}`, moved or deleted since",
-            f"`argosy down {previous.name}` stops that, then `argosy up` starts it here",
-        )
-    )
+    message = f"this fleet already runs as `{previous.name}` from `{previous.path}`, moved or deleted since"
+    hint = f"`argosy down {previous.name}` stops that, then `argosy up` starts it here"
+    raise RefusedError(Fault(str(path), "moved", message, hint))
 
 
 def _apply_and_follow(
@@ -202,13 +196,15 @@ def _apply_and_follow(
             if isinstance(answer, ApplyPreview):
                 starting = [*(starting or ()), *answer.start, *answer.restart]
                 view.show_difference(answer)
-            elif isinstance(answer, AgentStateChanged):
-                view.show_change(answer)
-            elif isinstance(answer, MachineStatusChanged):
-                view.show_machine(answer)
             elif isinstance(answer, ApplySummary):
                 summary = answer
-        _show_summary(summary, view, time.monotonic() - started_at, apply.fleet, args)
+            else:
+                _show_change(answer, view)
+        seconds = time.monotonic() - started_at
+        if args.as_json:
+            print_json(summary_json(summary, seconds))
+        else:
+            view.show_summary(summary, seconds, apply.fleet)
         _save_source_snapshot(apply.fleet)
         if not args.detach and summary.ready:
             _follow(client, view)
@@ -223,13 +219,11 @@ def _apply_and_follow(
     return 0 if set(summary.not_ready) <= set(summary.optional) and not summary.interrupted else 1
 
 
-def _show_summary(
-    summary: ApplySummary, view: UpView, seconds: float, fleet: Fleet, args: argparse.Namespace
-) -> None:
-    if args.as_json:
-        print_json(summary_json(summary, seconds))
-    else:
-        view.show_summary(summary, seconds, fleet)
+def _show_change(answer: ControlReply, view: UpView) -> None:
+    if isinstance(answer, AgentStateChanged):
+        view.show_change(answer)
+    elif isinstance(answer, MachineStatusChanged):
+        view.show_machine(answer)
 
 
 def _save_source_snapshot(fleet: Fleet) -> None:
@@ -276,10 +270,7 @@ def _follow(client: ControlClient, view: UpView) -> None:
 def _print_changes(client: ControlClient, view: UpView) -> NoReturn:
     """Show changes until the stream ends with an error."""
     for answer in client.stream():
-        if isinstance(answer, AgentStateChanged):
-            view.show_change(answer)
-        elif isinstance(answer, MachineStatusChanged):
-            view.show_machine(answer)
+        _show_change(answer, view)
     raise AssertionError("a stream ends by an error")
 
 
