@@ -294,19 +294,12 @@ def _suggest_fix(node: Node, expected_type: inspect.Type, path: str) -> str:
             return f"`{key}: {'true' if node.text.lower() in ('yes', 'on') else 'false'}`"
         if isinstance(one, inspect.ListType):
             return f"`{key}: [{node.text}]`"
-        if (
-            isinstance(one, inspect.IntType | inspect.FloatType)
-            and not node.is_plain
-            and _is_number(node.text)
-        ):
+        is_number = isinstance(resolve_scalar(node.text), int | float) and not node.is_plain
+        if isinstance(one, inspect.IntType | inspect.FloatType) and is_number:
             return "write the number without quotes"
         if isinstance(one, inspect.StrType):
             return _suggest_text_fix(node, one, key)
     return ""
-
-
-def _is_number(text: str) -> bool:
-    return isinstance(resolve_scalar(text), int | float)
 
 
 def _suggest_text_fix(node: ScalarNode, expected_type: inspect.StrType, key: str) -> str:

@@ -173,16 +173,13 @@ def parse_document(text: str, faults: FaultList) -> Node | None:
     except UnicodeEncodeError as error:
         _report_character(error.start, text, faults)
         return None
-    if composer.root is None or _is_empty(composer.root):
+    root = composer.root
+    if root is None or (isinstance(root, ScalarNode) and root.is_plain and not root.text):
         lead = "`argosy init` creates one; " if faults.kind == FLEET_FILE_KIND else ""
         hint = f"{lead}`{faults.schema_command}` prints the schema of a {faults.kind}"
         faults.add(TextPosition(1, 1), "empty", "the file is empty", hint)
         return None
-    return composer.root
-
-
-def _is_empty(node: Node) -> bool:
-    return isinstance(node, ScalarNode) and node.is_plain and not node.text
+    return root
 
 
 class _OpenCollection:
@@ -244,7 +241,10 @@ class _NodeComposer:
     def _close_collection(self) -> bool:
         frame = self._open_collections.pop()
         if isinstance(frame.node, MappingNode):
-            _apply_merges(frame.node, frame.merges)
+            # Of two merges the earlier wins (YAML merge key, 2005).
+            for merged in frame.merges:
+                for text, entry in merged.entries.items():
+                    frame.node.entries.setdefault(text, entry)
         if frame.anchor is not None:
             self._anchors[frame.anchor] = frame.node
         return self._attach(frame.node, frame.node.position)
@@ -325,13 +325,6 @@ class _NodeComposer:
             displayed_tag = (tag or "").replace(_TAG, "!!")
             message = f"the tag `{displayed_tag}` has no meaning in a {self._faults.kind}"
             self._faults.add(position, "tag", message, "remove it")
-
-
-def _apply_merges(mapping: MappingNode, merges: list[MappingNode]) -> None:
-    """Add the entries that `mapping` lacks; of two merges the earlier wins (YAML merge key, 2005)."""
-    for merged in merges:
-        for text, entry in merged.entries.items():
-            mapping.entries.setdefault(text, entry)
 
 
 def _position_of(event: yaml.Event) -> TextPosition:

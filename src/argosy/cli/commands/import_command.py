@@ -51,7 +51,12 @@ def run(args: argparse.Namespace) -> int:
         output = output / "fleet.yaml"
     directory = output.absolute().parent if output is not None else Path.cwd()
     paths = [Path(path).expanduser() for path in args.paths]
-    plan = plan_import(paths, directory, _machines(args.machine), _addresses(args.address))
+    machines = {
+        Path(os.path.normpath(Path(path).expanduser().absolute())): name
+        for name, path in _parse_pairs(args.machine, "--machine", "PATH", "mainpc=main/config")
+    }
+    addresses = dict(_parse_pairs(args.address, "--address", "ADDRESS", "pc2=10.0.0.2"))
+    plan = plan_import(paths, directory, machines, addresses)
     text = render_fleet_file(plan)
     # The written file must be valid; faults of the scripts are left for `check`.
     load_fleet(output or directory / "fleet.yaml", text)
@@ -64,17 +69,6 @@ def run(args: argparse.Namespace) -> int:
         if output is None:
             sys.stdout.write(text)
     return 0
-
-
-def _machines(options: list[str]) -> dict[Path, str]:
-    """Read `NAME=PATH` words."""
-    pairs = _parse_pairs(options, "--machine", "PATH", "mainpc=main/config")
-    return {Path(os.path.normpath(Path(path).expanduser().absolute())): name for name, path in pairs}
-
-
-def _addresses(options: list[str]) -> dict[str, str]:
-    """Read `NAME=ADDRESS` words."""
-    return dict(_parse_pairs(options, "--address", "ADDRESS", "pc2=10.0.0.2"))
 
 
 def _parse_pairs(options: list[str], option: str, value_name: str, example: str) -> Iterator[tuple[str, str]]:

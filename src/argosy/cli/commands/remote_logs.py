@@ -33,6 +33,10 @@ class _LogLineJson(msgspec.Struct):
     lost_bytes: int = 0
     lost_since: float | None = None
 
+    def as_log_line(self) -> LogLine:
+        since_s = self.lost_since or 0.0
+        return LogLine(self.at, self.agent, self.line, self.pid or 0, self.lost_bytes, since_s)
+
 
 class ShownLines:
     """Tracks which lines were shown, so that lines sent again after a reconnect are not shown twice.
@@ -174,7 +178,7 @@ class RemoteLogFeed:
             return []
         self._is_failure_reported = False
         *lines, self._partial_line = (self._partial_line + answer.data).split(b"\n")
-        lines_received = (_as_line(_decode_line(line)) for line in lines if line)
+        lines_received = (_decode_line(line).as_log_line() for line in lines if line)
         return [line for line in lines_received if self._shown.is_new(line)]
 
     def close(self) -> None:
@@ -183,10 +187,6 @@ class RemoteLogFeed:
             self.is_closed = True
             self.is_disconnected = self._follow
             self._client.__exit__()
-
-
-def _as_line(line: _LogLineJson) -> LogLine:
-    return LogLine(line.at, line.agent, line.line, line.pid or 0, line.lost_bytes, line.lost_since or 0.0)
 
 
 def _warn(machine: str, why: str) -> None:

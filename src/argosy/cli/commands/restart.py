@@ -24,16 +24,7 @@ from typing import Any
 import msgspec
 
 from argosy.cli.arguments import add_fleet, add_options, parse_fleet
-from argosy.cli.commands.changed_agents import (
-    ChangedAgents,
-    find_changed,
-    find_refused,
-    refused_remotely,
-    show_failed,
-    show_refused,
-    unknown_agents,
-)
-from argosy.cli.commands.remote_impact import merge_impacts, preview_remote_impact, remote_parts
+from argosy.cli.commands import restart_scope
 from argosy.cli.commands.rolling_restart import agents_to_restart, rolling_restart
 from argosy.cli.console import paint, print_json, print_reasons
 from argosy.engine.control.control_client import ControlClient, connect_running
@@ -77,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         local_agents = report.local_agents()
         changed = None
         if args.changed:
-            changed = find_changed(report, path, state_dir, names, local_only=args.here)
+            changed = restart_scope.find_changed(report, path, state_dir, names, local_only=args.here)
             names = list(changed.stale)
             _show_changed(changed, is_quiet=args.as_json)
         elif args.rolling and not names:
@@ -85,12 +76,13 @@ def run(args: argparse.Namespace) -> int:
         if changed is not None:
             remote_impacts = changed.remote_impacts
         else:
-            parts = remote_parts(report, names, all_machines=False)
-            remote_impacts = preview_remote_impact(state_dir, parts, [])
+            parts = restart_scope.remote_parts(report, names, all_machines=False)
+            remote_impacts = restart_scope.preview_remote_impact(state_dir, parts, [])
         refused = (
             {}
             if args.anyway
-            else find_refused(report, path, state_dir, names) | refused_remotely(remote_impacts)
+            else restart_scope.find_refused(report, path, state_dir, names)
+            | restart_scope.refused_remotely(remote_impacts)
         )
         if args.dry_run:
             local_names = [name for name in names if name in local_agents or name not in report.agents]
@@ -129,7 +121,7 @@ def _restart(client: ControlClient, names: list[str]) -> Restarted:
     return answer
 
 
-def _show_changed(changed: ChangedAgents, *, is_quiet: bool) -> None:
+def _show_changed(changed: restart_scope.ChangedAgents, *, is_quiet: bool) -> None:
     if is_quiet:
         return
     for name, files in changed.stale.items():
@@ -137,11 +129,15 @@ def _show_changed(changed: ChangedAgents, *, is_quiet: bool) -> None:
         print(f"{paint('changed', 'yellow')}  {name}: {format_path(Path(files[0]))}{more}")
     if not changed.stale:
         print("no running agent has older code than the tree")
-    show_failed(changed.failed)
+    restart_scope.show_failed(changed.failed)
 
 
 def _show(
-    answer: Restarted, changed: ChangedAgents | None, refused: dict[str, Fault], *, as_json: bool
+    answer: Restarted,
+    changed: restart_scope.ChangedAgents | None,
+    refused: dict[str, Fault],
+    *,
+    as_json: bool,
 ) -> None:
     if as_json:
         print_json(
@@ -157,7 +153,7 @@ def _show(
             }
         )
         return
-    show_refused(refused)
+    restart_scope.show_refused(refused)
     for cell, members in answer.restarted_with_cell.items():
         print(f"the whole cell `{cell}` was restarted, with {format_names(members)}")
     print_reasons("not ready", "red", answer.not_ready)
@@ -167,7 +163,7 @@ def _show(
     )
 
 
-def _changed_json(changed: ChangedAgents | None) -> dict[str, object]:
+def _changed_json(changed: restart_scope.ChangedAgents | None) -> dict[str, object]:
     if changed is None:
         return {}
     files = {name: [format_path(Path(file)) for file in files] for name, files in changed.stale.items()}
@@ -187,7 +183,7 @@ def _local_impact(report: FleetStatus, state_dir: StateDir, path: Path, names: l
     processes = applied_plan.plan.processes
     unknown = [name for name in names if name not in processes]
     if unknown:
-        raise unknown_agents(unknown)
+        raise restart_scope.unknown_agents(unknown)
     running = {name for name, agent in report.agents.items() if agent.pid is not None}
     return estimate_impact(
         names, processes, running, load_timing_history(read_event_log(state_dir.event_log))
@@ -197,16 +193,16 @@ def _local_impact(report: FleetStatus, state_dir: StateDir, path: Path, names: l
 def _preview_impact(
     impact: RestartImpact,
     remote_impacts: dict[str, dict[str, Any]],
-    changed: ChangedAgents | None,
+    changed: restart_scope.ChangedAgents | None,
     refused: dict[str, Fault],
     *,
     as_json: bool,
 ) -> int:
     if as_json:
-        merged_json = merge_impacts([impact_json(impact), *remote_impacts.values()])
+        merged_json = restart_scope.merge_impacts([impact_json(impact), *remote_impacts.values()])
         print_json({**merged_json, "refused": msgspec.to_builtins(refused), **_changed_json(changed)})
         return 0
-    show_refused(refused)
+    restart_scope.show_refused(refused)
     runs_on = [*impact.degraded, *impact.reconnecting]
     print(
         f"{len(impact.outages)} would restart, {impact.seconds:.2f} s in all; "

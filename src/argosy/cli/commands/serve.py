@@ -80,15 +80,12 @@ def run(args: argparse.Namespace) -> int:
 
     def ready() -> None:
         where = f", reached at {peer_plan.listen_endpoint}" if peer_plan else ""
-        print(f"serving {fleet.name} as {_machine_names(machines)}{where} (pid {os.getpid()})", flush=True)
+        names = ", ".join(sorted(name for name in machines if name)) or "its only machine"
+        print(f"serving {fleet.name} as {names}{where} (pid {os.getpid()})", flush=True)
         _notify_service_manager(f"READY=1\nSTATUS=serving {fleet.name}{where}")
 
     serve(path, fleet.name, ready, peering_plan=peer_plan, is_persistent=True)
     return 0
-
-
-def _machine_names(machines: frozenset[str | None]) -> str:
-    return ", ".join(sorted(name for name in machines if name)) or "its only machine"
 
 
 def _check_keys(fleet: Fleet, placement: Placement, machines: frozenset[str | None]) -> None:

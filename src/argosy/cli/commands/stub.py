@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     tree = SymbolResolver(ModuleFinder([root, *map(os.path.abspath, paths)]))
     specs, left_out, unreadable = _service_specs(tree, chosen)
     if not specs:
-        raise RefusedError(*unreadable or [_no_class_fault(fleet)])
+        message = "no agent of this fleet is a `module:Class`"
+        raise RefusedError(*unreadable or [Fault(fleet.path, "no-class", message, "see docs/agent.md")])
     text = render_stub(fleet.name, _command_line(args), tree, specs, left_out)
     if args.output:
         _write(Path(args.output), text)
@@ -116,10 +117,6 @@ def _unreadable_fault(tree: SymbolResolver, agent: AgentSpec, module: str, name:
     else:
         message = f"there is no class `{name}` in `{module}`"
     return Fault(agent.where, "no-source", message, "`argosy check` shows more")
-
-
-def _no_class_fault(fleet: Fleet) -> Fault:
-    return Fault(fleet.path, "no-class", "no agent of this fleet is a `module:Class`", "see docs/agent.md")
 
 
 def _command_line(args: argparse.Namespace) -> str:

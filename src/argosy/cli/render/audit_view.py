@@ -84,7 +84,7 @@ def audit_json(view: AuditView) -> dict[str, object]:
         "argosy": "audit/1",
         "files": verdict.file_count,
         "unparseable": view.unparseable,
-        "findings": [_finding_json(item) for item in view.findings],
+        "findings": [msgspec.structs.asdict(item) for item in view.findings],
         "counts": view.counts,
         "seconds": round(view.report.duration_s, 3),
         "read": view.report.files_analyzed,
@@ -95,20 +95,6 @@ def audit_json(view: AuditView) -> dict[str, object]:
         "refused": dict(view.skipped_rules),
         "unreadable": dict(view.report.unreadable),
         "failures": msgspec.to_builtins(verdict.failures),
-    }
-
-
-def _finding_json(item: Finding) -> dict[str, object]:
-    return {
-        "code": item.code,
-        "path": item.path,
-        "line": item.line,
-        "column": item.column,
-        "message": item.message,
-        "action": item.action,
-        "symbol": item.symbol,
-        "hint": item.hint,
-        "group": item.group,
     }
 
 

@@ -108,16 +108,13 @@ def _choose_versions(sources: list[ImportSource]) -> tuple[list[ImportSource], l
         return path.parent, -extended, len(path.name), path.name
 
     for source in sorted(sources, key=rank):
-        preferred = next((one for one in chosen if _is_version(source, one)), None)
+        in_folder = [one for one in chosen if one.path.parent == source.path.parent]
+        preferred = next((one for one in in_folder if _common_agents(source, one)), None)
         if preferred is None:
             chosen.append(source)
         else:
             decisions.append(_skipped_version_decision(source, preferred))
     return chosen, decisions
-
-
-def _is_version(source: ImportSource, other: ImportSource) -> bool:
-    return source.path.parent == other.path.parent and bool(_common_agents(source, other))
 
 
 def _common_agents(source: ImportSource, other: ImportSource) -> list[tuple[ImportedAgent, ImportedAgent]]:

@@ -114,17 +114,13 @@ def _incomplete_row_decisions(input_file: InputFile, rows: list[AgentRow]) -> It
             value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         )
         for key, item in pairs:
-            if (*parent, key) not in row_paths and not _contains_rows(row_paths, (*parent, key)) and parent:
+            path = (*parent, key)
+            if parent and not any(row_path[: len(path)] == path for row_path in row_paths):
                 label = f"row {key + 1}" if isinstance(key, int) else key
                 name = (item.get("name") if isinstance(item, dict) else None) or label
                 required = "a name and a script" if isinstance(value, list) else "a script"
-                yield ImportDecision(
-                    input_file.location_of((*parent, key)), f"`{name}` is omitted", f"a row needs {required}"
-                )
-
-
-def _contains_rows(row_paths: set[KeyPath], key_path: KeyPath) -> bool:
-    return any(path[: len(key_path)] == key_path for path in row_paths)
+                where = input_file.location_of(path)
+                yield ImportDecision(where, f"`{name}` is omitted", f"a row needs {required}")
 
 
 def _unsupported_reason(key: str) -> str:
