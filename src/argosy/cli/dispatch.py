@@ -82,8 +82,8 @@ def _command_hint(command: str) -> str:
 def _run_command(arguments: list[str]) -> int:
     if arguments[0] == "help":
         arguments = [*arguments[1:2], "--help"]
-    # Called by a shell's script with a partial command line.
-    if arguments[:2] == ["completion", "candidates"]:
+    # Called by a shell's script with a partial command line; older scripts say `words`.
+    if arguments[:2] in (["completion", "candidates"], ["completion", "words"]):
         from argosy.cli.completer import print_candidates  # noqa: PLC0415
 
         return print_candidates(arguments[2:])

@@ -72,6 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--no-smoke-test": "with build: run no image, and tag none",
     }
     add_options(parser, options)
+    parser.add_argument("--no-proof", dest="no_smoke_test", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
