@@ -46,7 +46,7 @@ def offered(line: str) -> list[str]:
 
 @pytest.mark.parametrize("word", ["candidates", "words"])
 def test_the_scripts_of_this_and_of_earlier_versions_get_candidates(word: str) -> None:
-    asked = [*ARGOSY, "completion", word, "tim"]
+    asked = [ARGOSY, "completion", word, "tim"]
     assert subprocess.run(asked, check=True, capture_output=True, text=True).stdout == (
         f"timeline\t{COMMANDS['timeline']}\n"
     )
