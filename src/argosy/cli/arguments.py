@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from argosy.fault import Fault, InputError
@@ -34,14 +36,36 @@ def add_fleet(
         + ("" if positionals else named)
         + (f"\n{positionals_help}" if positionals else ""),
     )
-    parser.add_argument(
-        "--fleet", metavar="PATH", help=f"FLEET, for any form of path{named if positionals else ''}"
-    )
-    parser.add_argument(
-        "--env", metavar="NAME", help="the environment (default: $ENV_TYPE, else development)"
-    )
+    options = {
+        "--fleet PATH": f"FLEET, for any form of path{named if positionals else ''}",
+        "--env NAME": "the environment (default: $ENV_TYPE, else development)",
+    }
+    add_options(parser, options)
     add_json(parser)
     parser.set_defaults(takes_positionals=bool(positionals))
+
+
+def add_options(parser: argparse.ArgumentParser, options: Mapping[str, str]) -> None:
+    """Add options, each written as its help shows it, with its description.
+
+    `--apply` is a flag, `-o, --output FILE` takes a value, and `--exclude GLOB...` takes one each time and
+    collects them in a list.
+    """
+    for usage, text in options.items():
+        *short, long = usage.split(", ")
+        name, _, metavar = long.partition(" ")
+        if not metavar:
+            parser.add_argument(*short, name, action="store_true", help=text)
+        elif metavar.endswith("..."):
+            value = metavar.removesuffix("...")
+            parser.add_argument(*short, name, metavar=value, action="append", default=[], help=text)
+        else:
+            parser.add_argument(*short, name, metavar=metavar, help=text)
+
+
+def add_path(parser: argparse.ArgumentParser, description: str, metavar: str = "PATH") -> None:
+    """Add an optional positional `path`; the default is the working folder."""
+    parser.add_argument("path", nargs="?", default=".", metavar=metavar, help=description)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -73,23 +97,11 @@ def split_fleet(args: argparse.Namespace, *, allow_name: bool = False) -> tuple[
             raise InputError(Fault("--fleet", "usage", f"the fleet is given twice: `{path}` and `{chosen}`"))
         chosen = path
     if positionals and not args.takes_positionals:
-        raise InputError(
-            Fault(
-                positionals[0],
-                "usage",
-                f"unexpected argument `{positionals[0]}`",
-                _usage_hint(positionals[0]),
-            )
-        )
+        word, hint = positionals[0], "a fleet is recognised by a `/`, the ending .yaml, or `.`"
+        is_folder = os.path.isfile(os.path.join(word, FLEET_FILE))
+        hint += f": `{word}/`" if is_folder else f"; else `--fleet {word}`"
+        raise InputError(Fault(word, "usage", f"unexpected argument `{word}`", hint))
     return chosen, positionals
-
-
-def _usage_hint(argument: str) -> str:
-    """Return how to write `argument` so that it names a fleet."""
-    rule = "a fleet is recognised by a `/`, the ending .yaml, or `.`"
-    if os.path.isfile(os.path.join(argument, FLEET_FILE)):
-        return f"{rule}: `{argument}/`"
-    return f"{rule}; else `--fleet {argument}`"
 
 
 def looks_like_fleet(argument: str) -> bool:
@@ -117,15 +129,8 @@ def _fleet_file_at(chosen: str) -> Path:
     if path.is_dir():
         path = path / FLEET_FILE
     if not path.exists():
-        raise InputError(
-            Fault(
-                chosen,
-                "no-fleet",
-                f"there is no file `{path}`",
-                "`argosy init FOLDER` creates one; "
-                "`argosy import PATH -o fleet.yaml` writes one from existing code",
-            )
-        )
+        hint = "`argosy init FOLDER` creates one; `argosy import PATH -o fleet.yaml` writes one from existing"
+        raise InputError(Fault(chosen, "no-fleet", f"there is no file `{path}`", f"{hint} code"))
     return path.absolute()
 
 
@@ -133,15 +138,25 @@ def _find_upward(start: Path) -> Path:
     for directory in (start, *start.parents):
         if (directory / FLEET_FILE).is_file():
             return directory / FLEET_FILE
-    raise InputError(
-        Fault(
-            str(start),
-            "no-fleet",
-            f"no `{FLEET_FILE}` in this folder or a parent of it",
-            "`argosy init` creates one here, `argosy import PATH -o fleet.yaml` writes one from existing "
-            "code, `path/to/fleet.yaml` selects one elsewhere",
-        )
+    hint = (
+        "`argosy init` creates one here, `argosy import PATH -o fleet.yaml` writes one from existing code, "
+        "`path/to/fleet.yaml` selects one elsewhere"
     )
+    message = f"no `{FLEET_FILE}` in this folder or a parent of it"
+    raise InputError(Fault(str(start), "no-fleet", message, hint))
+
+
+def fleet_of_tree(root: Path, chosen: str | None) -> Path | None:
+    """Return the fleet file that `chosen` names, else the one at the root of a tree, None without one."""
+    path = Path(chosen) if chosen else root / FLEET_FILE
+    if chosen is None and not path.is_file():
+        return None
+    return path / FLEET_FILE if path.is_dir() else path
+
+
+def split_codes(option: str | None) -> tuple[str, ...]:
+    """Return the codes of `--select A,B`, in capitals."""
+    return tuple(filter(None, re.split(r"[,\s]+", (option or "").upper())))
 
 
 def environment_name(args: argparse.Namespace) -> str:

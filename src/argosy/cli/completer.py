@@ -27,20 +27,8 @@ def _agents(fleet: Fleet) -> CompletionCandidates:
     return ((agent.name, agent.group or agent.machine or "") for agent in fleet.agents.values())
 
 
-def _groups(fleet: Fleet) -> CompletionCandidates:
-    return ((group, "group") for group in {agent.group: None for agent in fleet.agents.values()} if group)
-
-
-def _machines(fleet: Fleet) -> CompletionCandidates:
-    return ((name, "machine") for name in fleet.machines)
-
-
 def _environments(fleet: Fleet) -> CompletionCandidates:
     return ((name, "environment") for name in fleet.environments)
-
-
-def _no_names(_: Fleet) -> CompletionCandidates:
-    return ()
 
 
 # What kind of name an option takes, by its metavar.
@@ -48,12 +36,14 @@ _NAMES_BY_METAVAR: Final[dict[str, _NamesOfFleet]] = {
     "A": _agents,
     "A,B": _agents,
     "AGENT": _agents,
-    "M": _machines,
-    "M,N": _machines,
+    "M": lambda fleet: ((name, "machine") for name in fleet.machines),
+    "M,N": lambda fleet: ((name, "machine") for name in fleet.machines),
 }
 _NAMES_BY_OPTION: Final[dict[tuple[str, str], _NamesOfFleet]] = {
-    ("image", "--only"): _groups,
-    ("drill", "--minutes"): _no_names,
+    ("image", "--only"): lambda fleet: (
+        (spec.group, "group") for spec in fleet.agents.values() if spec.group
+    ),
+    ("drill", "--minutes"): lambda _: (),
 }
 _COMMANDS_TAKING_FLEET_NAME: Final = frozenset(("down", "status"))
 # Commands whose positionals are agents, and the highest number of agents.

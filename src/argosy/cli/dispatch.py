@@ -57,14 +57,9 @@ def dispatch(arguments: list[str]) -> int:
             return 1
         from argosy.cli.console import report_error  # noqa: PLC0415
 
-        fault = Fault(
-            "",
-            "internal",
-            f"internal error: {type(error).__name__}: {error}",
-            "run the command again with `--debug` to see the traceback",
-        )
-        return report_error(ArgosyError(fault), as_json=as_json)
-
+        message = f"internal error: {type(error).__name__}: {error}"
+        hint = "run the command again with `--debug` to see the traceback"
+        return report_error(ArgosyError(Fault("", "internal", message, hint)), as_json=as_json)
     finally:
         # The process is about to exit: another Ctrl-C must not cause a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -88,7 +83,7 @@ def _run_command(arguments: list[str]) -> int:
     if arguments[0] == "help":
         arguments = [*arguments[1:2], "--help"]
     # Called by a shell's script with a partial command line; older scripts say `words`.
-    if arguments[:1] == ["completion"] and arguments[1:2] in (["candidates"], ["words"]):
+    if arguments[:2] in (["completion", "candidates"], ["completion", "words"]):
         from argosy.cli.completer import print_candidates  # noqa: PLC0415
 
         return print_candidates(arguments[2:])

@@ -5,16 +5,18 @@ A fleet file may be moved or deleted while its fleet runs; the state folder and 
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import os
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from argosy.cli.arguments import FLEET_FILE, find_fleet, looks_like_fleet, split_fleet
-from argosy.cli.console import paint
+from argosy.cli.console import print_note
 from argosy.engine.inventory.fleet_processes import scan_fleet_processes
 from argosy.engine.inventory.known_fleets import (
+    KnownFleet,
     find_moved_fleet,
     find_other_state_homes,
     is_running,
@@ -23,12 +25,6 @@ from argosy.engine.inventory.known_fleets import (
 )
 from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.fault import Fault, InputError
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Sequence
-
-    from argosy.engine.inventory.known_fleets import KnownFleet
 
 
 class SelectedFleet(NamedTuple):
@@ -59,7 +55,7 @@ def _fleet_at(path: Path) -> SelectedFleet:
     if previous is None:
         return SelectedFleet(path, path.parent.name, state_dir)
     message = f"fleet `{previous.name}` runs from its former path, moved or deleted since: {previous.path}"
-    sys.stderr.write(f"{paint('note:', 'cyan', sys.stderr)} {message}\n")
+    print_note("note", message)
     return _as_selected(previous)
 
 

@@ -13,12 +13,16 @@ _REFRESH_S = 0.1
 
 
 class ProgressLine:
-    """A line on stderr that is updated in place; shows nothing when stderr is not a terminal."""
+    """A line on stderr that is updated in place; shows nothing when stderr is not a terminal.
 
-    def __init__(self, stream: IO[str] | None = None) -> None:
+    delay_s: how long the work must take until the line is shown.
+    """
+
+    def __init__(self, stream: IO[str] | None = None, *, delay_s: float = 0.0) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._is_live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
-        self._last_shown = 0.0
+        self._next_update = time.monotonic() + delay_s
+        self._is_shown = False
 
     def __enter__(self) -> Self:
         return self
@@ -26,16 +30,16 @@ class ProgressLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._is_live:
+        if self._is_shown:
             self._stream.write("\r\033[K")
             self._stream.flush()
 
     def show(self, activity: str, done: int, total: int) -> None:
         """Show `activity: done of total`; updates at most ten times a second."""
         now = time.monotonic()
-        if not self._is_live or now - self._last_shown < _REFRESH_S:
+        if not self._is_live or now < self._next_update:
             return
-        self._last_shown = now
+        self._next_update, self._is_shown = now + _REFRESH_S, True
         columns = shutil.get_terminal_size().columns
         self._stream.write("\r\033[K" + f"{activity}: {done} of {total}"[: columns - 1])
         self._stream.flush()

@@ -73,7 +73,7 @@ def _insertion_point(
     if (
         not positions
         or any(position.line == key.position.line for position in positions)
-        or _is_flow(lines, positions[0].line)
+        or lines[positions[0].line - 1].lstrip().startswith(("{", ","))
     ):
         message = "`agents` is written on one line or in braces"
         raise RefusedError(Fault(format_path(path), "add-agent", message, hint))
@@ -82,10 +82,6 @@ def _insertion_point(
     while end > positions[-1].line and re.fullmatch(r"\s*(#.*)?", lines[end - 1]):
         end -= 1
     return " " * (positions[0].column - 1), end
-
-
-def _is_flow(lines: list[str], line: int) -> bool:
-    return lines[line - 1].lstrip().startswith(("{", ","))
 
 
 def _agents_except(fleet: Fleet, name: str) -> dict[str, object]:

@@ -14,7 +14,8 @@ import msgspec
 from argosy.fault import Fault, InputError
 from argosy.fleet import hosts
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
-from argosy.fleet.suggestions import suggest
+from argosy.fleet.quantities import format_names
+from argosy.fleet.suggestions import suggest, unknown_name
 
 # Without `environments`, a fleet of several machines is on this host in these, and has no address elsewhere.
 SINGLE_HOST_ENVIRONMENTS = ("development", "testing")
@@ -122,8 +123,7 @@ class AddressLookup(msgspec.Struct, frozen=True):
     def _find_host(self, machine: str) -> AddressPart:
         fleet, environment = self.fleet, self.environment
         if machine not in fleet.machines:
-            hint = suggest(machine, fleet.machines, "machines")
-            raise InputError(Fault(machine, "unknown-machine", f"there is no machine `{machine}`", hint))
+            raise InputError(unknown_name(machine, "machine", machine, fleet.machines))
         if not fleet.environments:
             if len(fleet.machines) > 1 and environment not in SINGLE_HOST_ENVIRONMENTS:
                 raise InputError(_missing_environments_fault(fleet, environment))
@@ -188,20 +188,14 @@ class AddressLookup(msgspec.Struct, frozen=True):
             text = f"`{name}` in `{self.environment}` is ${variable} ({where}), which is {value}"
             return AddressPart(part, value, "variable", variable, text)
         state = "not set" if value is None else "empty"
-        raise InputError(
-            Fault(
-                where,
-                "unset-variable",
-                f"`${variable}` is {state}, but it provides the address of `{name}` in `{self.environment}`",
-                f"`export {variable}=ADDRESS`, or choose another environment with ENV_TYPE or --env",
-            )
-        )
+        message = f"`${variable}` is {state}, but it provides the address of `{name}` in `{self.environment}`"
+        hint = f"`export {variable}=ADDRESS`, or choose another environment with ENV_TYPE or --env"
+        raise InputError(Fault(where, "unset-variable", message, hint))
 
     def _from_file(self, part: str, value: str, name: str) -> AddressPart:
         where = self._entry_location(name)
-        return AddressPart(
-            part, value, "file", where, f"`{name}` in `{self.environment}` has {part} {value} ({where})"
-        )
+        text = f"`{name}` in `{self.environment}` has {part} {value} ({where})"
+        return AddressPart(part, value, "file", where, text)
 
     def _entry_location(self, name: str) -> str:
         return self.fleet.locations.get(f"environments.{self.environment}.{name}", self.fleet.path)
@@ -215,21 +209,13 @@ def _validate_host(host: AddressPart, name: str) -> AddressPart:
     """Return `host` if a peer can connect to it; the loader has checked all but the values of variables."""
     if hosts.is_wildcard(host.value):
         message = f"{_describe_part(host)} is `{host.value}`, a wildcard: no peer can reach `{name}` there"
-    elif hosts.parse_address(host.value) in (
-        hosts.HostPort(host.value),
-        hosts.HostPort(host.value.strip("[]")),
-    ):
-        return msgspec.structs.replace(host, value=host.value.strip("[]"))
     else:
+        plain = host.value.strip("[]")
+        if hosts.parse_address(host.value) in (hosts.HostPort(host.value), hosts.HostPort(plain)):
+            return msgspec.structs.replace(host, value=plain)
         message = f"{_describe_part(host)} is `{host.value}`, expected a host name or an IP address"
-    raise InputError(
-        Fault(
-            host.where,
-            "address",
-            message,
-            "such as `192.168.1.10`; `<AGENT>_BIND` chooses the interface to bind",
-        )
-    )
+    hint = "such as `192.168.1.10`; `<AGENT>_BIND` chooses the interface to bind"
+    raise InputError(Fault(host.where, "address", message, hint))
 
 
 def _validate_port(port: AddressPart) -> AddressPart:
@@ -256,14 +242,10 @@ def _missing_environments_fault(fleet: Fleet, environment: str) -> Fault:
 
 
 def _missing_address_fault(fleet: Fleet, environment: str, machine: str) -> Fault:
-    known = fleet.environments[environment]
-    found = ", ".join(f"`{name}`" for name in known) or "nothing"
-    return Fault(
-        fleet.locations.get(f"environments.{environment}", fleet.path),
-        "no-address",
-        f"`{environment}` has no address for machine `{machine}`, only for {found}",
-        f"add `{machine}: ADDRESS` there",
-    )
+    where = fleet.locations.get(f"environments.{environment}", fleet.path)
+    found = format_names(fleet.environments[environment]) or "nothing"
+    message = f"`{environment}` has no address for machine `{machine}`, only for {found}"
+    return Fault(where, "no-address", message, f"add `{machine}: ADDRESS` there")
 
 
 def _unknown_service_fault(name: str, environment: str, known: list[str]) -> Fault:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from argosy.fleet.dependency_graph import reachable_from
+from argosy.fleet.quantities import format_names
 
+if TYPE_CHECKING:
     from argosy.fleet.fleet_spec import AgentSpec, Need
 
 # Properties of a whole process: field of `AgentSpec` to the key in the fleet file.
@@ -29,8 +31,8 @@ _PROCESS_WIDE_FIELDS: Final = {
 _PER_AGENT_PROBES: Final = frozenset({"notify", "zmq", "http", "tcp"})
 
 
-class CellConflict(NamedTuple):
-    """An agent that cannot be in its cell. key: the key in the fleet file to change."""
+class CellFault(NamedTuple):
+    """A fault of an agent in a cell. key: the key in the fleet file to change, or the needed agent."""
 
     agent: str
     key: str
@@ -38,16 +40,7 @@ class CellConflict(NamedTuple):
     hint: str
 
 
-class RestartLoop(NamedTuple):
-    """A need that completes a cycle of cells which restart each other."""
-
-    agent: str
-    need: str
-    message: str
-    hint: str
-
-
-def find_cell_conflicts(agents: Iterable[AgentSpec]) -> Iterator[CellConflict]:
+def find_cell_conflicts(agents: Iterable[AgentSpec]) -> Iterator[CellFault]:
     """Yield the conflicts that keep an agent from sharing a process with the first agent of its cell."""
     first_of: dict[str, AgentSpec] = {}
     for agent in agents:
@@ -60,31 +53,25 @@ def find_cell_conflicts(agents: Iterable[AgentSpec]) -> Iterator[CellConflict]:
             mine, theirs = getattr(agent, field), getattr(first, field)
             if mine != theirs and key not in reported:
                 reported.add(key)
-                values = "" if key == "env" else f" is `{mine}` and not `{theirs}`"
-                yield CellConflict(
-                    agent.name,
-                    key,
-                    f"`{agent.name}` shares cell `{agent.cell}` with `{first.name}`, but its `{key}`"
-                    + (values or f" differs in {_differing_names(agent.env, first.env)}"),
-                    f"a cell is one process: give both one `{key}`, or `{agent.name}` another cell",
+                found = f"is `{mine}` and not `{theirs}`"
+                if key == "env":  # only names: a value may be a secret
+                    found = f"differs in {format_names(sorted(dict(mine.items() ^ theirs.items())))}"
+                message = (
+                    f"`{agent.name}` shares cell `{agent.cell}` with `{first.name}`, but its `{key}` {found}"
                 )
+                hint = f"a cell is one process: give both one `{key}`, or `{agent.name}` another cell"
+                yield CellFault(agent.name, key, message, hint)
 
 
-def _check_member(agent: AgentSpec, cell: str) -> Iterator[CellConflict]:
+def _check_member(agent: AgentSpec, cell: str) -> Iterator[CellFault]:
     if agent.kind != "class" and agent.run:
-        yield CellConflict(
-            agent.name,
-            "cell",
-            f"`{agent.name}` is in cell `{cell}`, but its `run` is a {agent.kind}",
-            "only `module:Class` agents can share a process: " + _class_hint(agent),
-        )
+        message = f"`{agent.name}` is in cell `{cell}`, but its `run` is a {agent.kind}"
+        hint = "only `module:Class` agents can share a process: " + _class_hint(agent)
+        yield CellFault(agent.name, "cell", message, hint)
     elif agent.ready.probe not in _PER_AGENT_PROBES:
-        yield CellConflict(
-            agent.name,
-            "ready",
-            f"`{agent.name}` is in cell `{cell}`, and the probe `{agent.ready.probe}` checks a whole process",
-            "remove `ready` (the agent reports its own readiness), or use zmq, http or tcp",
-        )
+        found = f"the probe `{agent.ready.probe}` checks a whole process"
+        hint = "remove `ready` (the agent reports its own readiness), or use zmq, http or tcp"
+        yield CellFault(agent.name, "ready", f"`{agent.name}` is in cell `{cell}`, and {found}", hint)
 
 
 def _class_hint(agent: AgentSpec) -> str:
@@ -94,13 +81,7 @@ def _class_hint(agent: AgentSpec) -> str:
     return "remove `cell`"
 
 
-def _differing_names(one: dict[str, str], other: dict[str, str]) -> str:
-    # Only names: a value may be a secret.
-    names = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def find_restart_loops(agents: Iterable[AgentSpec]) -> Iterator[RestartLoop]:
+def find_restart_loops(agents: Iterable[AgentSpec]) -> Iterator[CellFault]:
     """Yield the needs through which cells would restart each other endlessly.
 
     Starting needs no such check: the agents of a cell start one by one, so two cells may need each
@@ -118,7 +99,7 @@ def find_restart_loops(agents: Iterable[AgentSpec]) -> Iterator[RestartLoop]:
     restarts_after: dict[str, set[str]] = {}
     for agent, need in edges:
         ours, theirs = _process_label(agent), _process_label(known[need.agent])
-        if ours != theirs and theirs in _reachable_from(restarts_after, ours):
+        if ours != theirs and theirs in reachable_from([ours], restarts_after):
             yield _restart_loop(agent, need, known)
         elif ours != theirs:
             restarts_after.setdefault(theirs, set()).add(ours)
@@ -128,21 +109,9 @@ def _process_label(agent: AgentSpec) -> str:
     return f"cell `{agent.cell}`" if agent.cell is not None else f"`{agent.name}`"
 
 
-def _reachable_from(restarts_after: dict[str, set[str]], start: str) -> set[str]:
-    """Return the processes that are restarted or stopped after `start`."""
-    found: set[str] = set()
-    stack = [start]
-    while stack:
-        for each in restarts_after.get(stack.pop(), ()):
-            if each not in found:
-                found.add(each)
-                stack.append(each)
-    return found
-
-
-def _restart_loop(agent: AgentSpec, need: Need, known: dict[str, AgentSpec]) -> RestartLoop:
+def _restart_loop(agent: AgentSpec, need: Need, known: dict[str, AgentSpec]) -> CellFault:
     ours, theirs = _process_label(agent), _process_label(known[need.agent])
-    return RestartLoop(
+    return CellFault(
         agent.name,
         need.agent,
         f"{ours} and {theirs} would restart each other endlessly: `{agent.name}` has `on_death: "

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec import inspect
 
 from argosy.fleet import fleet_spec
+from argosy.fleet.locations import FaultList, TextPosition
 from argosy.fleet.redaction import redact_text
 from argosy.fleet.suggestions import closest_match, suggest
-from argosy.fleet.yaml_nodes import MappingNode, ScalarNode, SequenceNode
-from argosy.fleet.yaml_scalars import resolve_scalar
-
-if TYPE_CHECKING:
-    from argosy.fleet.locations import FaultList, TextPosition
-    from argosy.fleet.yaml_nodes import Node
+from argosy.fleet.yaml_nodes import MappingNode, Node, ScalarNode, SequenceNode, resolve_scalar
 
 _PATTERN_DESCRIPTIONS = {
     fleet_spec.NAME_PATTERN: "a name (a letter first, then letters, digits, `_`, `-` and `.`)",
@@ -298,19 +294,12 @@ def _suggest_fix(node: Node, expected_type: inspect.Type, path: str) -> str:
             return f"`{key}: {'true' if node.text.lower() in ('yes', 'on') else 'false'}`"
         if isinstance(one, inspect.ListType):
             return f"`{key}: [{node.text}]`"
-        if (
-            isinstance(one, inspect.IntType | inspect.FloatType)
-            and not node.is_plain
-            and _is_number(node.text)
-        ):
+        is_number = isinstance(resolve_scalar(node.text), int | float) and not node.is_plain
+        if isinstance(one, inspect.IntType | inspect.FloatType) and is_number:
             return "write the number without quotes"
         if isinstance(one, inspect.StrType):
             return _suggest_text_fix(node, one, key)
     return ""
-
-
-def _is_number(text: str) -> bool:
-    return isinstance(resolve_scalar(text), int | float)
 
 
 def _suggest_text_fix(node: ScalarNode, expected_type: inspect.StrType, key: str) -> str:

@@ -60,14 +60,14 @@ class Graph(msgspec.Struct, frozen=True):
 
         Raises UnknownAgentError: the graph has no such agent.
         """
-        return self._reachable_from(names, self.needs)
+        return self._in_file_order(reachable_from(names, self.needs))
 
     def with_dependents(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return `names` and all agents that need them, directly or indirectly, in file order.
 
         Raises UnknownAgentError: the graph has no such agent.
         """
-        return self._reachable_from(names, self.needed_by)
+        return self._in_file_order(reachable_from(names, self.needed_by))
 
     def levels(self) -> tuple[tuple[str, ...], ...]:
         """Return the agents by the longest chain of needs below them; a cycle counts as one agent."""
@@ -179,7 +179,8 @@ class Graph(msgspec.Struct, frozen=True):
 
     def _shortest_cycles(self, members: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         """Yield the shortest cycle through each member, or through some if that would take too long."""
-        inside = set(members)
+        known = set(members)
+        inside = {name: [need for need in self.needs[name] if need in known] for name in members}
         edges = self._edge_count(members)
         is_large = len(members) * edges > _MAX_VISITS
         covered: set[str] = set()
@@ -188,7 +189,7 @@ class Graph(msgspec.Struct, frozen=True):
             if is_large and (name in covered or visits > _MAX_VISITS):
                 continue
             visits += edges
-            if (cycle := _shortest_cycle_through(name, self.needs, inside)) is not None:
+            if cycle := shortest_path(name, name, inside)[:-1]:
                 covered.update(cycle)
                 yield cycle
 
@@ -210,17 +211,10 @@ class Graph(msgspec.Struct, frozen=True):
                 cuts += _back_edges(members, self.needs)
         return cuts
 
-    def _reachable_from(self, names: Iterable[str], edges: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-        seen: set[str] = set()
-        todo = list(names)
-        while todo:
-            name = todo.pop()
-            if name not in edges:
-                raise UnknownAgentError(name)
-            if name not in seen:
-                seen.add(name)
-                todo.extend(edges[name])
-        return tuple(name for name in self.agents if name in seen)
+    def _in_file_order(self, found: set[str]) -> tuple[str, ...]:
+        for name in sorted(found - set(self.agents)):
+            raise UnknownAgentError(name)
+        return tuple(name for name in self.agents if name in found)
 
 
 def build_graph(fleet: Fleet) -> Graph:
@@ -342,25 +336,35 @@ def _back_edges(members: tuple[str, ...], needs: Mapping[str, tuple[str, ...]]) 
     return found
 
 
-def _shortest_cycle_through(
-    start: str, needs: Mapping[str, tuple[str, ...]], inside: set[str]
-) -> tuple[str, ...] | None:
-    """Return the shortest cycle through `start`, which it lists once, by breadth-first search."""
+def reachable_from(names: Iterable[str], edges: Mapping[str, Iterable[str]]) -> set[str]:
+    """Return `names` and everything that `edges` lead to from them, directly or indirectly."""
+    found = set(names)
+    todo = list(found)
+    while todo:
+        further = set(edges.get(todo.pop(), ())) - found
+        found |= further
+        todo += further
+    return found
+
+
+def shortest_path(
+    start: str, goal: str, needs: Mapping[str, Iterable[str]], *, without_edge: bool = False
+) -> tuple[str, ...]:
+    """Return the shortest chain of at least one need from `start` to `goal`, both included; else empty.
+
+    It is found by breadth-first search. without_edge: not the chain of the one need `start` -> `goal`.
+    """
     predecessors: dict[str, str] = {}
     queue = deque([start])
     while queue:
         name = queue.popleft()
-        for need in needs[name]:
-            if need == start:
-                return _path_back(start, name, predecessors)
-            if need in inside and need not in predecessors:
+        for need in needs.get(name, ()):
+            if need == goal and not (without_edge and name == start):
+                path = [goal, name]
+                while path[-1] != start:
+                    path.append(predecessors[path[-1]])
+                return tuple(reversed(path))
+            if need not in predecessors and need not in (start, goal):
                 predecessors[need] = name
                 queue.append(need)
-    return None
-
-
-def _path_back(start: str, end: str, predecessors: Mapping[str, str]) -> tuple[str, ...]:
-    path = [end]
-    while path[-1] != start:
-        path.append(predecessors[path[-1]])
-    return tuple(reversed(path))
+    return ()

@@ -15,7 +15,8 @@ from argosy.fleet import hosts
 from argosy.fleet.address_lookup import AddressLookup, AddressPart
 from argosy.fleet.fleet_spec import Fleet
 from argosy.fleet.placement import Endpoint, Placement
-from argosy.fleet.suggestions import closest_match, suggest
+from argosy.fleet.quantities import format_names
+from argosy.fleet.suggestions import closest_match, unknown_name
 
 __all__ = ["AddressPart", "Endpoint", "Placement", "address", "environment_names", "local_machines", "place"]
 
@@ -32,13 +33,7 @@ def place(fleet: Fleet, environment: str, variables: Mapping[str, str]) -> Place
     Raises InputError: an unknown environment; or every address that is missing, unset or unreachable
     for peers, and every port that two agents would share because their machines are one host here.
     """
-    known = environment_names(fleet)
-    if environment not in known:
-        near = closest_match(environment, known)
-        hint = f"did you mean `{near}`?" if near else "ENV_TYPE or --env chooses one of them"
-        listed = ", ".join(f"`{name}`" for name in known)
-        message = f"there is no environment `{environment}`; this fleet has {listed}"
-        raise InputError(Fault("ENV_TYPE", "unknown-environment", message, hint))
+    check_environment(fleet, environment)
     placement = Placement(AddressLookup(fleet, environment, dict(variables)))
     faults = _address_faults(placement) or _port_conflicts(placement)
     if faults:
@@ -49,6 +44,16 @@ def place(fleet: Fleet, environment: str, variables: Mapping[str, str]) -> Place
 def environment_names(fleet: Fleet) -> tuple[str, ...]:
     """Return the environments that a fleet can be placed in."""
     return tuple(fleet.environments) or STANDARD_ENVIRONMENTS
+
+
+def check_environment(fleet: Fleet, environment: str) -> None:
+    """Raise InputError if the fleet has no such environment."""
+    known = environment_names(fleet)
+    if environment not in known:
+        near = closest_match(environment, known)
+        hint = f"did you mean `{near}`?" if near else "ENV_TYPE or --env chooses one of them"
+        message = f"there is no environment `{environment}`; this fleet has {format_names(known)}"
+        raise InputError(Fault("ENV_TYPE", "unknown-environment", message, hint))
 
 
 def address(
@@ -84,8 +89,7 @@ def local_machines(
     if name:
         machines = placement.lookup.fleet.machines
         if name not in machines:
-            hint = suggest(name, machines, "machines")
-            raise InputError(Fault(option, "unknown-machine", f"there is no machine `{name}`", hint))
+            raise InputError(unknown_name(option, "machine", name, machines))
         return frozenset([name])
     machines_used = placement.machines()
     if not machines_used or placement.is_single_host():
@@ -107,14 +111,9 @@ def _machines_with_local_address(
         if found:
             return found
     listed = ", ".join(f"`{name}` ({host})" for name, host in addresses.items())
-    raise InputError(
-        Fault(
-            "--machine",
-            "no-machine-here",
-            f"none of the fleet's machines in `{placement.environment}` is this one: {listed}",
-            f"choose one: `--machine {machines[0]}` or ARGOSY_MACHINE; `--env testing` may run all here",
-        )
-    )
+    message = f"none of the fleet's machines in `{placement.environment}` is this one: {listed}"
+    hint = f"choose one: `--machine {machines[0]}` or ARGOSY_MACHINE; `--env testing` may run all here"
+    raise InputError(Fault("--machine", "no-machine-here", message, hint))
 
 
 def _address_faults(placement: Placement) -> list[Fault]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from argosy.fault import Fault, InputError, MissingError
+from argosy.fault import Fault, MissingError
 from argosy.fleet.address_lookup import AddressLookup
-from argosy.fleet.environments import environment_names
+from argosy.fleet.environments import check_environment
 from argosy.fleet.fleet_spec import Fleet
 from argosy.fleet.loader import load_fleet
 from argosy.fleet.placement import Placement
@@ -46,11 +45,7 @@ def find_endpoint_for(name: str, folder: str) -> str:
 def _lookup_for(folder: str) -> tuple[Fleet, AddressLookup]:
     fleet = _load_cached(_find_fleet_file(folder))
     environment = os.environ.get("ENV_TYPE") or "development"
-    known = environment_names(fleet)
-    if environment not in known:
-        listed = ", ".join(f"`{each}`" for each in known)
-        message = f"there is no environment `{environment}`; this fleet has {listed}"
-        raise InputError(Fault("ENV_TYPE", "unknown-environment", message, "ENV_TYPE chooses one of them"))
+    check_environment(fleet, environment)
     return fleet, AddressLookup(fleet, environment, dict(os.environ))
 
 
@@ -59,22 +54,11 @@ def _find_fleet_file(folder: str) -> Path:
     if chosen:
         return Path(chosen)
     for start in filter(None, (folder, os.getcwd())):
-        found = next(filter(Path.is_file, _candidate_files(Path(start))), None)
-        if found is not None:
-            return found
-    raise MissingError(
-        Fault(
-            folder or os.getcwd(),
-            "no-fleet",
-            f"no `{_FILE_NAME}` in this folder or above it, nor above the working folder",
-            "`export ARGOSY_FLEET_FILE=PATH`",
-        )
-    )
-
-
-def _candidate_files(folder: Path) -> Iterator[Path]:
-    for each in (folder, *folder.parents):
-        yield each / _FILE_NAME
+        for each in (Path(start), *Path(start).parents):
+            if (each / _FILE_NAME).is_file():
+                return each / _FILE_NAME
+    message = f"no `{_FILE_NAME}` in this folder or above it, nor above the working folder"
+    raise MissingError(Fault(folder or os.getcwd(), "no-fleet", message, "`export ARGOSY_FLEET_FILE=PATH`"))
 
 
 def _load_cached(path: Path) -> Fleet:

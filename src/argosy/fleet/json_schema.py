@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 import msgspec.inspect
@@ -38,17 +38,17 @@ def json_schema_of(cls: type[msgspec.Struct], title: str) -> dict[str, Any]:
 
 
 def key_descriptions(cls: type[msgspec.Struct]) -> dict[str, str]:
-    """Return the keys of a struct, each with its description.
-
-    A field's own description takes precedence over that of its type (`a port from 1 to 65535`).
-    """
+    """Return the keys of a struct, each with its description: a text in its annotation, else of its type."""
     info = msgspec.inspect.type_info(cls)
     assert isinstance(info, msgspec.inspect.StructType)
-    return {
-        field.encode_name: field.type.extra_json_schema["description"]
-        for field in info.fields
-        if isinstance(field.type, msgspec.inspect.Metadata) and field.type.extra_json_schema
-    }
+    hints = get_type_hints(cls, include_extras=True)
+    descriptions = {}
+    for field in info.fields:
+        notes = getattr(hints[field.name], "__metadata__", ())
+        texts = [note if isinstance(note, str) else note.description for note in notes]
+        if any(texts):
+            descriptions[field.encode_name] = next(filter(None, reversed(texts)))
+    return descriptions
 
 
 def _any_value_schema(cls: type) -> dict[str, Any]:

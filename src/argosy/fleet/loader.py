@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.decode import StructDecoder, describe_node
 from argosy.fleet.fleet_spec import AgentKeys, Fleet, FleetKeys, Machine
 from argosy.fleet.locations import FaultList, format_path
 from argosy.fleet.normalization import merge_defaults, resolve_agent
-from argosy.fleet.validation import validate_fleet
-from argosy.fleet.validation_context import ValidationContext
-from argosy.fleet.yaml_nodes import MappingNode, read_document
-
-if TYPE_CHECKING:
-    from argosy.fleet.yaml_nodes import Node
+from argosy.fleet.validation import ValidationContext, validate_fleet
+from argosy.fleet.yaml_nodes import MappingNode, Node, read_document
 
 _EXAMPLE_HINT = "such as `agents: {Echo: {run: echo.py}}`"
 
@@ -48,24 +44,15 @@ def read_fleet(path: str | Path, text: str | None = None) -> tuple[Fleet | None,
 
 def _validate_document(root: Node, file: Path, faults: FaultList) -> Fleet | None:
     if not isinstance(root, MappingNode):
-        faults.add(
-            root.position,
-            "wrong-type",
-            f"the file is {describe_node(root)}, expected a mapping",
-            _EXAMPLE_HINT,
-        )
+        message = f"the file is {describe_node(root)}, expected a mapping"
+        faults.add(root.position, "wrong-type", message, _EXAMPLE_HINT)
         return None
     decoder = StructDecoder(faults)
     values = decoder.decode_fields(root, FleetKeys)
     is_sound = not len(faults)
     _check_has_agents(root, values, faults)
     fleet = _build_fleet(values, file, decoder, faults)
-    names = [
-        path
-        for path in (f"agents.{name}" for name in _declared_agent_names(root))
-        if path in decoder.positions
-    ]
-    known = {path.removeprefix("agents.") for path in names}
+    known = {name for name in _declared_agent_names(root) if f"agents.{name}" in decoder.positions}
     validate_fleet(ValidationContext(fleet, faults, decoder.positions, decoder.invalid_paths, known))
     return fleet if is_sound and fleet.agents else None
 

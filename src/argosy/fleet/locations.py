@@ -49,13 +49,8 @@ class FaultList:
         return [fault for _, fault in sorted(self._faults, key=lambda found: found[0])]
 
 
-def format_path(path: Path) -> str:
+def format_path(path: str | Path) -> str:
     """Return a path for messages: relative if it is below the working folder, else absolute."""
-    absolute = path.absolute()
+    absolute = Path(path).absolute()
     here = Path.cwd()
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
-
-
-def format_path_str(path: str) -> str:
-    """Return a path for messages, as `format_path`."""
-    return format_path(Path(path))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET
 
-from argosy.fleet.fleet_spec import AgentKeys, AgentSpec, Backoff, Need, Probe, RestartLimit
+from argosy.fleet.fleet_spec import AgentKeys, AgentSpec, Backoff, Liveness, Need, Probe, RestartLimit
 from argosy.fleet.quantities import parse_duration_s, parse_size_bytes
-
-if TYPE_CHECKING:
-    from argosy.fleet.fleet_spec import Liveness
 
 _CLASS_PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 DEFAULT_ALIVE_S = 1.0
@@ -41,44 +38,37 @@ def resolve_agent(name: str, keys: AgentKeys, where: str, only_machine: str | No
     """
     run = keys.run if keys.run is not UNSET else ""
     values: dict[str, Any] = {
-        key: _to_tuple(getattr(keys, key)) for key in _UNCHANGED_KEYS if getattr(keys, key) is not UNSET
+        key: tuple(value) if isinstance(value, list) else value
+        for key in _UNCHANGED_KEYS
+        if (value := getattr(keys, key)) is not UNSET
     }
     values.setdefault("machine", only_machine)
     values.update(_resolve_quantities(keys))
     kind = run_kind(run)
+    needs = keys.needs if keys.needs is not UNSET else []
     ports = (keys.health_port, keys.port)
     own_port = next((port for port in ports if isinstance(port, int)), None)
+    liveness = keys.liveness if keys.liveness is not UNSET else None
+    if liveness is not None:
+        liveness = msgspec.structs.replace(
+            liveness, **_port_probe_defaults(liveness, liveness.probe, own_port)
+        )
     return AgentSpec(
         name=name,
         where=where,
         run=run if isinstance(run, str) else tuple(run),
         kind=kind,
-        needs=tuple(_resolve_needs(keys)),
+        needs=tuple(need if isinstance(need, Need) else Need(need) for need in needs),
         ready=resolve_probe(keys.ready if keys.ready is not UNSET else Probe(), kind, own_port),
-        liveness=_resolve_liveness(keys.liveness, own_port) if keys.liveness is not UNSET else None,
+        liveness=liveness,
         **values,
     )
 
 
 # Keys that are copied from the file unchanged.
 _UNCHANGED_KEYS = (
-    "args",
-    "env",
-    "env_file",
-    "cwd",
-    "python",
-    "machine",
-    "group",
-    "port",
-    "health_port",
-    "wants",
-    "required",
-    "restart",
-    "start",
-    "cell",
-    "cpus",
-    "open_files",
-    "idempotent",
+    *("args", "env", "env_file", "cwd", "python", "machine", "group", "port", "health_port", "wants"),
+    *("required", "restart", "start", "cell", "cpus", "open_files", "idempotent"),
 )
 
 
@@ -95,37 +85,21 @@ def resolve_probe(probe: Probe, kind: str, own_port: int | None) -> Probe:
     own_port: the agent's health port, else its port.
     """
     chosen = probe.probe or ("notify" if kind == "class" else "alive")
-    values: dict[str, Any] = {"probe": chosen}
-    if chosen in PORT_PROBES and probe.port is None:
-        values["port"] = own_port
-    if chosen == "zmq" and probe.send is None:
-        values["send"] = DEFAULT_HEALTH_REQUEST
-    if chosen == "http" and probe.path is None:
-        values["path"] = DEFAULT_HEALTH_PATH
+    values = {"probe": chosen, **_port_probe_defaults(probe, chosen, own_port)}
     if chosen == "alive" and probe.seconds is None:
         values["seconds"] = DEFAULT_ALIVE_S
     return msgspec.structs.replace(probe, **values)
 
 
-def _resolve_liveness(liveness: Liveness, own_port: int | None) -> Liveness:
+def _port_probe_defaults(probe: Probe | Liveness, kind: str | None, own_port: int | None) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    if liveness.probe in PORT_PROBES and liveness.port is None:
+    if kind in PORT_PROBES and probe.port is None:
         values["port"] = own_port
-    if liveness.probe == "zmq" and liveness.send is None:
+    if kind == "zmq" and probe.send is None:
         values["send"] = DEFAULT_HEALTH_REQUEST
-    if liveness.probe == "http" and liveness.path is None:
+    if kind == "http" and probe.path is None:
         values["path"] = DEFAULT_HEALTH_PATH
-    return msgspec.structs.replace(liveness, **values)
-
-
-def _to_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _resolve_needs(keys: AgentKeys) -> list[Need]:
-    if keys.needs is UNSET:
-        return []
-    return [need if isinstance(need, Need) else Need(need) for need in keys.needs]
+    return values
 
 
 def _resolve_quantities(keys: AgentKeys) -> dict[str, Any]:

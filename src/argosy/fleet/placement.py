@@ -8,7 +8,7 @@ from argosy.fault import Fault, InputError
 from argosy.fleet import hosts
 from argosy.fleet.address_lookup import AddressLookup, AddressPart, variable_names
 from argosy.fleet.fleet_spec import AgentSpec
-from argosy.fleet.suggestions import suggest
+from argosy.fleet.suggestions import unknown_name
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -66,7 +66,9 @@ class Placement(msgspec.Struct, frozen=True):
         spec = self._spec(agent)
         host, port = self.lookup.host_of_agent(spec), self.lookup.port_of_agent(spec)
         if port is None:
-            raise InputError(_missing_port_fault(spec))
+            message = f"`{spec.name}` has no port, so no peer can connect to it"
+            hint = f"add `port:` to it, or set {variable_names(spec.name, 'PORT')[0]}"
+            raise InputError(Fault(spec.where, "no-port", message, hint))
         self._check_reachable(spec, host, machine)
         return Endpoint(host.value, int(port.value))
 
@@ -120,33 +122,18 @@ class Placement(msgspec.Struct, frozen=True):
     def _spec(self, agent: str) -> AgentSpec:
         agents = self.lookup.fleet.agents
         if agent not in agents:
-            hint = suggest(agent, agents, "agents")
-            raise InputError(Fault(agent, "unknown-agent", f"there is no agent `{agent}`", hint))
+            raise InputError(unknown_name(agent, "agent", agent, agents))
         return agents[agent]
 
     def _check_reachable(self, spec: AgentSpec, host: AddressPart, machine: str | None) -> None:
         is_remote = machine is not None and machine != spec.machine
         if not is_remote or not hosts.is_loopback(host.value) or self.is_single_host():
             return
-        raise InputError(
-            Fault(
-                host.where,
-                "loopback-peer",
-                f"`{spec.name}` is on `{spec.machine}` at {host.value}, which from `{machine}` "
-                f"is `{machine}` itself",
-                f"give `{spec.machine}` an address in `{self.environment}` that `{machine}` can reach",
-            )
-        )
+        found = f"which from `{machine}` is `{machine}` itself"
+        message = f"`{spec.name}` is on `{spec.machine}` at {host.value}, {found}"
+        hint = f"give `{spec.machine}` an address in `{self.environment}` that `{machine}` can reach"
+        raise InputError(Fault(host.where, "loopback-peer", message, hint))
 
     def is_single_host(self) -> bool:
         """Return whether all machines of the fleet are this host: every address is loopback."""
         return all(hosts.is_loopback(self.host_of_machine(name)) for name in self.machines())
-
-
-def _missing_port_fault(spec: AgentSpec) -> Fault:
-    return Fault(
-        spec.where,
-        "no-port",
-        f"`{spec.name}` has no port, so no peer can connect to it",
-        f"add `port:` to it, or set {variable_names(spec.name, 'PORT')[0]}",
-    )

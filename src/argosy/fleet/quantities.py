@@ -1,8 +1,9 @@
-"""Parses and formats durations, sizes and counts."""
+"""Parses and formats durations, sizes, counts and lists of names."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 
 from argosy.fault import Fault, InputError
@@ -66,3 +67,11 @@ def _split(text: str) -> tuple[float | None, str]:
 def format_count(count: int, noun: str) -> str:
     """Return `1 agent`, `2 agents`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def format_names(names: Iterable[str], limit: int | None = None) -> str:
+    """Return the names in backticks: `a`, `b`; beyond `limit` only their number: `a`, `b` and 3 more."""
+    found = list(names)
+    rest = 0 if limit is None else max(len(found) - limit, 0)
+    text = ", ".join(f"`{name}`" for name in found[: len(found) - rest])
+    return f"{text} and {rest} more" if rest else text

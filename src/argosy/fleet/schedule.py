@@ -2,17 +2,16 @@
 
 Pure arithmetic over the graph (critical path method, Kelley and Walker 1959): every agent starts when
 its last need is ready and then takes its own duration. Concurrency is unlimited here;
-`engine.explain.start_simulation` simulates a start with admission.
+`engine.explain.restart_impact` simulates a start with admission.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from argosy.fleet.dependency_graph import Graph, UnknownAgentError
+from argosy.fleet.dependency_graph import Graph, UnknownAgentError, shortest_path
 
 
 class EdgeCost(msgspec.Struct, frozen=True):
@@ -72,25 +71,7 @@ def find_implying_chain(graph: Graph, agent: str, need: str) -> tuple[str, ...]:
     """
     if agent not in graph.needs:
         raise UnknownAgentError(agent)
-    predecessors: dict[str, str] = {}
-    queue = deque([agent])
-    while queue:
-        name = queue.popleft()
-        for other in graph.needs[name]:
-            if (name, other) == (agent, need) or other in predecessors or other == agent:
-                continue
-            predecessors[other] = name
-            if other == need:
-                return _path_from(agent, need, predecessors)
-            queue.append(other)
-    return ()
-
-
-def _path_from(first: str, last: str, predecessors: Mapping[str, str]) -> tuple[str, ...]:
-    path = [last]
-    while path[-1] != first:
-        path.append(predecessors[path[-1]])
-    return tuple(reversed(path))
+    return shortest_path(agent, need, graph.needs, without_edge=True)
 
 
 def _latest_ready_s(names: Iterable[str], ready: Mapping[str, float]) -> float:

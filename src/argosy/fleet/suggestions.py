@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from argosy.fault import Fault
+from argosy.fleet.quantities import format_names
+
 # Names of the same keys in other tools, which spelling similarity does not find.
 _FOREIGN_KEYS = {
     "command": "run",
@@ -45,6 +48,9 @@ def suggest(word: str, known: Collection[str], what: str) -> str:
         return f"did you mean `{near}`?"
     if not known:
         return f"there are no {what}"
-    listed = sorted(known)
-    more = f" and {len(listed) - 12} more" if len(listed) > 12 else ""
-    return f"{what}: " + ", ".join(f"`{one}`" for one in listed[:12]) + more
+    return f"{what}: {format_names(sorted(known), 12)}"
+
+
+def unknown_name(where: str, kind: str, name: str, known: Collection[str]) -> Fault:
+    """Return the fault `unknown-KIND` of a name that is not among the `known` ones of its kind."""
+    return Fault(where, f"unknown-{kind}", f"there is no {kind} `{name}`", suggest(name, known, f"{kind}s"))

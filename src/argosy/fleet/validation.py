@@ -1,4 +1,4 @@
-"""Validates relations in a fleet file: names, needs, cycles, ports, probes, cells, budgets.
+"""Validates relations in a fleet file: names, needs, cycles, ports, probes, cells, budgets, the hub.
 
 Each check reports a conflict at the later of the two entries, the one to change.
 """
@@ -6,22 +6,52 @@ Each check reports a conflict at the later of the two entries, the one to change
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
 from argosy.fleet.cell_checks import find_cell_conflicts, find_restart_loops
 from argosy.fleet.dependency_graph import build_graph
+from argosy.fleet.fleet_spec import AgentSpec, Fleet, Liveness, Probe
 from argosy.fleet.hosts import is_wildcard, parse_address
-from argosy.fleet.hub_validation import check_hub_section
-from argosy.fleet.locations import TextPosition
+from argosy.fleet.locations import FaultList, TextPosition
 from argosy.fleet.normalization import PORT_PROBES
-from argosy.fleet.quantities import format_size, parse_size_bytes
+from argosy.fleet.quantities import format_names, format_size, parse_size_bytes
 from argosy.fleet.suggestions import suggest
-from argosy.fleet.validation_context import ValidationContext
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
-    from argosy.fleet.fleet_spec import AgentSpec, Liveness, Probe
+class ValidationContext(NamedTuple):
+    """A fleet being validated.
+
+    invalid_paths: paths whose value is already reported as invalid and is not checked again.
+    declared_names: all names under `agents`, including those of invalid agents.
+    """
+
+    fleet: Fleet
+    faults: FaultList
+    positions: dict[str, TextPosition]
+    invalid_paths: Collection[str]
+    declared_names: Collection[str]
+
+    def position_of(self, *paths: str) -> TextPosition:
+        """Return the position of the first of `paths` that is in the file."""
+        return next((self.positions[path] for path in paths if path in self.positions), TextPosition(1, 1))
+
+    def position_of_key(self, agent: AgentSpec, key: str) -> TextPosition:
+        """Return the position of an agent's key, which may be inherited from `defaults`."""
+        path = f"agents.{agent.name}"
+        return self.position_of(f"{path}.{key}", f"defaults.{key}", path)
+
+    def has_invalid_key(self, agent: AgentSpec, key: str) -> bool:
+        """Return whether the value of an agent's key is invalid."""
+        return not {f"agents.{agent.name}.{key}", f"defaults.{key}"}.isdisjoint(self.invalid_paths)
+
+    def report(self, path: str, code: str, message: str, hint: str = "") -> None:
+        """Add a fault at a path of the file."""
+        self.faults.add(self.position_of(path), code, message, hint)
+
+    def report_key(self, agent: AgentSpec, key: str, code: str, message: str, hint: str = "") -> None:
+        """Add a fault at a key of an agent."""
+        self.faults.add(self.position_of_key(agent, key), code, message, hint)
 
 
 def validate_fleet(context: ValidationContext) -> None:
@@ -30,60 +60,45 @@ def validate_fleet(context: ValidationContext) -> None:
         _check_run(context, agent)
         _check_machine(context, agent)
         _check_edges(context, agent)
-        _check_ready(context, agent)
+        if not context.has_invalid_key(agent, "ready"):
+            _check_probe(context, agent, "ready", agent.ready)
         _check_liveness(context, agent)
         _check_budget(context, agent)
     _check_cells(context)
     _check_ports(context)
     _check_cycles(context)
     _check_addresses(context)
-    check_hub_section(context)
-
-
-def _position_of_key(context: ValidationContext, agent: AgentSpec, key: str) -> TextPosition:
-    """Return the position of an agent's key, which may be inherited from `defaults`."""
-    path = f"agents.{agent.name}"
-    return context.position_of(f"{path}.{key}", f"defaults.{key}", path)
-
-
-def _has_invalid_key(context: ValidationContext, agent: AgentSpec, key: str) -> bool:
-    return f"agents.{agent.name}.{key}" in context.invalid_paths or f"defaults.{key}" in context.invalid_paths
+    if "hub" not in context.invalid_paths:
+        _check_hub_agents(context)
+        _check_thresholds(context)
+        _check_recoveries(context)
 
 
 def _check_run(context: ValidationContext, agent: AgentSpec) -> None:
-    if agent.run or _has_invalid_key(context, agent, "run"):
+    if agent.run or context.has_invalid_key(agent, "run"):
         return
     path = f"agents.{agent.name}"
+    message = f"`{path}` has no `run`"
     if f"{path}.run" in context.positions:
         message = f"`{path}.run` is empty, expected a script path, `module:Class` or a command as a list"
-    else:
-        message = f"`{path}` has no `run`"
-    context.faults.add(
-        _position_of_key(context, agent, "run"), "missing-key", message, "such as `run: agents/translator.py`"
-    )
+    context.report_key(agent, "run", "missing-key", message, "such as `run: agents/translator.py`")
 
 
 def _check_machine(context: ValidationContext, agent: AgentSpec) -> None:
     machines = context.fleet.machines
-    if _has_invalid_key(context, agent, "machine") or "machines" in context.invalid_paths:
+    if context.has_invalid_key(agent, "machine") or "machines" in context.invalid_paths:
         return
     if agent.machine is None:
         if len(machines) > 1:
-            listed = ", ".join(f"`{name}`" for name in machines)
-            context.faults.add(
-                _position_of_key(context, agent, "machine"),
-                "no-machine",
-                f"`{agent.name}` names no machine, and the fleet has {len(machines)}: {listed}",
-                "add `machine:`, here or under `defaults`",
-            )
+            found = f"the fleet has {len(machines)}: {format_names(machines)}"
+            message = f"`{agent.name}` names no machine, and {found}"
+            hint = "add `machine:`, here or under `defaults`"
+            context.report_key(agent, "machine", "no-machine", message, hint)
     elif f"machines.{agent.machine}" not in context.positions:
-        hint = suggest(agent.machine, machines, "machines")
-        context.faults.add(
-            _position_of_key(context, agent, "machine"),
-            "unknown-machine",
-            f"`{agent.name}` is on `{agent.machine}`, which is not under `machines`",
-            hint if machines else f"add `machines: {{{agent.machine}: {{}}}}`",
-        )
+        hint = f"add `machines: {{{agent.machine}: {{}}}}`"
+        hint = suggest(agent.machine, machines, "machines") if machines else hint
+        message = f"`{agent.name}` is on `{agent.machine}`, which is not under `machines`"
+        context.report_key(agent, "machine", "unknown-machine", message, hint)
 
 
 class _EdgeEntry(NamedTuple):
@@ -108,33 +123,24 @@ def _edge_entries(context: ValidationContext, agent: AgentSpec) -> Iterator[_Edg
 def _check_edges(context: ValidationContext, agent: AgentSpec) -> None:
     seen: dict[str, _EdgeEntry] = {}
     for entry in _edge_entries(context, agent):
-        first = seen.setdefault(entry.name, entry)
-        if entry.name == agent.name:
-            context.faults.add(
-                entry.position, "self-edge", f"`{agent.name}` {entry.kind} itself", "remove it from the list"
-            )
-        elif entry.name not in context.declared_names:
-            context.faults.add(
-                entry.position,
-                "unknown-agent",
-                f"`{agent.name}` {entry.kind} `{entry.name}`, which is not under `agents`",
-                suggest(entry.name, context.declared_names, "agents"),
-            )
-        elif first is not entry:
-            _report_repeated_edge(context, agent, first, entry)
-
-
-def _report_repeated_edge(
-    context: ValidationContext, agent: AgentSpec, first: _EdgeEntry, second: _EdgeEntry
-) -> None:
-    where = context.faults.format_position(first.position)
-    if first.kind == second.kind:
-        code, hint = "duplicate-edge", "keep one of them"
-        message = f"`{agent.name}` {second.kind} `{second.name}` twice; the first is at {where}"
-    else:
-        code, hint = "needs-and-wants", "keep it in `needs` if the start must wait for it, else in `wants`"
-        message = f"`{agent.name}` both needs ({where}) and wants `{second.name}`"
-    context.faults.add(second.position, code, message, hint)
+        kind, name, position = entry
+        first = seen.setdefault(name, entry)
+        where = context.faults.format_position(first.position)
+        if name == agent.name:
+            code, message, hint = "self-edge", f"`{name}` {kind} itself", "remove it from the list"
+        elif name not in context.declared_names:
+            code, hint = "unknown-agent", suggest(name, context.declared_names, "agents")
+            message = f"`{agent.name}` {kind} `{name}`, which is not under `agents`"
+        elif first is entry:
+            continue
+        elif first.kind == kind:
+            code, hint = "duplicate-edge", "keep one of them"
+            message = f"`{agent.name}` {kind} `{name}` twice; the first is at {where}"
+        else:
+            code = "needs-and-wants"
+            hint = "keep it in `needs` if the start must wait for it, else in `wants`"
+            message = f"`{agent.name}` both needs ({where}) and wants `{name}`"
+        context.faults.add(position, code, message, hint)
 
 
 _PROBE_KEYS = {
@@ -149,23 +155,14 @@ _PROBE_KEYS = {
 _PROBE_SPECIFIC_KEYS = ("port", "send", "path", "pattern", "command", "seconds")
 
 
-def _check_ready(context: ValidationContext, agent: AgentSpec) -> None:
-    if not _has_invalid_key(context, agent, "ready"):
-        _check_probe(context, agent, "ready", agent.ready)
-
-
 def _check_liveness(context: ValidationContext, agent: AgentSpec) -> None:
     liveness = agent.liveness
-    if liveness is None or _has_invalid_key(context, agent, "liveness"):
+    if liveness is None or context.has_invalid_key(agent, "liveness"):
         return
     if (liveness.watchdog is None) == (liveness.probe is None):
         found = "neither `watchdog` nor `probe`" if liveness.probe is None else "both `watchdog` and `probe`"
-        context.faults.add(
-            _position_of_key(context, agent, "liveness"),
-            "liveness",
-            f"`agents.{agent.name}.liveness` has {found}, expected one of them",
-            "such as `liveness: {watchdog: 30s}`",
-        )
+        message = f"`agents.{agent.name}.liveness` has {found}, expected one of them"
+        context.report_key(agent, "liveness", "liveness", message, "such as `liveness: {watchdog: 30s}`")
     elif liveness.probe is not None:
         _check_probe(context, agent, "liveness", liveness)
 
@@ -173,42 +170,31 @@ def _check_liveness(context: ValidationContext, agent: AgentSpec) -> None:
 def _check_probe(context: ValidationContext, agent: AgentSpec, key: str, probe: Probe | Liveness) -> None:
     kind = probe.probe or "alive"
     path = f"agents.{agent.name}.{key}"
-    position = _position_of_key(context, agent, key)
-    if any(_has_invalid_key(context, agent, f"{key}.{own}") for own in ("probe", *_PROBE_SPECIFIC_KEYS)):
+    if any(context.has_invalid_key(agent, f"{key}.{own}") for own in ("probe", *_PROBE_SPECIFIC_KEYS)):
         return
     for own in _PROBE_SPECIFIC_KEYS:
         if getattr(probe, own, None) is not None and own not in _PROBE_KEYS[kind]:
             takers = " and ".join(f"`{one}`" for one, keys in _PROBE_KEYS.items() if own in keys)
-            context.faults.add(
-                context.position_of(f"{path}.{own}", f"defaults.{key}.{own}", path),
-                "probe",
-                f"`{path}.{own}` has no meaning for probe `{kind}`, only for {takers}",
-                f"name the probe (`probe: ...`) or remove `{own}`",
-            )
+            position = context.position_of(f"{path}.{own}", f"defaults.{key}.{own}", path)
+            message = f"`{path}.{own}` has no meaning for probe `{kind}`, only for {takers}"
+            hint = f"name the probe (`probe: ...`) or remove `{own}`"
+            context.faults.add(position, "probe", message, hint)
+    has_faulty_port = context.has_invalid_key(agent, "port") or context.has_invalid_key(agent, "health_port")
+    pattern = getattr(probe, "pattern", None)
     missing = {
-        "a port": kind in PORT_PROBES and probe.port is None and not _has_faulty_port(context, agent),
-        "`pattern`": kind == "log" and getattr(probe, "pattern", None) is None,
+        "a port": kind in PORT_PROBES and probe.port is None and not has_faulty_port,
+        "`pattern`": kind == "log" and pattern is None,
         "`command`": kind == "exec" and not probe.command,
     }
     for what, is_missing in missing.items():
         if is_missing:
             hint = "add `port` to the agent or to the probe" if what == "a port" else f"add {what}"
-            context.faults.add(position, "probe", f"`{path}` is a probe `{kind}` without {what}", hint)
-    _check_pattern(context, path, key, getattr(probe, "pattern", None))
-
-
-def _check_pattern(context: ValidationContext, path: str, key: str, pattern: str | None) -> None:
-    if pattern is None:
-        return
+            context.report_key(agent, key, "probe", f"`{path}` is a probe `{kind}` without {what}", hint)
     try:
-        re.compile(pattern)
+        re.compile(pattern or "")
     except re.error as error:
         position = context.position_of(f"{path}.pattern", f"defaults.{key}.pattern", path)
         context.faults.add(position, "probe", f"`{path}.pattern` is not a regular expression: {error}")
-
-
-def _has_faulty_port(context: ValidationContext, agent: AgentSpec) -> bool:
-    return _has_invalid_key(context, agent, "port") or _has_invalid_key(context, agent, "health_port")
 
 
 def _check_budget(context: ValidationContext, agent: AgentSpec) -> None:
@@ -217,21 +203,19 @@ def _check_budget(context: ValidationContext, agent: AgentSpec) -> None:
         return
     budget = parse_size_bytes(machine.gpu_memory)
     if agent.gpu_memory_bytes > budget:
-        context.faults.add(
-            _position_of_key(context, agent, "gpu_memory"),
-            "gpu-memory",
+        message = (
             f"`{agent.name}` requires {format_size(agent.gpu_memory_bytes)} of GPU memory, "
-            f"`{agent.machine}` has {format_size(budget)}: it would never start",
+            f"`{agent.machine}` has {format_size(budget)}: it would never start"
         )
+        context.report_key(agent, "gpu_memory", "gpu-memory", message)
 
 
 def _check_cells(context: ValidationContext) -> None:
     agents = context.fleet.agents.values()
-    for conflict in find_cell_conflicts(agents):
-        position = _position_of_key(context, context.fleet.agents[conflict.agent], conflict.key)
-        context.faults.add(position, "cell", conflict.message, conflict.hint)
-    for loop in find_restart_loops(agents):
-        context.faults.add(_position_of_edge(context, loop.agent, loop.need), "cell", loop.message, loop.hint)
+    for agent, key, message, hint in find_cell_conflicts(agents):
+        context.report_key(context.fleet.agents[agent], key, "cell", message, hint)
+    for agent, need, message, hint in find_restart_loops(agents):
+        context.faults.add(_position_of_edge(context, agent, need), "cell", message, hint)
 
 
 def _check_ports(context: ValidationContext) -> None:
@@ -243,21 +227,11 @@ def _check_ports(context: ValidationContext) -> None:
                 continue
             holder, holder_key = claimed.setdefault((agent.machine, port), (agent, key))
             if holder is not agent:
-                _report_port_conflict(context, agent, key, holder, holder_key)
-
-
-def _report_port_conflict(
-    context: ValidationContext, agent: AgentSpec, key: str, holder: AgentSpec, holder_key: str
-) -> None:
-    where = context.faults.format_position(_position_of_key(context, holder, holder_key))
-    on = f" on `{agent.machine}`" if agent.machine else ""
-    context.faults.add(
-        _position_of_key(context, agent, key),
-        "port-used-twice",
-        f"`{key}` {getattr(agent, key)} of `{agent.name}` is also the `{holder_key}` of `{holder.name}`"
-        f"{on} ({where})",
-        "give one of them another port",
-    )
+                where = context.faults.format_position(context.position_of_key(holder, holder_key))
+                other = f"the `{holder_key}` of `{holder.name}`"
+                on = f" on `{agent.machine}`" if agent.machine else ""
+                message = f"`{key}` {port} of `{agent.name}` is also {other}{on} ({where})"
+                context.report_key(agent, key, "port-used-twice", message, "give one of them another port")
 
 
 def _check_cycles(context: ValidationContext) -> None:
@@ -269,15 +243,11 @@ def _check_cycles(context: ValidationContext) -> None:
         positions = {edge: _position_of_edge(context, *edge) for edge in edges}
         first, *rest = (positions[edge] for edge in edges)
         lines = ", ".join([context.faults.format_position(first), *(f":{other.line}" for other in rest)])
-        cut = graph.best_cut(cycle)
-        line = positions[cut].line
-        context.faults.add(
-            first,
-            "cycle",
-            f"`{cycle[0]}` waits for itself through a cycle of {len(cycle)} agents\n"
-            f"  {' -> '.join((*cycle, cycle[0]))}   ({lines})",
-            f"turn one `needs` into `wants`, for example `{cut[1]}` of `{cut[0]}` in line {line}",
-        )
+        agent, need = graph.best_cut(cycle)
+        message = f"`{cycle[0]}` waits for itself through a cycle of {len(cycle)} agents\n"
+        message += f"  {' -> '.join((*cycle, cycle[0]))}   ({lines})"
+        example = f"`{need}` of `{agent}` in line {positions[agent, need].line}"
+        context.faults.add(first, "cycle", message, f"turn one `needs` into `wants`, for example {example}")
 
 
 def _position_of_edge(context: ValidationContext, agent: str, need: str) -> TextPosition:
@@ -305,4 +275,46 @@ def _check_addresses(context: ValidationContext) -> None:
             else:
                 continue
             hint = "such as `192.168.1.10`, `redis:6379` or `$REDIS_HOST`"
-            context.faults.add(context.position_of(path), "address", message, hint)
+            context.report(path, "address", message, hint)
+
+
+def _check_hub_agents(context: ValidationContext) -> None:
+    hub, known = context.fleet.hub, context.declared_names
+    sections = {f"hub.alerts.thresholds.{n}": one.agents for n, one in enumerate(hub.alerts.thresholds)}
+    sections |= {f"hub.recovery.{number}": one.agents for number, one in enumerate(hub.recovery)}
+    for section, agents in sections.items():
+        for index, name in enumerate(agents):
+            path = f"{section}.agents.{index}"
+            if path not in context.invalid_paths and name not in known:
+                message = f"`{path}` is `{name}`, which is not under `agents`"
+                context.report(path, "unknown-agent", message, suggest(name, known, "agents"))
+
+
+def _check_thresholds(context: ValidationContext) -> None:
+    for number, each in enumerate(context.fleet.hub.alerts.thresholds):
+        path = f"hub.alerts.thresholds.{number}"
+        if (each.above is None) == (each.below is None) and not _has_invalid_value(context, path):
+            found = "neither `above` nor `below`" if each.above is None else "both `above` and `below`"
+            message = f"`{path}` has {found}, expected one of them"
+            context.report(path, "threshold", message, "such as `above: 500`")
+
+
+def _check_recoveries(context: ValidationContext) -> None:
+    metrics = {each.metric for each in context.fleet.hub.alerts.thresholds}
+    for number, each in enumerate(context.fleet.hub.recovery):
+        path = f"hub.recovery.{number}"
+        if _has_invalid_value(context, path):
+            continue
+        if each.do == "run" and not each.run:
+            hint = "such as `run: [./free-gpu.sh]`"
+            context.report(f"{path}.do", "recovery", f"`{path}` has `do: run` without `run`", hint)
+        elif each.do != "run" and each.run:
+            message = f"`{path}.run` has no meaning for `do: {each.do}`"
+            context.report(f"{path}.run", "recovery", message, "set `do: run`, or remove it")
+        if each.metric is not None and each.metric not in metrics:
+            message = f"`{path}.figure` is `{each.metric}`, which no threshold has"
+            context.report(f"{path}.figure", "recovery", message, "add it under `hub.alerts.thresholds`")
+
+
+def _has_invalid_value(context: ValidationContext, path: str) -> bool:
+    return any(each == path or each.startswith(f"{path}.") for each in context.invalid_paths)

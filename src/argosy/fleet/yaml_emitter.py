@@ -6,7 +6,7 @@ import sys
 
 import yaml
 
-from argosy.fleet.yaml_scalars import resolve_scalar
+from argosy.fleet.yaml_nodes import resolve_scalar
 
 
 class _QuotingDumper(yaml.SafeDumper):

@@ -1,8 +1,12 @@
 """Parses a YAML text into a tree of nodes with positions.
 
 Built from PyYAML's events, not from its node tree or constructor: the events come from libyaml's
-state machine, so deep nesting causes no recursion; YAML 1.1 values (`no`, `12:30`) are not resolved;
-and duplicate keys, aliases and depth are checked here, with line and column.
+state machine, so deep nesting causes no recursion; YAML 1.1 values are not resolved; and duplicate
+keys, aliases and depth are checked here, with line and column.
+
+PyYAML follows YAML 1.1, where `on` and `no` are booleans and `12:30` and `1_000` are integers.
+`resolve_scalar` follows the core schema of YAML 1.2.2 (section 10.3.2): only `null`, `true`, `false` and
+numbers.
 
 A tree is finite and has at most `MAX_NODES` nodes even with every alias expanded: an alias inside
 its own anchor is a fault, and so is an alias bomb (each node records the size of its expanded tree).
@@ -12,16 +16,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import yaml
 
 from argosy.fleet.locations import FLEET_FILE_KIND, FaultList, TextPosition
-
-if TYPE_CHECKING:
-    from typing import TypeAlias
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_NODES = 1_000_000
@@ -30,6 +32,16 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = {"!", _TAG + "str"}
 _KNOWN_TAGS = {None, *_TEXT_TAGS, *(_TAG + kind for kind in ("null", "bool", "int", "float", "seq", "map"))}
+
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_SPECIAL_FLOAT = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_KEYWORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_MAX_DIGITS = 4000  # int() refuses longer ones
 
 
 class ScalarNode:
@@ -66,8 +78,22 @@ class MappingNode:
         self.expanded_size = 1
 
 
-if TYPE_CHECKING:
-    Node: TypeAlias = ScalarNode | SequenceNode | MappingNode
+Node: TypeAlias = ScalarNode | SequenceNode | MappingNode
+
+
+def resolve_scalar(text: str) -> str | int | float | bool | None:
+    """Return the value of a plain scalar; anything else is its text."""
+    if text in _KEYWORDS:
+        return _KEYWORDS[text]
+    if text[0] not in "+-.0123456789" or len(text) > _MAX_DIGITS:
+        return text
+    if _INT.fullmatch(text):
+        return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if _SPECIAL_FLOAT.fullmatch(text):
+        return float(text.replace(".", "").lower())
+    return text
 
 
 def read_text(file: Path, faults: FaultList) -> str | None:
@@ -147,16 +173,13 @@ def parse_document(text: str, faults: FaultList) -> Node | None:
     except UnicodeEncodeError as error:
         _report_character(error.start, text, faults)
         return None
-    if composer.root is None or _is_empty(composer.root):
+    root = composer.root
+    if root is None or (isinstance(root, ScalarNode) and root.is_plain and not root.text):
         lead = "`argosy init` creates one; " if faults.kind == FLEET_FILE_KIND else ""
         hint = f"{lead}`{faults.schema_command}` prints the schema of a {faults.kind}"
         faults.add(TextPosition(1, 1), "empty", "the file is empty", hint)
         return None
-    return composer.root
-
-
-def _is_empty(node: Node) -> bool:
-    return isinstance(node, ScalarNode) and node.is_plain and not node.text
+    return root
 
 
 class _OpenCollection:
@@ -218,7 +241,10 @@ class _NodeComposer:
     def _close_collection(self) -> bool:
         frame = self._open_collections.pop()
         if isinstance(frame.node, MappingNode):
-            _apply_merges(frame.node, frame.merges)
+            # Of two merges the earlier wins (YAML merge key, 2005).
+            for merged in frame.merges:
+                for text, entry in merged.entries.items():
+                    frame.node.entries.setdefault(text, entry)
         if frame.anchor is not None:
             self._anchors[frame.anchor] = frame.node
         return self._attach(frame.node, frame.node.position)
@@ -299,13 +325,6 @@ class _NodeComposer:
             displayed_tag = (tag or "").replace(_TAG, "!!")
             message = f"the tag `{displayed_tag}` has no meaning in a {self._faults.kind}"
             self._faults.add(position, "tag", message, "remove it")
-
-
-def _apply_merges(mapping: MappingNode, merges: list[MappingNode]) -> None:
-    """Add the entries that `mapping` lacks; of two merges the earlier wins (YAML merge key, 2005)."""
-    for merged in merges:
-        for text, entry in merged.entries.items():
-            mapping.entries.setdefault(text, entry)
 
 
 def _position_of(event: yaml.Event) -> TextPosition:

@@ -44,6 +44,14 @@ def offered(line: str) -> list[str]:
     return [word for word, _ in complete(line.split(" "))]
 
 
+@pytest.mark.parametrize("word", ["candidates", "words"])
+def test_the_scripts_of_this_and_of_earlier_versions_get_candidates(word: str) -> None:
+    asked = [ARGOSY, "completion", word, "tim"]
+    assert subprocess.run(asked, check=True, capture_output=True, text=True).stdout == (
+        f"timeline\t{COMMANDS['timeline']}\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

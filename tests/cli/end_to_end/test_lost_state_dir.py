@@ -159,7 +159,7 @@ def test_what_outlived_its_agent_and_its_supervisor_is_told_and_ended_by_down(le
     rig, daemon = left
     told, folder = rig.agents()["A"], state_folder(rig)
     assert (told["state"], told["pid"]) == ("failing", daemon)
-    assert f"left process {daemon}" in told["reason"]
+    assert f"leftover process {daemon}" in told["reason"]
     assert f"pid {daemon}" in rig.argosy("clean").stdout
     other = rig.folder / "other"
     other.mkdir()

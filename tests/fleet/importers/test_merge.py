@@ -7,7 +7,7 @@ import os
 import pytest
 
 from argosy.fault import InputError
-from argosy.fleet.importers.cycle_cuts import plan_cuts
+from argosy.fleet.importers.edge_resolution import plan_cuts
 from fleet.importers.import_tree import Tree
 
 

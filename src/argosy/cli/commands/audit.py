@@ -12,19 +12,18 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import re
 import sys
-import time
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from argosy.cli.arguments import FLEET_FILE, add_json
-from argosy.cli.console import paint, print_json
-from argosy.cli.render.audit_text import render_audit_text
-from argosy.cli.render.audit_view import AuditView, audit_json
+from argosy.cli.arguments import FLEET_FILE, add_json, add_options, add_path, fleet_of_tree, split_codes
+from argosy.cli.console import print_json, print_note
+from argosy.cli.progress import ProgressLine
+from argosy.cli.render.audit_view import AuditView, audit_json, render_audit_text
 from argosy.fault import Fault, InputError
 from argosy.refit.audit.tree_audit import AuditReport, audit
 from argosy.refit.core.audit_cache import default_cache_dir
@@ -48,39 +47,24 @@ _PROGRESS_DELAY_S = 0.3
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy audit`."""
-    parser.add_argument(
-        "path",
-        nargs="?",
-        default=".",
-        metavar="PATH",
-        help="a folder, or a file to show only its findings (default: this folder)",
-    )
-    parser.add_argument(
-        "--select", metavar="CODES", help="only these codes, such as `S101,Z`; a letter selects a family"
-    )
-    parser.add_argument(
-        "--since", metavar="REV", help="only files that changed since the branch left REV (of git)"
-    )
-    parser.add_argument(
-        "--exclude",
-        metavar="GLOB",
-        action="append",
-        default=[],
-        help="skip a file or folder, by name or relative path; repeatable",
-    )
+    add_path(parser, "a folder, or a file to show only its findings (default: this folder)")
+    options = {
+        "--select CODES": "only these codes, such as `S101,Z`; a letter selects a family",
+        "--since REV": "only files that changed since the branch left REV (of git)",
+        "--exclude GLOB...": "skip a file or folder, by name or relative path; repeatable",
+    }
+    add_options(parser, options)
     parser.add_argument(
         "--format", choices=_FORMATS, default="table", help=f"output format: {', '.join(_FORMATS)}"
     )
-    parser.add_argument("--baseline", metavar="FILE", help="findings in this file are known and do not count")
-    parser.add_argument(
-        "--write-baseline",
-        action="store_true",
-        help="create the baseline from the findings; from an existing one only remove fixed findings",
-    )
-    parser.add_argument(
-        "--fleet", metavar="FILE", help=f"the fleet file to compare with (default: PATH/{FLEET_FILE})"
-    )
-    parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache")
+    options = {
+        "--baseline FILE": "findings in this file are known and do not count",
+        "--write-baseline": "create the baseline from the findings; "
+        "from an existing one only remove fixed findings",
+        "--fleet FILE": f"the fleet file to compare with (default: PATH/{FLEET_FILE})",
+        "--no-cache": "neither read nor write the cache",
+    }
+    add_options(parser, options)
     add_json(parser)
 
 
@@ -93,16 +77,15 @@ def run(args: argparse.Namespace) -> int:
     root, only = _audit_root(Path(args.path))
     if args.write_baseline and args.baseline is None:
         raise InputError(Fault("--write-baseline", "usage", "it needs a file", "add `--baseline FILE`"))
-    fleet = _fleet_file(root, args.fleet)
-    progress = _ReadingProgress()
-    report = audit(
-        root,
-        exclude=args.exclude,
-        fleet=fleet,
-        cache_dir=None if args.no_cache else default_cache_dir(),
-        on_progress=progress.show,
-    )
-    progress.clear()
+    fleet = fleet_of_tree(root, args.fleet)
+    with ProgressLine(delay_s=_PROGRESS_DELAY_S) as progress:
+        report = audit(
+            root,
+            exclude=args.exclude,
+            fleet=fleet,
+            cache_dir=None if args.no_cache else default_cache_dir(),
+            on_progress=partial(progress.show, "reading"),
+        )
     select = _parse_codes(args.select, report.rule_titles)
     selected = _selected_findings(report, select, only, args.since)
     baseline_entries = _load_or_write_baseline(args, report, selected)
@@ -110,7 +93,11 @@ def run(args: argparse.Namespace) -> int:
     if output_format == "html":
         view = msgspec.structs.replace(view, planned_refit=_planned_refit(root, fleet, args.exclude))
     _warn(view)
-    _RENDERERS[output_format](view)
+    rendered = _RENDERERS[output_format](view)
+    if isinstance(rendered, str):
+        sys.stdout.write(rendered)
+    else:
+        print_json(rendered)
     # Otherwise the exit of the interpreter would scan all objects for garbage, three times.
     gc.freeze()
     return 1 if view.findings or report.result.failures else 0
@@ -129,22 +116,12 @@ def _audit_root(path: Path) -> tuple[Path, str]:
 
 
 def _parse_codes(select: str | None, known: Collection[str]) -> tuple[str, ...]:
-    if select is None:
-        return ()
-    codes = tuple(filter(None, re.split(r"[,\s]+", select.upper())))
+    codes = split_codes(select)
     for code in codes:
         if not any(each.startswith(code) for each in known):
             hint = f"known codes: {', '.join(known)}, and their first letters"
             raise InputError(Fault("--select", "unknown-code", f"there is no rule `{code}`", hint))
     return codes
-
-
-def _fleet_file(root: Path, chosen: str | None) -> Path | None:
-    """Return the fleet file to compare with, None without one."""
-    path = Path(chosen) if chosen else root / FLEET_FILE
-    if chosen is None and not path.is_file():
-        return None
-    return path / FLEET_FILE if path.is_dir() else path
 
 
 def _selected_findings(
@@ -232,76 +209,41 @@ def _warn(view: AuditView) -> None:
     """Print on stderr what the audit could not do, and which baseline entries are fixed."""
     report = view.report
     for path, why in report.unreadable.items():
-        _write_note("warning", "yellow", f"`{path}` was not read: {why}", "")
+        print_note("warning", f"`{path}` was not read: {why}")
     for failure in report.result.failures:
         where = f" on `{failure.path}`" if failure.path else ""
         hint = "the findings are incomplete; this is a bug in argosy"
-        _write_note("error", "red", f"rule {failure.code} failed{where}: {failure.message}", hint)
+        print_note("error", f"rule {failure.code} failed{where}: {failure.message}", hint)
     codes: dict[str, list[str]] = {}
     for code, reason in view.skipped_rules.items():
         codes.setdefault(reason, []).append(code)
     for reason, codes_of_reason in codes.items():
-        _write_note("note", "cyan", f"{', '.join(codes_of_reason)} skipped: {reason}", "")
+        print_note("note", f"{', '.join(codes_of_reason)} skipped: {reason}")
     if report.virtual_environments:
         names = ", ".join(f"`{path}`" for path in report.virtual_environments)
         hint = " ".join(f"--exclude {path}" for path in report.virtual_environments)
-        _write_note("warning", "yellow", f"{names} is a virtual environment and was audited too", f"`{hint}`")
+        print_note("warning", f"{names} is a virtual environment and was audited too", f"`{hint}`")
     if view.fixed:
         count = sum(entry.count for entry in view.fixed)
         message = f"{count} of the baseline {'is' if count == 1 else 'are'} fixed"
-        _write_note("note", "cyan", message, "`--write-baseline` removes them")
+        print_note("note", message, "`--write-baseline` removes them")
 
 
-def _write_note(label: str, colour: str, message: str, hint: str) -> None:
-    sys.stderr.write(f"{paint(label + ':', colour, sys.stderr)} {message}\n")
-    if hint:
-        sys.stderr.write(f"{paint('hint:', 'cyan', sys.stderr)} {hint}\n")
-
-
-class _ReadingProgress:
-    """A progress line on a terminal; shows nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self._is_live = sys.stderr.isatty()
-        self._next_update = time.monotonic() + _PROGRESS_DELAY_S
-        self._is_shown = False
-
-    def show(self, done: int, total: int) -> None:
-        if self._is_live and time.monotonic() >= self._next_update:
-            self._next_update = time.monotonic() + 0.1
-            self._is_shown = True
-            sys.stderr.write(f"\r\033[Kreading: {done} of {total} files")
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        if self._is_shown:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
-
-
-def _print_text(view: AuditView) -> None:
-    sys.stdout.write(render_audit_text(view))
-
-
-def _print_json(view: AuditView) -> None:
-    print_json(audit_json(view))
-
-
-def _print_sarif(view: AuditView) -> None:
+def _render_sarif(view: AuditView) -> dict[str, object]:
     from argosy.cli.render.audit_sarif import render_sarif  # noqa: PLC0415
 
-    print_json(render_sarif(view))
+    return render_sarif(view)
 
 
-def _print_page(view: AuditView) -> None:
+def _render_page(view: AuditView) -> str:
     from argosy.cli.render.audit_page import render_audit_page  # noqa: PLC0415
 
-    sys.stdout.write(render_audit_page(view))
+    return render_audit_page(view)
 
 
-_RENDERERS: dict[str, Callable[[AuditView], None]] = {
-    "table": _print_text,
-    "json": _print_json,
-    "sarif": _print_sarif,
-    "html": _print_page,
+_RENDERERS: dict[str, Callable[[AuditView], str | dict[str, object]]] = {
+    "table": render_audit_text,
+    "json": audit_json,
+    "sarif": _render_sarif,
+    "html": _render_page,
 }

@@ -14,34 +14,31 @@ example: argosy call Translator translate text="good morning" to=fil
 
 from __future__ import annotations
 
-import sys
+import argparse
+import socket
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
+import zmq
 
 from argosy.agent.request_dispatcher import METHODS_METHOD
 from argosy.cli.arguments import add_fleet, parse_fleet
-from argosy.cli.commands.plain_json_call import call_json, describe_json_protocol
-from argosy.cli.console import paint, print_json, report_error
+from argosy.cli.console import print_json, print_note, report_error
 from argosy.engine.control.control_client import connect as connect_supervisor
 from argosy.engine.inventory.leftover_processes import running_agents
+from argosy.engine.protocol.messages import AgentStatus
 from argosy.engine.protocol.state_machine import State
-from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.agent_protocol import PlainJson, UnknownProtocol, detect_protocol
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
+from argosy.engine.supervisor.agent_protocol import AgentProtocol, PlainJson, UnknownProtocol, detect_protocol
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.wire.address_book import AddressResolver, read_address_book
+from argosy.wire.client.pooled_req import send_request
 from argosy.wire.client.sync_peer import connect
-from argosy.wire.errors import NotSent, RemoteError, WireError
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from argosy.engine.protocol.messages import AgentStatus
-    from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.supervisor.agent_protocol import AgentProtocol
+from argosy.wire.errors import DeadlineExceeded, NotSent, RemoteError, WireError
 
 # In these states no process answers, perhaps for long; in the other ones it is back soon.
 _NOT_ANSWERING = frozenset({State.WAITING, State.STARTING, State.BLOCKED, State.EXITED, State.GIVEN_UP})
@@ -67,9 +64,8 @@ def run(args: argparse.Namespace) -> int:
     """Call; returns 0 with a reply, 1 with a named error."""
     path, positionals = parse_fleet(args)
     if not positionals:
-        raise InputError(
-            Fault("AGENT", "usage", "no agent is named", "`argosy call AGENT METHOD name=value`")
-        )
+        hint = "`argosy call AGENT METHOD name=value`"
+        raise InputError(Fault("AGENT", "usage", "no agent is named", hint))
     agent, method, *pairs = positionals if len(positionals) > 1 else (positionals[0], METHODS_METHOD)
     arguments = parse_arguments(pairs)
     started_at = time.monotonic()
@@ -101,7 +97,7 @@ def _request_function(
     agent: str, protocol: AgentProtocol, address_book: Path, timeout_s: float
 ) -> Callable[[str, dict[str, Any]], Any]:
     if isinstance(protocol, PlainJson):
-        return lambda method, arguments: call_json(agent, protocol, method, arguments, timeout_s)
+        return lambda method, arguments: _call_json(agent, protocol, method, arguments, timeout_s)
 
     def request(method: str, arguments: dict[str, Any]) -> Any:
         with connect(agent, timeout=timeout_s, book=address_book) as peer:
@@ -120,9 +116,9 @@ def _show(agent: str, method: str, reply: Any, seconds: float, *, as_json: bool)
     elif method == METHODS_METHOD:
         print("\n".join(reply) or f"`{agent}` has no methods of its own; it answers `health`")
     else:
-        print(
-            reply if isinstance(reply, str) else msgspec.json.format(_encode_reply(reply), indent=2).decode()
-        )
+        # Values without a JSON form, such as buffers, are shown as text.
+        encoded = b"" if isinstance(reply, str) else msgspec.json.encode(reply, enc_hook=repr)
+        print(reply if isinstance(reply, str) else msgspec.json.format(encoded, indent=2).decode())
 
 
 def _show_json_protocol(agent: str, protocol: PlainJson, started_at: float, *, as_json: bool) -> int:
@@ -131,7 +127,7 @@ def _show_json_protocol(agent: str, protocol: PlainJson, started_at: float, *, a
         known = [protocol.probe_method] if protocol.probe_method else []
         print_json({"argosy": "call/1", "reply": known, "seconds": round(time.monotonic() - started_at, 6)})
     else:
-        print(describe_json_protocol(agent, protocol))
+        print(_describe_json_protocol(agent, protocol))
     return 0
 
 
@@ -222,9 +218,8 @@ def _error_hint(error: WireError, agent: str, state_dir: StateDir) -> str:
 def _address_book_of(path: Path, state_dir: StateDir) -> Path:
     address_book = state_dir.address_book
     if not address_book.exists():
-        raise RefusedError(
-            Fault(str(path), "not-running", "this fleet has not been started here", "`argosy up -d`")
-        )
+        message = "this fleet has not been started here"
+        raise RefusedError(Fault(str(path), "not-running", message, "`argosy up -d`"))
     return address_book
 
 
@@ -233,11 +228,61 @@ def _report_error(code: str, message: str, seconds: float, hint: str, *, as_json
         fault = {"code": code, "message": message, **({"hint": hint} if hint else {})}
         print_json({"argosy": "call/1", "error": fault, "seconds": round(seconds, 6)})
         return
-    sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} {code} after {seconds:.3f} s: {message}\n")
-    if hint:
-        sys.stderr.write(f"{paint('hint:', 'cyan', sys.stderr)} {hint}\n")
+    print_note("error", f"{code} after {seconds:.3f} s: {message}", hint)
 
 
-def _encode_reply(reply: Any) -> bytes:
-    # Values without a JSON form, such as buffers, are shown as text.
-    return msgspec.json.encode(reply, enc_hook=repr)
+def _call_json(
+    agent: str, protocol: PlainJson, method: str, arguments: dict[str, Any], timeout_s: float
+) -> Any:
+    """Send one request, and return the reply unchanged.
+
+    Raises InputError: an argument is named `action`. Raises NotSent: nothing listens on the port.
+    Raises DeadlineExceeded: no reply in time. Raises RemoteError: the reply is an error.
+    """
+    if "action" in arguments:
+        message = '`action` is the key of the method in `{"action": METHOD, ...}`'
+        raise InputError(Fault("action", "usage", message, "use another name"))
+    endpoint = protocol.endpoint(method)
+    deadline_s = time.monotonic() + timeout_s
+    _check_listening(agent, method, endpoint, timeout_s)
+    request = msgspec.json.encode({"action": method, **arguments})
+    try:
+        reply = send_request(endpoint, request, max(int((deadline_s - time.monotonic()) * 1000), 0))
+    except zmq.Again as error:
+        reason = f"no reply to plain JSON from `{endpoint}` within {timeout_s:g} s"
+        raise DeadlineExceeded(agent, method, reason) from error
+    return _decode_reply(agent, method, reply)
+
+
+def _describe_json_protocol(agent: str, protocol: PlainJson) -> str:
+    """Return a description of the methods that are known."""
+    known = f"it answers `{protocol.probe_method}`, " if protocol.probe_method else ""
+    return (
+        f"`{agent}` is a script without argosy's library: {known}other methods are not known; "
+        f'`argosy call {agent} METHOD name=value` sends {{"action": METHOD, "name": value}} '
+        f"to port {protocol.port}"
+    )
+
+
+def _check_listening(agent: str, method: str, endpoint: str, timeout_s: float) -> None:
+    """Raise NotSent if the port accepts no connection, since a REQ socket would wait for one."""
+    url = urlsplit(endpoint)
+    assert url.hostname is not None, "an endpoint has a host"
+    assert url.port is not None, "and a port"
+    try:
+        socket.create_connection((url.hostname, url.port), timeout_s).close()
+    except OSError as error:
+        reason = f"nothing answers at `{endpoint}`: {(error.strerror or str(error)).lower()}"
+        raise NotSent(agent, method, reason) from error
+
+
+def _decode_reply(agent: str, method: str, raw_reply: bytes) -> Any:
+    try:
+        reply = msgspec.json.decode(raw_reply)
+    except msgspec.DecodeError:
+        return raw_reply.decode(errors="replace")
+    if isinstance(reply, dict) and reply.get("error") and not reply.keys() & {"status", "result"}:
+        # It is `{"error": {"code", "message"}}`, or `{"error": TEXT}`.
+        found = reply["error"] if isinstance(reply["error"], dict) else {"message": reply["error"]}
+        raise RemoteError(agent, method, str(found.get("code", "error")), str(found.get("message", "")))
+    return reply

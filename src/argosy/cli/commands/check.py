@@ -17,11 +17,12 @@ from typing import IO
 import msgspec
 
 from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
-from argosy.cli.console import paint, print_json
+from argosy.cli.console import NoteLabel, print_json, print_note
 from argosy.engine.explain.preflight import PreflightReport, run_preflight
 from argosy.fault import Fault, InputError
 from argosy.fleet import Fleet, place, read_fleet
 from argosy.fleet.environments import local_machines
+from argosy.fleet.quantities import format_count
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -86,40 +87,34 @@ def _print_json(faults: Sequence[Fault], report: PreflightReport | None) -> int:
 
 def _print_text(faults: Sequence[Fault], report: PreflightReport | None) -> int:
     """Print the faults of the file on stderr, as every command does, and those of the code on stdout."""
-    _print_faults(faults, "error", "red", sys.stderr)
+    _print_faults(faults, "error", sys.stderr)
     if report is not None:
         sys.stderr.flush()
-        _print_faults(report.errors, "error", "red", sys.stdout)
-        _print_faults(report.warnings, "warning", "yellow", sys.stdout)
+        _print_faults(report.errors, "error", sys.stdout)
+        _print_faults(report.warnings, "warning", sys.stdout)
         sys.stdout.write(summary_line(report, len(faults)) + "\n")
     return _exit_code(faults, report)
 
 
-def _print_faults(faults: Sequence[Fault], label: str, colour: str, stream: IO[str]) -> None:
+def _print_faults(faults: Sequence[Fault], label: NoteLabel, stream: IO[str]) -> None:
     for fault in faults:
-        place_ = f"{fault.where}: " if fault.where else ""
-        stream.write(f"{paint(label + ':', colour, stream)} {place_}{fault.code} {fault.message}\n")
-        if fault.hint:
-            stream.write(f"{paint('hint:', 'cyan', stream)} {fault.hint}\n")
+        location = f"{fault.where}: " if fault.where else ""
+        print_note(label, f"{location}{fault.code} {fault.message}", fault.hint, stream)
 
 
 def summary_line(report: PreflightReport, file_faults: int = 0) -> str:
     """Return a line such as `84 agents: 61 can start, 23 cannot (23 do not parse); 12 warnings`."""
     cannot_start = len(report.start_obstacles)
-    text = f"{_counted(report.agents, 'agent')}: {report.agents - cannot_start} can start"
+    text = f"{format_count(report.agents, 'agent')}: {report.agents - cannot_start} can start"
     if cannot_start:
         text += f", {cannot_start} cannot"
         if unparsed := len(report.unparsed_agents):
             text += f" ({unparsed} {'does' if unparsed == 1 else 'do'} not parse)"
     counts = []
     if file_faults:
-        counts.append(f"{_counted(file_faults, 'fault')} in the file")
+        counts.append(f"{format_count(file_faults, 'fault')} in the file")
     if report.errors:
-        counts.append(f"{_counted(len(report.errors), 'error')} in the code")
+        counts.append(f"{format_count(len(report.errors), 'error')} in the code")
     if report.warnings:
-        counts.append(_counted(len(report.warnings), "warning"))
+        counts.append(format_count(len(report.warnings), "warning"))
     return f"{text}; {', '.join(counts)}" if counts else f"{text}; no faults"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from typing import TYPE_CHECKING
 
-from argosy.cli.arguments import add_json
-from argosy.cli.console import print_json
+from argosy.cli.arguments import add_json, add_options
+from argosy.cli.console import align_columns, print_result
 from argosy.fault import Fault, InputError
-from argosy.fleet.suggestions import suggest
+from argosy.fleet.suggestions import suggest, unknown_name
 
 if TYPE_CHECKING:
     from argosy.refit.claims.claim_spec import ClaimQuery, FileScope
@@ -42,14 +41,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|QUERY [PATH]",
         help="the claims to check, or the query to count\nthe tree (default: this folder)",
     )
-    parser.add_argument("--tree", metavar="PATH", help="the tree, in place of the positional PATH")
-    parser.add_argument(
-        "--fleet",
-        metavar="FILE",
-        action="append",
-        default=[],
-        help="a fleet file or its source, by path in the tree; repeatable; with check instead of FILE's own",
-    )
+    options = {
+        "--tree PATH": "the tree, in place of the positional PATH",
+        "--fleet FILE...": "a fleet file or its source, by path in the tree; repeatable; "
+        "with check instead of FILE's own",
+    }
+    add_options(parser, options)
     parser.add_argument(
         "--in",
         dest="scope",
@@ -64,10 +61,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="place",
         help="with count: what is counted (default: place)",
     )
-    parser.add_argument(
-        "--only", metavar="ID", action="append", default=[], help="with check: only this claim; repeatable"
-    )
-    parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache")
+    options = {
+        "--only ID...": "with check: only this claim; repeatable",
+        "--no-cache": "neither read nor write the cache",
+    }
+    add_options(parser, options)
     add_json(parser)
 
 
@@ -80,9 +78,8 @@ def run(args: argparse.Namespace) -> int:
         return _list_queries(args)
     if not args.positionals or len(args.positionals) > 2:
         expected = "FILE" if args.action == "check" else "QUERY"
-        message = (
-            f"`{args.action}` takes {expected} and optionally PATH, found {len(args.positionals)} arguments"
-        )
+        found = f"found {len(args.positionals)} arguments"
+        message = f"`{args.action}` takes {expected} and optionally PATH, {found}"
         hint = f"such as `argosy claims {args.action} {_EXAMPLES[expected]} src`"
         raise InputError(Fault("", "usage", message, hint))
     return _check_claims(args) if args.action == "check" else _count_query(args)
@@ -116,15 +113,15 @@ def _check_claims(args: argparse.Namespace) -> int:
     known = {claim.id: claim for claim in loaded.claims}
     for name in args.only:
         if name not in known:
-            hint = suggest(name, known, "claims")
-            raise InputError(Fault("--only", "unknown-claim", f"there is no claim `{name}`", hint))
+            raise InputError(unknown_name("--only", "claim", name, known))
     target = _target(args, tree, loaded.fleet)
     chosen = [claim for claim in loaded.claims if not args.only or claim.id in args.only]
     verdicts = check_claims(chosen, target)
-    if args.as_json:
-        print_json(claims_json(args.positionals[0], tree, target, verdicts, time.perf_counter() - started))
-    else:
-        sys.stdout.write(render_claims_text(tree, target, verdicts))
+    print_result(
+        lambda: claims_json(args.positionals[0], tree, target, verdicts, time.perf_counter() - started),
+        lambda: render_claims_text(tree, target, verdicts),
+        as_json=args.as_json,
+    )
     return 0 if all(verdict.status == "confirmed" for verdict in verdicts) else 1
 
 
@@ -139,18 +136,18 @@ def _count_query(args: argparse.Namespace) -> int:
         check_unit(query, args.unit)
     except QueryError as error:
         hint = suggest(error.unknown, error.known, "queries") if error.known else ""
-        raise InputError(
-            Fault("QUERY", "query", str(error), hint or "`argosy claims queries` lists them")
-        ) from error
+        hint = hint or "`argosy claims queries` lists them"
+        raise InputError(Fault("QUERY", "query", str(error), hint)) from error
     scope = _scope(args, query)
     target = _target(args, tree, ())
     answer, paths = run_all_queries([(query, scope)], target)[query, scope]
     if answer.error:
         raise InputError(Fault("QUERY", "no-answer", f"`{query}` has no answer here: {answer.error}"))
-    if args.as_json:
-        print_json(count_json(query, answer, args.unit, paths))
-    else:
-        sys.stdout.write(count_text(answer, args.unit, paths))
+    print_result(
+        lambda: count_json(query, answer, args.unit, paths),
+        lambda: count_text(answer, args.unit, paths),
+        as_json=args.as_json,
+    )
     return 0
 
 
@@ -173,14 +170,14 @@ def _list_queries(args: argparse.Namespace) -> int:
     from argosy.refit.claims.query_registry import query_kinds  # noqa: PLC0415
 
     kinds = query_kinds().values()
-    if args.as_json:
-        listed = [
-            {"name": kind.name, "argument": kind.argument, "counts": kind.description, "in": list(kind.scope)}
-            for kind in kinds
-        ]
-        print_json({"argosy": "claims-queries/1", "queries": listed})
-        return 0
+    listed = [
+        {"name": kind.name, "argument": kind.argument, "counts": kind.description, "in": list(kind.scope)}
+        for kind in kinds
+    ]
     shown = [(f"{kind.name} {kind.argument}".rstrip(), kind.description) for kind in kinds]
-    width = max(len(name) for name, _ in shown)
-    sys.stdout.write("".join(f"{name:<{width}}  {counts}\n" for name, counts in shown))
+    print_result(
+        lambda: {"argosy": "claims-queries/1", "queries": listed},
+        lambda: "\n".join(align_columns(shown)),
+        as_json=args.as_json,
+    )
     return 0

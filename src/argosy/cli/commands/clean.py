@@ -8,11 +8,12 @@ example: argosy clean --all --dry-run
 
 from __future__ import annotations
 
+import argparse
 import os
-from typing import TYPE_CHECKING
+import sys
 
-from argosy.cli.arguments import add_fleet, parse_fleet
-from argosy.cli.console import paint, print_json
+from argosy.cli.arguments import add_fleet, add_options, parse_fleet
+from argosy.cli.console import print_json, print_note
 from argosy.engine.state.state_dir import locate_state_dir, runtime_bases, state_home
 from argosy.engine.supervisor.state_cleanup import (
     DirectoryInUse,
@@ -22,15 +23,15 @@ from argosy.engine.supervisor.state_cleanup import (
 )
 from argosy.fleet.quantities import format_size
 
-if TYPE_CHECKING:
-    import argparse
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy clean`."""
     add_fleet(parser)
-    parser.add_argument("--all", action="store_true", help="clean all fleets whose fleet file is missing")
-    parser.add_argument("--dry-run", action="store_true", help="show what would be removed; remove nothing")
+    options = {
+        "--all": "clean all fleets whose fleet file is missing",
+        "--dry-run": "show what would be removed; remove nothing",
+    }
+    add_options(parser, options)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,6 +76,6 @@ def _show(removed: list[StaleDirectory], skipped: list[DirectoryInUse], *, is_dr
     for found in skipped:
         print(f"kept {found.directory}: {found.reason}")
     for name in sorted({found.fleet for found in skipped if found.fleet}):
-        print(f"{paint('hint:', 'cyan')} `argosy down {name}` stops it")
+        print_note("hint", f"`argosy down {name}` stops it", stream=sys.stdout)
     if not removed and not skipped:
         print("nothing to remove")

@@ -13,11 +13,9 @@ example: argosy completion bash >> ~/.bashrc
 
 from __future__ import annotations
 
+import argparse
 import sys
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    import argparse
+from typing import Final
 
 # Each script runs `argosy completion candidates`, which prints lines of `word<TAB>description` for the last
 # word. Without a candidate the shell completes file names.

@@ -10,10 +10,9 @@ example: argosy compose fleet.yaml > compose.yaml
 from __future__ import annotations
 
 import argparse
-import sys
 
 from argosy.cli.arguments import add_fleet, parse_fleet
-from argosy.cli.console import print_json
+from argosy.cli.console import print_result
 from argosy.fault import RefusedError
 from argosy.fleet import load_fleet
 from argosy.image.manifests.compose_file import build_compose, render_compose
@@ -31,10 +30,10 @@ def run(args: argparse.Namespace) -> int:
     """Print the file; returns 0. Raises InputError or RefusedError: the plan cannot be made."""
     path, _ = parse_fleet(args)
     containers = plan_containers(plan_images(load_fleet(path)))
-    if faults := check_compose(build_compose(containers)):
+    document = build_compose(containers)
+    if faults := check_compose(document):
         raise RefusedError(*faults)
-    if args.as_json:
-        print_json({"argosy": "compose/1", **build_compose(containers)})
-    else:
-        sys.stdout.write(render_compose(containers))
+    print_result(
+        lambda: {"argosy": "compose/1", **document}, lambda: render_compose(containers), as_json=args.as_json
+    )
     return 0

@@ -7,8 +7,8 @@ example: argosy doctor path/to/fleet.yaml
 
 from __future__ import annotations
 
+import argparse
 import os
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,9 +17,6 @@ from argosy.cli.console import paint, print_json
 from argosy.engine.explain.diagnostics import DiagnosticCheck, diagnose_fleet, diagnose_machine
 from argosy.fault import InputError
 from argosy.fleet.quantities import format_count
-
-if TYPE_CHECKING:
-    import argparse
 
 _COLOURS = {"ok": "green", "note": "dim", "warning": "yellow", "error": "red"}
 

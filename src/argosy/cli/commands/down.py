@@ -12,26 +12,25 @@ example: argosy down harbour
 
 from __future__ import annotations
 
+import argparse
 import time
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from argosy.cli.arguments import add_fleet
-from argosy.cli.console import paint, print_json
-from argosy.cli.fleet_selection import select_fleet
-from argosy.engine.control.control_client import SupervisorLostError, SupervisorStoppedError, connect
+from argosy.cli.console import print_json, print_reasons
+from argosy.cli.fleet_selection import SelectedFleet, select_fleet
+from argosy.engine.control.control_client import (
+    ControlClient,
+    SupervisorLostError,
+    SupervisorStoppedError,
+    connect,
+)
 from argosy.engine.inventory.leftover_processes import find_leftovers, running_agents
 from argosy.engine.protocol.messages import Stop, Stopped
+from argosy.engine.state.state_dir import StateDir
 from argosy.engine.supervisor.connect_or_start import connect_or_start
 from argosy.engine.supervisor.hub_process import is_hub_running
-
-if TYPE_CHECKING:
-    import argparse
-
-    from argosy.cli.fleet_selection import SelectedFleet
-    from argosy.engine.control.control_client import ControlClient
-    from argosy.engine.state.state_dir import StateDir
 
 _SHUTDOWN_TIMEOUT_S = 10.0
 
@@ -60,10 +59,8 @@ def run(args: argparse.Namespace) -> int:
             }
         )
         return _exit_code(stopped)
-    for name, why in stopped.still_running.items():
-        print(f"{paint('still running', 'red')}  {name}: {why}")
-    for machine, why in stopped.unreachable.items():
-        print(f"{paint('not reached', 'red')}  machine {machine}: {why}")
+    print_reasons("still running", "red", stopped.still_running)
+    print_reasons("not reached", "red", {f"machine {name}": why for name, why in stopped.unreachable.items()})
     if not stopped.stopped:
         print("nothing was running")
     else:

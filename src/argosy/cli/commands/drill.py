@@ -21,15 +21,15 @@ example: argosy drill --kill Translator --freeze Memory
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import random
-import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
-from argosy.cli.console import paint, print_json
+from argosy.cli.arguments import add_fleet, add_options, environment_name, parse_fleet
+from argosy.cli.console import EXIT_INTERRUPTED, paint, print_json, print_note
 from argosy.engine.explain.drill_load import DrillLoad, RequestCounts
 from argosy.engine.explain.fault_drill import (
     PAUSE_RANGE_S,
@@ -39,34 +39,26 @@ from argosy.engine.explain.fault_drill import (
     RestoreReport,
     random_faults,
 )
-from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.engine.supervisor.agent_protocol import ArgosyWire, detect_protocol
 from argosy.fault import Fault, InputError, RefusedError
+from argosy.fleet.fleet_spec import Fleet
 from argosy.fleet.loader import load_fleet
 from argosy.fleet.quantities import format_count
 from argosy.wire.address_book import read_address_book
 
-if TYPE_CHECKING:
-    import argparse
-    from pathlib import Path
-
-    from argosy.engine.state.state_dir import StateDir
-    from argosy.fleet.fleet_spec import Fleet
-
 _MAX_PROBED = 8
-_EXIT_INTERRUPTED = 130
 _PRODUCTION = "production"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy drill`."""
     add_fleet(parser)
-    parser.add_argument(
-        "--kill", metavar="A", action="append", default=[], help="kill this agent; repeatable"
-    )
-    parser.add_argument(
-        "--freeze", metavar="A", action="append", default=[], help="freeze this agent (SIGSTOP); repeatable"
-    )
+    options = {
+        "--kill A...": "kill this agent; repeatable",
+        "--freeze A...": "freeze this agent (SIGSTOP); repeatable",
+    }
+    add_options(parser, options)
     parser.add_argument(
         "--minutes",
         metavar="M",
@@ -89,9 +81,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the time limit for detection, for recovery, and for the restoration at the end (default 30)",
     )
     parser.add_argument("--seed", type=int, default=None, help="random seed, to repeat a run")
-    parser.add_argument(
-        "--yes", action="store_true", help="allow faults of named agents in the production environment"
-    )
+    add_options(parser, {"--yes": "allow faults of named agents in the production environment"})
 
 
 class DrillReport(msgspec.Struct):
@@ -144,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
         report.restoration = drill.restore(ready)
     _print_report(args, report)
     if report.is_interrupted:
-        return _EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED
     return 0 if report.is_successful() else 1
 
 
@@ -194,9 +184,8 @@ def _random_fault_kinds(drill: Drill, fleet: Fleet, report: DrillReport) -> dict
             fault_kinds[name] = ("kill", "freeze") if agent.liveness else ("kill",)
     if not any(name in fault_kinds for name in drill.ready_agents()):
         reasons = "; ".join(f"`{name}`: {why}" for name, why in report.left_out.items())
-        message = "no agent is eligible for random faults" + (
-            f": {reasons}" if reasons else ", none is ready"
-        )
+        found = f": {reasons}" if reasons else ", none is ready"
+        message = f"no agent is eligible for random faults{found}"
         raise RefusedError(Fault("", "no-target", message, "`argosy status` shows their states"))
     return fault_kinds
 
@@ -247,16 +236,17 @@ def _print_fault(fault: DrillFault) -> None:
 def _print_report(args: argparse.Namespace, report: DrillReport) -> None:
     restoration = report.restoration
     if args.as_json:
-        result: dict[str, Any] = {
-            "argosy": "drill/1",
-            "faults": [msgspec.to_builtins(fault) for fault in report.faults],
-            "requests": msgspec.to_builtins(report.requests),
-            "asked": list(report.probed),
-            "left_out": report.left_out,
-            "restored": restoration.restored,
-            "not_restored": restoration.not_restored,
-        }
-        print_json(result)
+        print_json(
+            {
+                "argosy": "drill/1",
+                "faults": msgspec.to_builtins(report.faults),
+                "requests": msgspec.to_builtins(report.requests),
+                "asked": list(report.probed),
+                "left_out": report.left_out,
+                "restored": restoration.restored,
+                "not_restored": restoration.not_restored,
+            }
+        )
         return
     for name, why in report.left_out.items():
         print(f"left out {name}: {why}")
@@ -283,7 +273,6 @@ def _print_restoration(restoration: RestoreReport) -> None:
     total = restored_count + len(missing) + len(restoration.stopped)
     print(f"ready before: {format_count(total, 'agent')}; ready again: {restored_count}{stopped}", flush=True)
     for name, why in missing.items():
-        sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} `{name}` is not ready again: {why}\n")
+        print_note("error", f"`{name}` is not ready again: {why}")
     if missing:
-        hint = f"`argosy logs {next(iter(missing))}`, `argosy restart {' '.join(missing)}`"
-        sys.stderr.write(f"{paint('hint:', 'cyan', sys.stderr)} {hint}\n")
+        print_note("hint", f"`argosy logs {next(iter(missing))}`, `argosy restart {' '.join(missing)}`")

@@ -27,7 +27,7 @@ from argosy.wire.address_book import read_address_book
 EdgePair = tuple[str, str]
 
 
-class EdgeDifference(msgspec.Struct, frozen=True, rename={"source": "from", "target": "to"}):
+class EdgeDifference(msgspec.Struct, frozen=True, kw_only=True, rename={"source": "from", "target": "to"}):
     """An edge that differs between the views.
 
     code: D503 not declared, D504 not used. declared: needs, wants, or empty. written, real: the evidence.
@@ -37,9 +37,9 @@ class EdgeDifference(msgspec.Struct, frozen=True, rename={"source": "from", "tar
     code: str
     source: str
     target: str
-    declared: str
-    written: tuple[str, ...]
-    real: tuple[str, ...]
+    declared: str = ""
+    written: tuple[str, ...] = ()
+    real: tuple[str, ...] = ()
     where: str
     message: str
     proposal: str
@@ -85,18 +85,14 @@ def _observe_processes(view: GraphView) -> tuple[LiveEdges, frozenset[str]]:
     local_agents = report.local_agents()
     pid_by_agent = {name: agent.pid for name, agent in local_agents.items() if agent.pid is not None}
     address_book = read_address_book(Path(state_dir.address_book))
-    remote_endpoints = {
-        (entry.host, port): name
+    ports = [
+        (name, entry.host, port)
         for name, entry in address_book.agents.items()
         for port in (entry.port, entry.health_port)
-        if port is not None and name not in local_agents
-    }
-    agent_by_port = {
-        port: name
-        for name, entry in address_book.agents.items()
-        for port in (entry.port, entry.health_port)
-        if port is not None and name in pid_by_agent
-    }
+        if port is not None
+    ]
+    remote_endpoints = {(host, port): name for name, host, port in ports if name not in local_agents}
+    agent_by_port = {port: name for name, _, port in ports if name in pid_by_agent}
     return find_live_edges(pid_by_agent, agent_by_port, remote_endpoints), frozenset(pid_by_agent)
 
 
@@ -120,7 +116,6 @@ def _undeclared(
                 code="D503",
                 source=agent,
                 target=other,
-                declared="",
                 written=in_sources.get(edge, ()),
                 real=observed.get(edge, ()),
                 where=spec.where,
@@ -143,24 +138,18 @@ def _undeclared_of_cells(
     found = []
     for (cell_agents, other), evidence in (compared.observed.shared if compared.observed else {}).items():
         agents = [name for name in cell_agents if name in view.fleet.agents and name != other]
-        is_known = other in view.fleet.agents and bool(agents)
-        if (
-            not is_known
-            or set(evidence) == {SUBSCRIPTION}
-            or any((name, other) in declared for name in agents)
-        ):
+        if other not in view.fleet.agents or not agents or set(evidence) == {SUBSCRIPTION}:
             continue
-        in_sources = compared.in_sources.edges if compared.in_sources else {}
-        if any((name, other) in in_sources for name in agents):
-            continue  # reported for the agent whose source has the edge
+        # An edge in the sources is reported for the agent whose source has it.
+        known = {*declared, *(compared.in_sources.edges if compared.in_sources else ())}
+        if any((name, other) in known for name in agents):
+            continue
         cell = view.fleet.agents[agents[0]].cell
         found.append(
             EdgeDifference(
                 code="D503",
                 source=f"cell {cell}",
                 target=other,
-                declared="",
-                written=(),
                 real=evidence,
                 where=view.fleet.agents[agents[0]].where,
                 message=(
@@ -187,8 +176,6 @@ def _unused(
                     source=edge[0],
                     target=edge[1],
                     declared=kind,
-                    written=(),
-                    real=(),
                     where=where_by_edge[edge],
                     message=describe_unused_edge(*edge, kind, traces),
                     proposal=f"remove `{edge[1]}` from `{kind}`, unless it only sets the order",

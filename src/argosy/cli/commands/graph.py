@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.arguments import add_fleet, add_options, parse_fleet
 from argosy.cli.commands.edge_comparison import EdgeComparison, compare_edges, edges_json, edges_text
 from argosy.cli.console import print_json, report_error
 from argosy.cli.render.graph_page import render_graph_page
@@ -44,10 +44,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FORM",
         help=f"{', '.join(_RENDERERS)} or json (default: text)",
     )
-    parser.add_argument("--code", action="store_true", help="compare with the edges found in the sources")
-    parser.add_argument(
-        "--real", action="store_true", help="compare with the sockets of the running processes"
-    )
+    options = {
+        "--code": "compare with the edges found in the sources",
+        "--real": "compare with the sockets of the running processes",
+    }
+    add_options(parser, options)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,18 +14,18 @@ example: argosy hub --open
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import os
 import sys
 import webbrowser
-from typing import TYPE_CHECKING
 
 import setproctitle
 
-from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.arguments import add_fleet, add_options, parse_fleet
 from argosy.cli.console import print_json
-from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.engine.supervisor.hub_process import acquire_hub_lock, find_running_hub
 from argosy.extra import install_command
 from argosy.fault import Fault, MissingError
@@ -35,28 +35,18 @@ from argosy.hub.http.grafana import make_dashboard
 from argosy.hub.http.token import read_token, renew_token
 from argosy.wire.address_book import hub_name, read_address_book
 
-if TYPE_CHECKING:
-    import argparse
-
-    from argosy.engine.state.state_dir import StateDir
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy hub`."""
     add_fleet(parser)
-    parser.add_argument(
-        "--store", metavar="FILE", help="the store file (default: in the fleet's state folder)"
-    )
-    parser.add_argument(
-        "--grafana", action="store_true", help="print a Grafana dashboard of the fleet; start nothing"
-    )
-    parser.add_argument(
-        "--open",
-        action="store_true",
-        help="print a link to the page with the token, and open it if there is a display",
-    )
-    parser.add_argument("--token", action="store_true", help="print the token for reads and actions")
-    parser.add_argument("--renew-token", action="store_true", help="replace the token and print the new one")
+    options = {
+        "--store FILE": "the store file (default: in the fleet's state folder)",
+        "--grafana": "print a Grafana dashboard of the fleet; start nothing",
+        "--open": "print a link to the page with the token, and open it if there is a display",
+        "--token": "print the token for reads and actions",
+        "--renew-token": "replace the token and print the new one",
+    }
+    add_options(parser, options)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -20,19 +20,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from argosy.cli.arguments import add_fleet, parse_fleet
-from argosy.cli.console import print_json
-from argosy.cli.render.image_results import (
+from argosy.cli.arguments import add_fleet, add_options, parse_fleet
+from argosy.cli.console import print_result
+from argosy.cli.render.image_view import (
     build_json,
     build_text,
+    import_reasons_text,
     lock_json,
     lock_text,
+    plan_json,
+    plan_text,
+    proposal_text,
     push_json,
     push_text,
 )
-from argosy.cli.render.image_view import import_reasons_text, plan_json, plan_text, proposal_text
 from argosy.fault import Fault, InputError
 from argosy.fleet import load_fleet
+from argosy.fleet.quantities import format_names
 from argosy.image.build.build_pipeline import BuildOptions, build_images, check_names, lock_images, lock_path
 from argosy.image.build.build_record import LAYOUT_FOLDER
 from argosy.image.build.image_size import measure_plan
@@ -48,30 +52,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy image`."""
     parser.add_argument("action", choices=list(_ACTIONS), metavar="|".join(_ACTIONS), help="what to do")
     add_fleet(parser)
-    parser.add_argument(
-        "--package", metavar="NAME", help="with plan: show which agents import a package, and where"
-    )
-    parser.add_argument(
-        "--propose", action="store_true", help="with plan: propose groups by what the agents import"
-    )
-    parser.add_argument("--only", metavar="A,B", help="with lock, build, push, containerfile: only these")
+    options = {
+        "--package NAME": "with plan: show which agents import a package, and where",
+        "--propose": "with plan: propose groups by what the agents import",
+        "--only A,B": "with lock, build, push, containerfile: only these",
+    }
+    add_options(parser, options)
     parser.add_argument(
         "-o", dest="output_dir", metavar="DIR", help="with build, push: the layout (default: .argosy/images)"
     )
     parser.add_argument(
         "--tag", help="with build: the tag of images that pass (default: latest); with push: another tag"
     )
-    parser.add_argument("--to", metavar="HOST[:PORT][/PREFIX]", help="with push: the registry")
-    parser.add_argument(
-        "--http", action="store_true", help="with push: without TLS (always so on loopback addresses)"
-    )
-    parser.add_argument(
-        "--base", metavar="LAYOUT[:NAME]", help="with build: build on this image instead of a Debian base"
-    )
-    parser.add_argument(
-        "--gzip", action="store_true", help="with build: gzip layers, for runtimes without zstd"
-    )
-    parser.add_argument("--no-smoke-test", action="store_true", help="with build: run no image, and tag none")
+    options = {
+        "--to HOST[:PORT][/PREFIX]": "with push: the registry",
+        "--http": "with push: without TLS (always so on loopback addresses)",
+        "--base LAYOUT[:NAME]": "with build: build on this image instead of a Debian base",
+        "--gzip": "with build: gzip layers, for runtimes without zstd",
+        "--no-smoke-test": "with build: run no image, and tag none",
+    }
+    add_options(parser, options)
     parser.add_argument("--no-proof", dest="no_smoke_test", action="store_true", help=argparse.SUPPRESS)
 
 
@@ -92,19 +92,14 @@ def _plan(plan: ImagePlan, args: argparse.Namespace) -> int:
         print(import_reasons_text(plan, args.package))
         return 0
     measured = measure_plan(plan)
-    if args.as_json:
-        print_json(plan_json(plan, measured))
-    else:
-        print(proposal_text(plan, measured) if args.propose else plan_text(plan, measured))
+    render = proposal_text if args.propose else plan_text
+    print_result(lambda: plan_json(plan, measured), lambda: render(plan, measured), as_json=args.as_json)
     return 0
 
 
 def _lock(plan: ImagePlan, args: argparse.Namespace) -> int:
     locked = lock_images(plan, _selected_images(args))
-    if args.as_json:
-        print_json(lock_json(locked))
-    else:
-        print(lock_text(locked))
+    print_result(lambda: lock_json(locked), lambda: lock_text(locked), as_json=args.as_json)
     return 0
 
 
@@ -118,10 +113,7 @@ def _build(plan: ImagePlan, args: argparse.Namespace) -> int:
         base_reference=args.base or "",
     )
     outcome = build_images(plan, build_request, _print_progress)
-    if args.as_json:
-        print_json(build_json(outcome))
-    else:
-        print(build_text(outcome))
+    print_result(lambda: build_json(outcome), lambda: build_text(outcome), as_json=args.as_json)
     return 1 if outcome.untagged else 0
 
 
@@ -133,27 +125,22 @@ def _push(plan: ImagePlan, args: argparse.Namespace) -> int:
     layout_dir = Path(args.output_dir) if args.output_dir else Path(plan.fleet.path).parent / LAYOUT_FOLDER
     images = read_layout_images(layout_dir, _selected_images(args))
     done = push_images(layout_dir, images, target, args.tag, _print_progress)
-    if args.as_json:
-        print_json(push_json(done))
-    else:
-        print(push_text(done))
+    print_result(lambda: push_json(done), lambda: push_text(done), as_json=args.as_json)
     return 0
 
 
 def _containerfile(plan: ImagePlan, args: argparse.Namespace) -> int:
     only = _selected_images(args) or (tuple(plan.images) if len(plan.images) == 1 else ())
     if len(only) != 1:
-        listed = ", ".join(f"`{name}`" for name in plan.images)
-        raise InputError(Fault("--only", "usage", f"found {len(only)} names, expected one of {listed}"))
+        message = f"found {len(only)} names, expected one of {format_names(plan.images)}"
+        raise InputError(Fault("--only", "usage", message))
     check_names(plan, only)
     path = lock_path(plan)
     text = render_containerfile(
         plan.images[only[0]], plan_containers(plan), read_lock(path) if path.exists() else None
     )
-    if args.as_json:
-        print_json({"argosy": "image-containerfile/1", "image": only[0], "text": text})
-    else:
-        sys.stdout.write(text)
+    result = {"argosy": "image-containerfile/1", "image": only[0], "text": text}
+    print_result(lambda: result, lambda: text, as_json=args.as_json)
     return 0
 
 

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from argosy.cli.arguments import add_json
+from argosy.cli.arguments import add_json, add_options
 from argosy.cli.console import paint, print_json
 from argosy.fault import Fault, InputError
 from argosy.fleet.fleet_spec import NAME_PATTERN
@@ -28,23 +28,16 @@ from argosy.fleet.locations import format_path
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy import`."""
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder to search")
-    parser.add_argument("-o", "--output", metavar="FILE", help="the fleet file to write (default: print it)")
-    parser.add_argument(
-        "--machine",
-        action="append",
-        default=[],
-        metavar="NAME=PATH",
-        help="the machine of what is found at PATH (default: from the paths; repeatable)",
-    )
-    parser.add_argument(
-        "--address",
-        action="append",
-        default=[],
-        metavar="NAME=ADDRESS",
-        help="the address of a machine in `development`, or HOST[:PORT] of an external service; refit "
-        "replaces such an address in the source (default: 127.0.0.1; repeatable)",
-    )
-    parser.add_argument("--force", action="store_true", help="overwrite FILE if it differs")
+    options = {
+        "-o, --output FILE": "the fleet file to write (default: print it)",
+        "--machine NAME=PATH...": "the machine of what is found at PATH "
+        "(default: from the paths; repeatable)",
+        "--address NAME=ADDRESS...": "the address of a machine in `development`, or HOST[:PORT] of an "
+        "external service; "
+        "refit replaces such an address in the source (default: 127.0.0.1; repeatable)",
+        "--force": "overwrite FILE if it differs",
+    }
+    add_options(parser, options)
     add_json(parser)
 
 
@@ -58,7 +51,12 @@ def run(args: argparse.Namespace) -> int:
         output = output / "fleet.yaml"
     directory = output.absolute().parent if output is not None else Path.cwd()
     paths = [Path(path).expanduser() for path in args.paths]
-    plan = plan_import(paths, directory, _machines(args.machine), _addresses(args.address))
+    machines = {
+        Path(os.path.normpath(Path(path).expanduser().absolute())): name
+        for name, path in _parse_pairs(args.machine, "--machine", "PATH", "mainpc=main/config")
+    }
+    addresses = dict(_parse_pairs(args.address, "--address", "ADDRESS", "pc2=10.0.0.2"))
+    plan = plan_import(paths, directory, machines, addresses)
     text = render_fleet_file(plan)
     # The written file must be valid; faults of the scripts are left for `check`.
     load_fleet(output or directory / "fleet.yaml", text)
@@ -71,17 +69,6 @@ def run(args: argparse.Namespace) -> int:
         if output is None:
             sys.stdout.write(text)
     return 0
-
-
-def _machines(options: list[str]) -> dict[Path, str]:
-    """Read `NAME=PATH` words."""
-    pairs = _parse_pairs(options, "--machine", "PATH", "mainpc=main/config")
-    return {Path(os.path.normpath(Path(path).expanduser().absolute())): name for name, path in pairs}
-
-
-def _addresses(options: list[str]) -> dict[str, str]:
-    """Read `NAME=ADDRESS` words."""
-    return dict(_parse_pairs(options, "--address", "ADDRESS", "pc2=10.0.0.2"))
 
 
 def _parse_pairs(options: list[str], option: str, value_name: str, example: str) -> Iterator[tuple[str, str]]:

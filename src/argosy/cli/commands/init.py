@@ -7,17 +7,14 @@ example: argosy init harbour && cd harbour && argosy up
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from argosy.cli.arguments import FLEET_FILE, add_json
+from argosy.cli.arguments import FLEET_FILE, add_json, add_path
 from argosy.cli.console import print_json
 from argosy.fault import Fault, InputError
 from argosy.fleet.add_agent import DEFAULT_WATCHDOG
-
-if TYPE_CHECKING:
-    import argparse
 
 _FLEET_TEMPLATE = """\
 # `argosy check` checks this file; docs/fleet-file.md describes every key.
@@ -80,13 +77,7 @@ _TEMPLATE_FILES = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy init`."""
-    parser.add_argument(
-        "folder",
-        nargs="?",
-        default=".",
-        metavar="FOLDER",
-        help="the folder, created if missing (default: this one)",
-    )
+    add_path(parser, "the folder, created if missing (default: this one)", "FOLDER")
     parser.add_argument("--name", metavar="NAME", help="the fleet's name (default: the folder's)")
     add_json(parser)
 
@@ -101,21 +92,19 @@ def _has_content(path: Path) -> bool:
 
 def run(args: argparse.Namespace) -> int:
     """Write the files. Raises InputError: one exists already, or cannot be written."""
-    directory = Path(args.folder)
+    directory = Path(args.path)
     name = args.name or re.sub(r"[^A-Za-z0-9_.-]+", "-", directory.absolute().name).strip("-.") or "fleet"
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", name):
         if args.name:
-            raise InputError(
-                Fault("--name", "usage", f"`{name}` is not a valid name", "letters, digits, `_`, `-`, `.`")
-            )
+            hint = "letters, digits, `_`, `-`, `.`"
+            raise InputError(Fault("--name", "usage", f"`{name}` is not a valid name", hint))
         name = f"fleet-{name}"
     texts = {FLEET_FILE: _FLEET_TEMPLATE.format(name=name, watchdog=DEFAULT_WATCHDOG), **_TEMPLATE_FILES}
     existing = [path for path in texts if _has_content(directory / path)]
     if existing:
         hint = "`argosy new NAME` adds an agent" if FLEET_FILE in existing else "give another folder"
-        raise InputError(
-            Fault(str(directory / existing[0]), "exists", f"`{existing[0]}` already exists", hint)
-        )
+        message = f"`{existing[0]}` already exists"
+        raise InputError(Fault(str(directory / existing[0]), "exists", message, hint))
     try:
         for path, text in texts.items():
             (directory / path).parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     if args.as_json:
         print_json({"argosy": "init/1", "fleet": name, "written": [str(directory / path) for path in texts]})
         return 0
-    cd_command = "" if args.folder == "." else f"cd {args.folder} && "
+    cd_command = "" if args.path == "." else f"cd {args.path} && "
     next_step = f"`{cd_command}argosy up -d`, then `argosy call Greeter greet`"
     print(f"wrote {len(texts)} files in {directory}; next: {next_step}")
     return 0

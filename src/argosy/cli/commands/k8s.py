@@ -9,10 +9,9 @@ example: argosy k8s fleet.yaml | kubectl apply -f -
 from __future__ import annotations
 
 import argparse
-import sys
 
 from argosy.cli.arguments import add_fleet, parse_fleet
-from argosy.cli.console import print_json
+from argosy.cli.console import print_result
 from argosy.fault import RefusedError
 from argosy.fleet import load_fleet
 from argosy.image.manifests.kubernetes import build_manifests, render_manifests
@@ -30,10 +29,12 @@ def run(args: argparse.Namespace) -> int:
     """Print the manifests; returns 0. Raises InputError or RefusedError: the plan cannot be made."""
     path, _ = parse_fleet(args)
     containers = plan_containers(plan_images(load_fleet(path)))
-    if faults := check_manifests(build_manifests(containers)):
+    document = build_manifests(containers)
+    if faults := check_manifests(document):
         raise RefusedError(*faults)
-    if args.as_json:
-        print_json({"argosy": "k8s/1", "items": build_manifests(containers)})
-    else:
-        sys.stdout.write(render_manifests(containers))
+    print_result(
+        lambda: {"argosy": "k8s/1", "items": document},
+        lambda: render_manifests(containers),
+        as_json=args.as_json,
+    )
     return 0

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet, looks_like_fleet, parse_fleet
+from argosy.cli.arguments import add_fleet, add_options, looks_like_fleet, parse_fleet
 from argosy.cli.console import paint, print_json
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.fleet_spec import Fleet
@@ -44,11 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy keys`."""
     parser.add_argument("action", choices=ACTIONS, metavar="|".join(ACTIONS), help="what to do")
     add_fleet(parser, positionals="[M]", positionals_help="the machine to export keys for")
-    parser.add_argument(
-        "--renew",
-        metavar="M",
-        help="with make: replace the key of machine M; the others refuse it until they have the new one",
-    )
+    text = "with make: replace the key of machine M; the others refuse it until they have the new one"
+    add_options(parser, {"--renew M": text})
     parser.add_argument(
         "-o", dest="output_dir", metavar="DIR", help="with copy: the folder to create (default: keys-M)"
     )
@@ -95,9 +91,8 @@ def _make_keys(fleet: Fleet, key_dir: str, renew: str | None, *, as_json: bool) 
         renew_key(key_dir, renew)
     created = make_keys(key_dir, fleet.machines)
     if as_json:
-        _print_keys_json(
-            "make", key_dir, list_keys(key_dir, tuple(fleet.machines)), made=created, renewed=_as_list(renew)
-        )
+        keys, renewed = list_keys(key_dir, tuple(fleet.machines)), [renew] if renew is not None else []
+        _print_keys_json("make", key_dir, keys, made=created, renewed=renewed)
         return 0
     unchanged_count = len(fleet.machines) - len(created) - (renew is not None)
     print(f"{len(created)} made, {int(renew is not None)} renewed, {unchanged_count} kept in {key_dir}")
@@ -136,9 +131,9 @@ def _show_keys(fleet: Fleet, key_dir: str, *, as_json: bool) -> int:
         content = "public and secret" if keys.has_secret else "public"
         print(f"  {name:<{width}}  {keys.fingerprint or '-':<19}  {keys.public or '-':<40}  {content}")
     for fault in faults:
-        print(f"{paint(fault.code, 'red', sys.stdout)}  {fault.message}")
+        print(f"{paint(fault.code, 'red')}  {fault.message}")
         if fault.hint:
-            print(f"  {paint('hint:', 'cyan', sys.stdout)} {fault.hint}")
+            print(f"  {paint('hint:', 'cyan')} {fault.hint}")
     return 1 if faults else 0
 
 
@@ -147,10 +142,6 @@ def _check_machine(fleet: Fleet, machine: str) -> None:
         hint = suggest(machine, fleet.machines, "machines")
         message = f"fleet `{fleet.name}` has no machine `{machine}`"
         raise InputError(Fault(fleet.path, "unknown-machine", message, hint))
-
-
-def _as_list(name: str | None) -> list[str]:
-    return [] if name is None else [name]
 
 
 def _print_keys_json(action: str, key_dir: str, machines: dict[str, MachineKeys], **more: Any) -> None:

@@ -10,6 +10,7 @@ example: argosy logs Translator -n 40 -f
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import difflib
 import heapq
@@ -17,33 +18,26 @@ import signal
 import sys
 import time
 from collections import deque
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Final, NoReturn
+from pathlib import Path
+from typing import Final, NoReturn
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet
-from argosy.cli.commands.remote_logs import RemoteAgents
+from argosy.cli.arguments import add_fleet, add_options
+from argosy.cli.commands.remote_logs import RemoteAgents, RemoteLogFeed
 from argosy.cli.console import paint, supports_colour
 from argosy.cli.fleet_selection import select_fleet
 from argosy.cli.standard_streams import discard_stdout
-from argosy.engine.cells.cell_logs import find_log_sources
+from argosy.engine.cells.cell_logs import LogSources, find_log_sources
 from argosy.engine.logs.log_file import escape_control
-from argosy.engine.logs.log_reader import LogReader, find_tail_offset
+from argosy.engine.logs.log_reader import LogLine, LogReader, find_tail_offset
 from argosy.engine.logs.log_watch import LogWatch, wait_for_directory
 from argosy.engine.plan.applied_plan import load_applied_plan
+from argosy.engine.state.state_dir import StateDir
 from argosy.fault import ArgosyError, Fault, InputError
 from argosy.fleet.quantities import format_size
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
-    from argosy.cli.commands.remote_logs import RemoteLogFeed
-    from argosy.engine.cells.cell_logs import LogSources
-    from argosy.engine.logs.log_reader import LogLine
-    from argosy.engine.state.state_dir import StateDir
 
 _CHUNK_BYTES: Final = 4 * 2**20
 _RECONNECT_S: Final = 0.5
@@ -52,10 +46,11 @@ _RECONNECT_S: Final = 0.5
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy logs`."""
     add_fleet(parser, positionals="[AGENT...]", positionals_help="agents (default: all)", allow_name=True)
-    parser.add_argument(
-        "-f", "--follow", action="store_true", help="follow: print new lines as they are written"
-    )
-    parser.add_argument("--here", action="store_true", help="only agents of this machine")
+    options = {
+        "-f, --follow": "follow: print new lines as they are written",
+        "--here": "only agents of this machine",
+    }
+    add_options(parser, options)
     parser.add_argument("-n", "--lines", type=int, metavar="N", help="only the last N lines")
 
 

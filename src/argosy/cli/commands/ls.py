@@ -10,25 +10,22 @@ example: argosy ls --json
 
 from __future__ import annotations
 
+import argparse
 import os
+import sys
 import time
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
 
 from argosy.cli.arguments import add_json
 from argosy.cli.commands.status import format_duration, report_unsupervised
-from argosy.cli.console import paint, print_json
-from argosy.engine.explain.fleet_overview import survey_fleets
+from argosy.cli.console import align_columns, paint, print_json, print_note
+from argosy.engine.explain.fleet_overview import FleetOverview, survey_fleets
 from argosy.engine.inventory.fleet_processes import scan_fleet_processes
 from argosy.engine.inventory.known_fleets import find_moved_file, find_other_state_homes
 from argosy.engine.protocol.state_machine import READY_STATES
 from argosy.engine.state.state_dir import state_home
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
-
-    from argosy.engine.explain.fleet_overview import FleetOverview
 
 FleetState = Literal["running", "silent", "unsupervised", "stopped"]
 FleetFileState = Literal["there", "moved", "gone", "unknown"]
@@ -121,19 +118,17 @@ def _show(rows: Sequence[FleetRow], state_home: Path) -> None:
     if not rows:
         print(f"no fleet has its state in {state_home}")
         return
-    table = [_HEADER, *map(_cells_of, rows)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(_HEADER))]
-    print(paint(_format_line(_HEADER, widths), "bold"))
-    for row, cells in zip(rows, table[1:], strict=True):
-        print(_format_line(cells, widths).replace(row.state, paint(row.state, _COLOURS[row.state]), 1))
+    header, *lines = align_columns([_HEADER, *map(_cells_of, rows)])
+    print(paint(header, "bold"))
+    for row, line in zip(rows, lines, strict=True):
+        print(line.replace(row.state, paint(row.state, _COLOURS[row.state]), 1))
     for row in rows:
         if row.glance.problem:
-            print(f"{paint('warning:', 'yellow')} {row.glance.fleet.name}: {row.glance.problem}")
+            print_note("warning", f"{row.glance.fleet.name}: {row.glance.problem}", stream=sys.stdout)
     print(f"state folders: {state_home}/ID")
     if names := _fleets_without_file(rows):
-        print(
-            f"{paint('hint:', 'cyan')} `argosy down {names[0]}` stops a fleet whose file was moved or deleted"
-        )
+        text = f"`argosy down {names[0]}` stops a fleet whose file was moved or deleted"
+        print_note("hint", text, stream=sys.stdout)
 
 
 def _fleets_without_file(rows: Iterable[FleetRow]) -> list[str]:
@@ -161,7 +156,3 @@ def _file_cell(row: FleetRow) -> str:
         "gone": " (gone)",
     }
     return f"{row.glance.fleet.path or 'unknown'}{notes.get(row.file_state, '')}"
-
-
-def _format_line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()

@@ -9,10 +9,10 @@ example: argosy new Translator --needs Registry --watchdog 10s
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
@@ -26,13 +26,9 @@ from argosy.fleet.add_agent import (
     find_free_port,
     module_name_for,
 )
+from argosy.fleet.fleet_spec import Fleet
 from argosy.fleet.loader import load_fleet
-from argosy.fleet.suggestions import suggest
-
-if TYPE_CHECKING:
-    import argparse
-
-    from argosy.fleet.fleet_spec import Fleet
+from argosy.fleet.suggestions import unknown_name
 
 _MODULE_TEMPLATE = '''\
 """{doc}"""
@@ -81,9 +77,8 @@ def run(args: argparse.Namespace) -> int:
     """
     path, positionals = parse_fleet(args)
     if len(positionals) != 1:
-        raise InputError(
-            Fault("NAME", "usage", "expected the name of one new agent", "`argosy new Translator`")
-        )
+        message = "expected the name of one new agent"
+        raise InputError(Fault("NAME", "usage", message, "`argosy new Translator`"))
     name = positionals[0]
     fleet = load_fleet(path)
     needs = [need for need in args.needs.split(",") if need]
@@ -101,9 +96,8 @@ def run(args: argparse.Namespace) -> int:
     if source.exists():
         raise InputError(Fault(str(source), "exists", f"`{source}` already exists", "use another name"))
     text = add_agent(path, path.read_text("utf-8"), name, keys)
-    written = _write_files(
-        source, _MODULE_TEMPLATE.format(doc=f"{name}.", name=class_name_for(name)), path, text
-    )
+    module_text = _MODULE_TEMPLATE.format(doc=f"{name}.", name=class_name_for(name))
+    written = _write_files(source, module_text, path, text)
     if args.as_json:
         entry = yaml.safe_load("".join(f"{key}: {value}\n" for key, value in keys.items()))
         print_json({"argosy": "new/1", "agent": name, "written": written, "entry": entry})
@@ -114,20 +108,16 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_options(name: str, needs: list[str], args: argparse.Namespace, fleet: Fleet) -> None:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", name):
-        raise InputError(
-            Fault(name, "usage", f"`{name}` is not a valid name", "letters, digits, `_`, `-` and `.`")
-        )
+        hint = "letters, digits, `_`, `-` and `.`"
+        raise InputError(Fault(name, "usage", f"`{name}` is not a valid name", hint))
     if name in fleet.agents:
-        raise InputError(
-            Fault(name, "exists", f"the fleet already has an agent `{name}`", "use another name")
-        )
+        message = f"the fleet already has an agent `{name}`"
+        raise InputError(Fault(name, "exists", message, "use another name"))
     for need in needs:
         if need not in fleet.agents:
-            hint = suggest(need, fleet.agents, "agents")
-            raise InputError(Fault("--needs", "unknown-agent", f"there is no agent `{need}`", hint))
+            raise InputError(unknown_name("--needs", "agent", need, fleet.agents))
     if args.machine and args.machine not in fleet.machines:
-        hint = suggest(args.machine, fleet.machines, "machines")
-        raise InputError(Fault("--machine", "unknown-machine", f"there is no machine `{args.machine}`", hint))
+        raise InputError(unknown_name("--machine", "machine", args.machine, fleet.machines))
     if args.port is not None and not 1 <= args.port <= 65535:
         raise InputError(Fault("--port", "usage", f"found port {args.port}, expected 1 to 65535"))
     parts = Path(args.folder).parts

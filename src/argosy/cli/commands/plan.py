@@ -16,9 +16,15 @@ import textwrap
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from argosy.cli.arguments import add_fleet, parse_fleet
-from argosy.cli.console import print_json
-from argosy.cli.render.graph_view import GraphView, view_graph
+from argosy.cli.arguments import add_fleet, add_options, parse_fleet
+from argosy.cli.console import print_result
+from argosy.cli.render.graph_view import (
+    GraphView,
+    critical_path_json,
+    edge_cost_json,
+    edge_cost_lines,
+    view_graph,
+)
 from argosy.engine.explain.restart_impact import simulate_start, start_slots
 from argosy.engine.explain.timing_history import DurationEstimate, estimate_starts, load_timing_history
 from argosy.engine.fork.spawn_report import SpawnReport, read_spawn_report
@@ -67,12 +73,11 @@ class StartForecast(NamedTuple):
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy plan`."""
     add_fleet(parser)
-    parser.add_argument(
-        "--simulate", action="store_true", help="simulate the start with this machine's processors"
-    )
-    parser.add_argument(
-        "--machines", metavar="N", help="simulate the start with the processors of N such machines"
-    )
+    options = {
+        "--simulate": "simulate the start with this machine's processors",
+        "--machines N": "simulate the start with the processors of N such machines",
+    }
+    add_options(parser, options)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -85,32 +90,26 @@ def run(args: argparse.Namespace) -> int:
     view = view_graph(load_fleet(path))
     entries = list(read_event_log(locate_state_dir(path).event_log))
     start_estimates = estimate_starts(view.graph.agents, load_timing_history(entries))
-    forecast = _make_forecast(
-        view, start_estimates, read_spawn_report(entries), machines if args.simulate or args.machines else 0
-    )
-    if args.as_json:
-        print_json(plan_json(forecast))
-    else:
-        sections = [
-            _heading(forecast),
-            _level_lines(forecast),
-            _critical_path_lines(forecast),
-            _cost_lines(forecast),
-            _redundant_need_lines(forecast),
-            _unused_need_lines(forecast),
-            _spawn_lines(forecast.spawn_report),
-        ]
-        print("\n\n".join("\n".join(lines) for lines in sections))
+    simulated_machines = machines if args.simulate or args.machines else 0
+    forecast = _make_forecast(view, start_estimates, read_spawn_report(entries), simulated_machines)
+    print_result(lambda: plan_json(forecast), lambda: _plan_text(forecast), as_json=args.as_json)
     return 0
+
+
+def _plan_text(forecast: StartForecast) -> str:
+    sections = (
+        *(_heading, _level_lines, _critical_path_lines, _cost_lines),
+        *(_redundant_need_lines, _unused_need_lines, _spawn_lines),
+    )
+    return "\n\n".join("\n".join(lines(forecast)) for lines in sections)
 
 
 def _machine_count(option: str | None) -> int:
     if option is None:
         return 1
     if not option.isdecimal() or int(option) < 1:
-        raise InputError(
-            Fault("--machines", "usage", f"expected a number of machines from 1 on, found `{option}`")
-        )
+        message = f"expected a number of machines from 1 on, found `{option}`"
+        raise InputError(Fault("--machines", "usage", message))
     return int(option)
 
 
@@ -171,15 +170,10 @@ def _critical_path_lines(forecast: StartForecast) -> list[str]:
 
 
 def _cost_lines(forecast: StartForecast) -> list[str]:
-    costly = [cost for cost in forecast.costs if cost.fleet_s >= 0.0005]
-    if not costly:
+    lines = edge_cost_lines(forecast.costs, _MAX_SHOWN, lambda cost: forecast.where(cost.agent, cost.need))
+    if not lines:
         return ["no single need delays the fleet"]
-    lines = ["needs that delay the fleet, each counted alone"]
-    for cost in costly[:_MAX_SHOWN]:
-        where = forecast.where(cost.agent, cost.need)
-        lines.append(f"  {cost.fleet_s:7.3f} s  {cost.agent} needs {cost.need}  {where}")
-    rest = len(costly) - _MAX_SHOWN
-    return lines + ([f"  and {rest} more; `--json` has all"] if rest > 0 else [])
+    return ["needs that delay the fleet, each counted alone", *lines]
 
 
 def _redundant_need_lines(forecast: StartForecast) -> list[str]:
@@ -208,15 +202,15 @@ def _unused_need_lines(forecast: StartForecast) -> list[str]:
     ]
 
 
-def _spawn_lines(spawn_report: SpawnReport) -> list[str]:
+def _spawn_lines(forecast: StartForecast) -> list[str]:
     """Return what the zygotes of the last start had loaded, and the agents not forked from one."""
+    spawn_report = forecast.spawn_report
     if not spawn_report.zygotes and not spawn_report.exec_reasons:
         return ["zygotes: unknown before the first start"]
-    lines = [
-        "zygotes of the last start",
-        *(f"  loaded {description}" for description in spawn_report.zygotes),
+    lines = [f"  loaded {description}" for description in spawn_report.zygotes]
+    return ["zygotes of the last start", *lines] + [
+        f"  spawned  {name}: {why}" for name, why in spawn_report.exec_reasons.items()
     ]
-    return lines + [f"  spawned  {name}: {why}" for name, why in spawn_report.exec_reasons.items()]
 
 
 def plan_json(forecast: StartForecast) -> dict[str, object]:
@@ -239,19 +233,9 @@ def plan_json(forecast: StartForecast) -> dict[str, object]:
         "seconds": round(forecast.seconds, 4),
         "starts_at_once": forecast.max_concurrent,
         "levels": [list(level) for level in forecast.view.levels],
-        "critical_path": [
-            {"agent": step.agent, "started": round(step.started_s, 4), "ready": round(step.ready_s, 4)}
-            for step in forecast.path
-        ],
-        "critical_path_seconds": round(forecast.path[-1].ready_s, 4),
+        **critical_path_json(forecast.path, forecast.path[-1].ready_s),
         "edges": [
-            {
-                "from": cost.agent,
-                "to": cost.need,
-                "where": forecast.where(cost.agent, cost.need),
-                "agent_seconds": round(cost.agent_s, 4),
-                "fleet_seconds": round(cost.fleet_s, 4),
-            }
+            {**edge_cost_json(cost), "where": forecast.where(cost.agent, cost.need)}
             for cost in forecast.costs
         ],
         "zygotes": list(forecast.spawn_report.zygotes),

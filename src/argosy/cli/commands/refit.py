@@ -13,12 +13,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from argosy.cli.arguments import FLEET_FILE, add_json
-from argosy.cli.console import paint, print_json
+from argosy.cli.arguments import FLEET_FILE, add_json, add_options, add_path, fleet_of_tree, split_codes
+from argosy.cli.console import print_json, print_note
+from argosy.cli.progress import ProgressLine
 from argosy.cli.render.refit_text import print_refit
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet import Fleet, read_fleet
@@ -26,34 +28,27 @@ from argosy.refit.codemods import file_pipeline
 from argosy.refit.codemods.missing_requirement import MissingRequirement, find_missing_requirement
 from argosy.refit.codemods.tree_pipeline import RefitReport, apply_codemods, plan_codemods
 from argosy.refit.transaction import git_status
-from argosy.refit.transaction.atomic_replace import Conflict
 from argosy.refit.transaction.file_transaction import lock_tree, undo_run
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy refit`."""
-    parser.add_argument("path", nargs="?", default=".", metavar="PATH", help="a folder (default: this one)")
-    parser.add_argument(
-        "--fleet",
-        metavar="F",
-        help=f"the fleet file with the addresses (default: PATH/{FLEET_FILE}, if it exists)",
-    )
-    parser.add_argument(
-        "--select", metavar="CODES", help="only these codes, such as `Z301,A`; a letter selects a family"
-    )
-    parser.add_argument(
-        "--exclude", metavar="GLOB", action="append", default=[], help="skip files; repeatable"
-    )
-    parser.add_argument(
-        "--apply", action="store_true", help="write the changes, as one run that can be undone"
-    )
+    add_path(parser, "a folder (default: this one)")
+    options = {
+        "--fleet F": f"the fleet file with the addresses (default: PATH/{FLEET_FILE}, if it exists)",
+        "--select CODES": "only these codes, such as `Z301,A`; a letter selects a family",
+        "--exclude GLOB...": "skip files; repeatable",
+        "--apply": "write the changes, as one run that can be undone",
+    }
+    add_options(parser, options)
     parser.add_argument(
         "--undo", nargs="?", const="", metavar="RUN", help="restore the files of a run (default: the newest)"
     )
-    parser.add_argument(
-        "--verify", metavar="CMD", help="the project's own check; files that make it fail are left unchanged"
-    )
-    parser.add_argument("--dirty", action="store_true", help="also write files that are not committed in git")
+    options = {
+        "--verify CMD": "the project's own check; files that make it fail are left unchanged",
+        "--dirty": "also write files that are not committed in git",
+    }
+    add_options(parser, options)
     add_json(parser)
 
 
@@ -67,23 +62,19 @@ def run(args: argparse.Namespace) -> int:
         return _undo(real_root, args)
     if args.verify and not args.apply:
         raise InputError(Fault("--verify", "usage", "it checks written files, so it needs `--apply`"))
-    codemods = file_pipeline.select_codemods(_parse_codes(args.select))
+    codemods = file_pipeline.select_codemods(split_codes(args.select))
     if not codemods:
-        known = ", ".join(file_pipeline.codemod_codes())
-        raise InputError(
-            Fault(
-                "--select",
-                "unknown-code",
-                f"no rewrite has the code `{args.select}`",
-                f"known codes: {known}",
-            )
+        hint = f"known codes: {', '.join(file_pipeline.codemod_codes())}"
+        message = f"no rewrite has the code `{args.select}`"
+        raise InputError(Fault("--select", "unknown-code", message, hint))
+    with ProgressLine() as progress:
+        report = plan_codemods(
+            real_root,
+            codemods,
+            fleet=_load_fleet(root, args.fleet),
+            exclude=args.exclude,
+            progress=partial(progress.show, "refit"),
         )
-    progress = None if args.as_json or not sys.stderr.isatty() else _show_progress
-    report = plan_codemods(
-        real_root, codemods, fleet=_load_fleet(root, args.fleet), exclude=args.exclude, progress=progress
-    )
-    if progress:
-        sys.stderr.write("\r\033[K")
     if args.apply:
         if (
             report.after
@@ -101,23 +92,14 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(failed for name, (_, failed) in report.checks.items() if name != "input") else 0
 
 
-def _parse_codes(select: str | None) -> list[str]:
-    return [code.strip().upper() for code in (select or "").split(",") if code.strip()]
-
-
 def _load_fleet(root: Path, chosen: str | None) -> Fleet | None:
-    path = Path(chosen) if chosen else root / FLEET_FILE
-    if chosen is None and not path.is_file():
+    path = fleet_of_tree(root, chosen)
+    if path is None:
         return None
-    fleet, faults = read_fleet(path / FLEET_FILE if path.is_dir() else path)
+    fleet, faults = read_fleet(path)
     if fleet is None:
         raise InputError(*faults)
     return fleet
-
-
-def _show_progress(done: int, total: int) -> None:
-    sys.stderr.write(f"\rrefit: {done} of {total} files")
-    sys.stderr.flush()
 
 
 def _missing_requirement(report: RefitReport) -> MissingRequirement | None:
@@ -134,23 +116,13 @@ def _undo(root: str, args: argparse.Namespace) -> int:
     conflicting = {item.path for item in conflicts}
     restored = [entry.path for entry in undone.files if entry.path not in conflicting]
     if args.as_json:
-        print_json(
-            {
-                "argosy": "refit/1",
-                "run": undone.run,
-                "restored": restored,
-                "kept": msgspec.to_builtins(conflicts),
-            }
-        )
+        kept = msgspec.to_builtins(conflicts)
+        print_json({"argosy": "refit/1", "run": undone.run, "restored": restored, "kept": kept})
     else:
-        _print_conflicts(conflicts)
+        for item in conflicts:
+            print_note("error", f"{item.path}: {item.reason}")
         sys.stdout.write(f"{undone.run}: {len(restored)} of {len(undone.files)} files restored\n")
     return 1 if conflicts else 0
-
-
-def _print_conflicts(conflicts: list[Conflict]) -> None:
-    for item in conflicts:
-        sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} {item.path}: {item.reason}\n")
 
 
 def _refit_json(report: RefitReport, requirement: MissingRequirement | None) -> dict[str, object]:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from argosy.cli.console import paint
-from argosy.engine.control.control_client import connect
+from argosy.cli.console import print_note
+from argosy.engine.control.control_client import ControlClient, connect
 from argosy.engine.logs.log_reader import LogLine
 from argosy.engine.plan.applied_plan import load_applied_plan
 from argosy.engine.protocol.messages import CommandOutput, RelayCommand
 from argosy.fault import ArgosyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from argosy.engine.control.control_client import ControlClient
     from argosy.engine.state.state_dir import StateDir
 
 _POLL_S = 0.001
@@ -35,6 +32,10 @@ class _LogLineJson(msgspec.Struct):
     pid: int | None = None
     lost_bytes: int = 0
     lost_since: float | None = None
+
+    def as_log_line(self) -> LogLine:
+        since_s = self.lost_since or 0.0
+        return LogLine(self.at, self.agent, self.line, self.pid or 0, self.lost_bytes, since_s)
 
 
 class ShownLines:
@@ -177,7 +178,7 @@ class RemoteLogFeed:
             return []
         self._is_failure_reported = False
         *lines, self._partial_line = (self._partial_line + answer.data).split(b"\n")
-        lines_received = (_as_line(_decode_line(line)) for line in lines if line)
+        lines_received = (_decode_line(line).as_log_line() for line in lines if line)
         return [line for line in lines_received if self._shown.is_new(line)]
 
     def close(self) -> None:
@@ -188,9 +189,5 @@ class RemoteLogFeed:
             self._client.__exit__()
 
 
-def _as_line(line: _LogLineJson) -> LogLine:
-    return LogLine(line.at, line.agent, line.line, line.pid or 0, line.lost_bytes, line.lost_since or 0.0)
-
-
 def _warn(machine: str, why: str) -> None:
-    sys.stderr.write(f"{paint('warning:', 'yellow', sys.stderr)} no lines of machine `{machine}`: {why}\n")
+    print_note("warning", f"no lines of machine `{machine}`: {why}")

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from argosy.cli.arguments import add_json
-from argosy.cli.console import paint, print_json
+from argosy.cli.arguments import add_json, add_options, add_path
+from argosy.cli.console import print_json, print_note
 from argosy.cli.progress import ProgressLine
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.quantities import format_count
@@ -30,25 +30,17 @@ from argosy.refit.transaction import git_status
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy repair`."""
-    parser.add_argument(
-        "path", nargs="?", default=".", metavar="PATH", help="a folder or one file (default: this folder)"
-    )
-    parser.add_argument(
-        "--exclude", metavar="GLOB", action="append", default=[], help="skip files; repeatable"
-    )
-    parser.add_argument(
-        "--absent",
-        metavar="PACKAGES",
-        action="append",
-        default=[],
-        help="packages, by import name, that are not installed where the code runs: their imports may fail, "
+    add_path(parser, "a folder or one file (default: this folder)")
+    options = {
+        "--exclude GLOB...": "skip files; repeatable",
+        "--absent PACKAGES...": "packages, by import name, that are not installed where the code runs: their "
+        "imports may fail, "
         "and code that uses them fails with an error that names the package",
-    )
-    parser.add_argument("--brief", action="store_true", help="only the steps, without the patches")
-    parser.add_argument(
-        "--apply", action="store_true", help="write the proposals, as one run that can be undone"
-    )
-    parser.add_argument("--dirty", action="store_true", help="also write files that are not committed in git")
+        "--brief": "only the steps, without the patches",
+        "--apply": "write the proposals, as one run that can be undone",
+        "--dirty": "also write files that are not committed in git",
+    }
+    add_options(parser, options)
     add_json(parser)
 
 
@@ -127,7 +119,7 @@ def _print_text(report: RepairReport, *, is_brief: bool) -> None:
             write(item.diff())
         write("\n")
     for conflict in report.conflicts:
-        sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} {conflict.path}: {conflict.reason}\n")
+        print_note("error", f"{conflict.path}: {conflict.reason}")
     write(summary_line(report) + "\n")
     if report.run is not None:
         place = "" if report.root == os.getcwd() else f" {report.root}"

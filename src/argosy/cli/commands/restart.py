@@ -16,64 +16,41 @@ example: argosy restart Translator Memory --dry-run
 
 from __future__ import annotations
 
+import argparse
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet, parse_fleet
-from argosy.cli.commands.changed_agents import (
-    ChangedAgents,
-    find_changed,
-    find_refused,
-    refused_remotely,
-    show_failed,
-    show_refused,
-    unknown_agents,
-)
-from argosy.cli.commands.remote_impact import merge_impacts, preview_remote_impact, remote_parts
+from argosy.cli.arguments import add_fleet, add_options, parse_fleet
+from argosy.cli.commands import restart_scope
 from argosy.cli.commands.rolling_restart import agents_to_restart, rolling_restart
-from argosy.cli.console import paint, print_json
-from argosy.engine.control.control_client import connect_running
-from argosy.engine.explain.restart_impact import estimate_impact
-from argosy.engine.explain.timing_history import load_timing_history
+from argosy.cli.console import paint, print_json, print_reasons
+from argosy.engine.control.control_client import ControlClient, connect_running
+from argosy.engine.explain.restart_impact import Outage, RestartImpact, estimate_impact
+from argosy.engine.explain.timing_history import DurationEstimate, load_timing_history
 from argosy.engine.plan.applied_plan import load_applied_plan
-from argosy.engine.protocol.messages import Restart, Restarted
+from argosy.engine.protocol.messages import FleetStatus, Restart, Restarted
 from argosy.engine.state.event_log import read_event_log
 from argosy.engine.state.source_snapshot import update_source_snapshot
-from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.locations import format_path
-
-if TYPE_CHECKING:
-    import argparse
-
-    from argosy.engine.control.control_client import ControlClient
-    from argosy.engine.explain.restart_impact import Outage, RestartImpact
-    from argosy.engine.explain.timing_history import DurationEstimate
-    from argosy.engine.protocol.messages import FleetStatus
-    from argosy.engine.state.state_dir import StateDir
+from argosy.fleet.quantities import format_names
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy restart`."""
     add_fleet(parser, positionals="AGENT...", positionals_help="the agents to restart")
-    parser.add_argument(
-        "--changed", action="store_true", help="only agents whose code changed since they started"
-    )
-    parser.add_argument(
-        "--anyway",
-        action="store_true",
-        help="also restart agents that cannot start again according to `argosy check`",
-    )
-    parser.add_argument("--rolling", action="store_true", help="restart one agent after another, needs first")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="show which agents would be affected; restart nothing"
-    )
-    parser.add_argument(
-        "--here", action="store_true", help="with --changed or --rolling: only agents of this machine"
-    )
+    options = {
+        "--changed": "only agents whose code changed since they started",
+        "--anyway": "also restart agents that cannot start again according to `argosy check`",
+        "--rolling": "restart one agent after another, needs first",
+        "--dry-run": "show which agents would be affected; restart nothing",
+        "--here": "with --changed or --rolling: only agents of this machine",
+    }
+    add_options(parser, options)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -91,16 +68,21 @@ def run(args: argparse.Namespace) -> int:
         local_agents = report.local_agents()
         changed = None
         if args.changed:
-            changed = find_changed(report, path, state_dir, names, local_only=args.here)
+            changed = restart_scope.find_changed(report, path, state_dir, names, local_only=args.here)
             names = list(changed.stale)
             _show_changed(changed, is_quiet=args.as_json)
         elif args.rolling and not names:
             names = [name for name in agents_to_restart(report) if not args.here or name in local_agents]
-        remote_impacts = _remote_impacts(report, state_dir, changed, names)
+        if changed is not None:
+            remote_impacts = changed.remote_impacts
+        else:
+            parts = restart_scope.remote_parts(report, names, all_machines=False)
+            remote_impacts = restart_scope.preview_remote_impact(state_dir, parts, [])
         refused = (
             {}
             if args.anyway
-            else find_refused(report, path, state_dir, names) | refused_remotely(remote_impacts)
+            else restart_scope.find_refused(report, path, state_dir, names)
+            | restart_scope.refused_remotely(remote_impacts)
         )
         if args.dry_run:
             local_names = [name for name in names if name in local_agents or name not in report.agents]
@@ -116,17 +98,6 @@ def run(args: argparse.Namespace) -> int:
             update_source_snapshot(state_dir.source_snapshot, str(path.parent))
     _show(answer, changed, refused, as_json=args.as_json)
     return 1 if answer.not_ready or refused else 0
-
-
-def _remote_impacts(
-    report: FleetStatus, state_dir: StateDir, changed: ChangedAgents | None, names: list[str]
-) -> dict[str, dict[str, Any]]:
-    """Return the predicted impact of the restart on the other machines."""
-    return (
-        changed.remote_impacts
-        if changed is not None
-        else preview_remote_impact(state_dir, remote_parts(report, names, all_machines=False), [])
-    )
 
 
 def _rolling_restart(client: ControlClient, path: Path, names: list[str]) -> Restarted:
@@ -150,7 +121,7 @@ def _restart(client: ControlClient, names: list[str]) -> Restarted:
     return answer
 
 
-def _show_changed(changed: ChangedAgents, *, is_quiet: bool) -> None:
+def _show_changed(changed: restart_scope.ChangedAgents, *, is_quiet: bool) -> None:
     if is_quiet:
         return
     for name, files in changed.stale.items():
@@ -158,11 +129,15 @@ def _show_changed(changed: ChangedAgents, *, is_quiet: bool) -> None:
         print(f"{paint('changed', 'yellow')}  {name}: {format_path(Path(files[0]))}{more}")
     if not changed.stale:
         print("no running agent has older code than the tree")
-    show_failed(changed.failed)
+    restart_scope.show_failed(changed.failed)
 
 
 def _show(
-    answer: Restarted, changed: ChangedAgents | None, refused: dict[str, Fault], *, as_json: bool
+    answer: Restarted,
+    changed: restart_scope.ChangedAgents | None,
+    refused: dict[str, Fault],
+    *,
+    as_json: bool,
 ) -> None:
     if as_json:
         print_json(
@@ -178,18 +153,17 @@ def _show(
             }
         )
         return
-    show_refused(refused)
+    restart_scope.show_refused(refused)
     for cell, members in answer.restarted_with_cell.items():
-        print(f"the whole cell `{cell}` was restarted, with {', '.join(f'`{name}`' for name in members)}")
-    for name, reason in answer.not_ready.items():
-        print(f"{paint('not ready', 'red')}  {name}: {reason}")
+        print(f"the whole cell `{cell}` was restarted, with {format_names(members)}")
+    print_reasons("not ready", "red", answer.not_ready)
     print(
         f"{len(answer.restarted)} restarted in {answer.seconds:.2f} s; "
         f"{len(answer.reconnected)} that need them were left running"
     )
 
 
-def _changed_json(changed: ChangedAgents | None) -> dict[str, object]:
+def _changed_json(changed: restart_scope.ChangedAgents | None) -> dict[str, object]:
     if changed is None:
         return {}
     files = {name: [format_path(Path(file)) for file in files] for name, files in changed.stale.items()}
@@ -204,13 +178,12 @@ def _local_impact(report: FleetStatus, state_dir: StateDir, path: Path, names: l
     applied_plan = load_applied_plan(state_dir)
     if applied_plan is None:
         message = "the applied plan of this fleet cannot be read"
-        raise RefusedError(
-            Fault(str(state_dir.applied_plan), "no-plan", message, f"`argosy up -d {path}` writes it again")
-        )
+        hint = f"`argosy up -d {path}` writes it again"
+        raise RefusedError(Fault(str(state_dir.applied_plan), "no-plan", message, hint))
     processes = applied_plan.plan.processes
     unknown = [name for name in names if name not in processes]
     if unknown:
-        raise unknown_agents(unknown)
+        raise restart_scope.unknown_agents(unknown)
     running = {name for name, agent in report.agents.items() if agent.pid is not None}
     return estimate_impact(
         names, processes, running, load_timing_history(read_event_log(state_dir.event_log))
@@ -220,16 +193,16 @@ def _local_impact(report: FleetStatus, state_dir: StateDir, path: Path, names: l
 def _preview_impact(
     impact: RestartImpact,
     remote_impacts: dict[str, dict[str, Any]],
-    changed: ChangedAgents | None,
+    changed: restart_scope.ChangedAgents | None,
     refused: dict[str, Fault],
     *,
     as_json: bool,
 ) -> int:
     if as_json:
-        merged_json = merge_impacts([impact_json(impact), *remote_impacts.values()])
+        merged_json = restart_scope.merge_impacts([impact_json(impact), *remote_impacts.values()])
         print_json({**merged_json, "refused": msgspec.to_builtins(refused), **_changed_json(changed)})
         return 0
-    show_refused(refused)
+    restart_scope.show_refused(refused)
     runs_on = [*impact.degraded, *impact.reconnecting]
     print(
         f"{len(impact.outages)} would restart, {impact.seconds:.2f} s in all; "

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.protocol.messages import Restart, Restarted
+from argosy.engine.protocol.messages import AgentStatus, FleetStatus, Restart, Restarted
 from argosy.engine.protocol.state_machine import READY_STATES, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from argosy.engine.control.control_client import ControlClient
-    from argosy.engine.protocol.messages import AgentStatus, FleetStatus
     from argosy.fleet.dependency_graph import Graph
 
 _POLL_S = 0.05

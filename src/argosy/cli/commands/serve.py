@@ -9,28 +9,23 @@ example: argosy serve --machine pc2
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import shlex
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, environment_name, looks_like_fleet, parse_fleet
-from argosy.engine.plan.peering_plan import plan_peering
+from argosy.engine.plan.peering_plan import PeeringPlan, plan_peering
 from argosy.engine.supervisor.entrypoint import serve
 from argosy.fault import Fault, InputError, MissingError, RefusedError
 from argosy.fleet.environments import local_machines, place
+from argosy.fleet.fleet_spec import Fleet
 from argosy.fleet.loader import load_fleet
+from argosy.fleet.placement import Placement
 from argosy.wire.security.curve_keys import active_keys_dir, default_keys_dir
-
-if TYPE_CHECKING:
-    import argparse
-
-    from argosy.engine.plan.peering_plan import PeeringPlan
-    from argosy.fleet.fleet_spec import Fleet
-    from argosy.fleet.placement import Placement
 
 _SYSTEMD_UNIT = """\
 [Unit]
@@ -70,9 +65,8 @@ def run(args: argparse.Namespace) -> int:
     args.positionals.sort(key=lambda word: not looks_like_fleet(word))
     path, positionals = parse_fleet(args)
     if positionals not in ([], ["install"]):
-        raise InputError(
-            Fault(positionals[0], "usage", f"unexpected argument `{positionals[0]}`", "`argosy serve --help`")
-        )
+        message = f"unexpected argument `{positionals[0]}`"
+        raise InputError(Fault(positionals[0], "usage", message, "`argosy serve --help`"))
     fleet = load_fleet(path)
     variables = dict(os.environ)
     placement = place(fleet, environment_name(args), variables)
@@ -86,15 +80,12 @@ def run(args: argparse.Namespace) -> int:
 
     def ready() -> None:
         where = f", reached at {peer_plan.listen_endpoint}" if peer_plan else ""
-        print(f"serving {fleet.name} as {_machine_names(machines)}{where} (pid {os.getpid()})", flush=True)
+        names = ", ".join(sorted(name for name in machines if name)) or "its only machine"
+        print(f"serving {fleet.name} as {names}{where} (pid {os.getpid()})", flush=True)
         _notify_service_manager(f"READY=1\nSTATUS=serving {fleet.name}{where}")
 
     serve(path, fleet.name, ready, peering_plan=peer_plan, is_persistent=True)
     return 0
-
-
-def _machine_names(machines: frozenset[str | None]) -> str:
-    return ", ".join(sorted(name for name in machines if name)) or "its only machine"
 
 
 def _check_keys(fleet: Fleet, placement: Placement, machines: frozenset[str | None]) -> None:

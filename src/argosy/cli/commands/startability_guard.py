@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from argosy.engine.explain.restart_impact import estimate_impact
 from argosy.engine.plan.applied_plan import load_applied_plan
-from argosy.engine.plan.process_plan import plan_fleet
+from argosy.engine.plan.process_plan import ProcessSpec, plan_fleet
+from argosy.engine.protocol.messages import Apply, FleetStatus
 from argosy.engine.supervisor.plan_diff import select_scope
 from argosy.fault import Fault, RefusedError
 from argosy.fleet.environments import local_machines, place
 
 if TYPE_CHECKING:
-    from argosy.engine.plan.process_plan import ProcessSpec
-    from argosy.engine.protocol.messages import Apply, FleetStatus
     from argosy.engine.state.state_dir import StateDir
 
 

@@ -10,30 +10,26 @@ example: argosy status harbour
 
 from __future__ import annotations
 
+import argparse
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from argosy.cli.arguments import add_fleet
 from argosy.cli.console import paint, print_json
 from argosy.cli.fleet_selection import select_fleet
 from argosy.engine.control.control_client import connect
 from argosy.engine.inventory.leftover_processes import find_leftovers, running_agents
-from argosy.engine.plan.applied_plan import load_applied_plan, specs_missing_from_plan
+from argosy.engine.plan.applied_plan import AppliedPlan, load_applied_plan, specs_missing_from_plan
 from argosy.engine.plan.cell_plan import cell_unit_name
 from argosy.engine.protocol.messages import AgentStatus, FleetStatus, MachineStatus
 from argosy.engine.protocol.state_machine import FINAL_STATES, READY_STATES, State
 from argosy.engine.state.damaged_stores import describe_damage, find_damaged_stores
 from argosy.engine.state.event_log import REMOTE_STATE, read_event_log
 from argosy.engine.state.file_identity import identify_file
+from argosy.engine.state.state_dir import StateDir
 from argosy.engine.state.unit_state_store import PersistedUnitState, read_unit_states
 from argosy.engine.supervisor.hub_process import find_running_hub
-
-if TYPE_CHECKING:
-    import argparse
-    from pathlib import Path
-
-    from argosy.engine.plan.applied_plan import AppliedPlan
-    from argosy.engine.state.state_dir import StateDir
+from argosy.fleet.quantities import format_count
 
 _COLOURS = {State.READY: "green", State.DEGRADED: "yellow", State.WAITING: "dim", State.EXITED: "dim"}
 
@@ -170,7 +166,7 @@ def _unsupervised_machines(applied_plan: AppliedPlan | None) -> dict[str, Machin
 
 def _unsupervised_reason(unit_state: PersistedUnitState | None, pids: list[int], *, is_alive: bool) -> str:
     if pids:
-        return f"failing: left process {', '.join(map(str, pids))}; no supervisor runs"
+        return f"failing: leftover process {', '.join(map(str, pids))}; no supervisor runs"
     if is_alive:
         return "no supervisor runs"
     return (unit_state.reason if unit_state else "") or "not running"
@@ -244,10 +240,8 @@ def _show(report: FleetStatus) -> None:
         for name, machine in report.machines.items():
             _show_machine(name, machine)
     if not report.pid:
-        print(
-            paint("no supervisor runs", "yellow")
-            + "; `argosy up` starts one, which adopts the running agents"
-        )
+        found = paint("no supervisor runs", "yellow")
+        print(f"{found}; `argosy up` starts one, which adopts the running agents")
 
 
 def _show_hub(report: FleetStatus, state_dir: StateDir) -> None:
@@ -272,17 +266,14 @@ def _show_agent(name: str, agent: AgentStatus, name_width: int, group_width: int
     age = format_duration(time.time() - agent.since_s) if agent.since_s else ""
     note = agent.reason if agent.state not in (State.READY,) else ""
     if agent.state is State.READY and agent.last_exit:
-        note = (
-            f"last exit {format_duration(time.time() - agent.last_exit.at_s)} ago: {agent.last_exit.reason}"
-        )
+        age_of_exit = format_duration(time.time() - agent.last_exit.at_s)
+        note = f"last exit {age_of_exit} ago: {agent.last_exit.reason}"
     if agent.waiting_on:
         note = f"waits for {', '.join(agent.waiting_on)}"
     cell = f"cell {agent.cell}  " if agent.cell else ""
     if agent.pid and agent.version != version:
         cell += f"runs version {agent.version or 'unknown'}  "
-    restarts = (
-        f"{agent.restarts} {'restart' if agent.restarts == 1 else 'restarts'}  " if agent.restarts else ""
-    )
+    restarts = f"{format_count(agent.restarts, 'restart')}  " if agent.restarts else ""
     line = (
         f"{name:<{name_width}}  {agent.group or '':<{group_width}}  {state} {age:>6}  "
         f"{agent.port or '':>5}  pid {agent.pid or '-':<7} {memory}  {cell}{restarts}{note}"

@@ -27,7 +27,7 @@ from argosy.cli.console import print_json, report_error
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet import Fleet, load_fleet
 from argosy.fleet.fleet_spec import AgentSpec
-from argosy.fleet.suggestions import suggest
+from argosy.fleet.suggestions import unknown_name
 from argosy.source.module_finder import ModuleFinder
 from argosy.source.python_source import Unparsed
 from argosy.source.symbol_resolver import SymbolResolver
@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     tree = SymbolResolver(ModuleFinder([root, *map(os.path.abspath, paths)]))
     specs, left_out, unreadable = _service_specs(tree, chosen)
     if not specs:
-        raise RefusedError(*unreadable or [_no_class_fault(fleet)])
+        message = "no agent of this fleet is a `module:Class`"
+        raise RefusedError(*unreadable or [Fault(fleet.path, "no-class", message, "see docs/agent.md")])
     text = render_stub(fleet.name, _command_line(args), tree, specs, left_out)
     if args.output:
         _write(Path(args.output), text)
@@ -76,8 +77,7 @@ def _select_agents(fleet: Fleet, names: Sequence[str]) -> list[AgentSpec]:
     for name in names:
         agent = fleet.agents.get(name)
         if agent is None:
-            hint = suggest(name, fleet.agents, "agents")
-            faults.append(Fault(name, "unknown-agent", f"there is no agent `{name}`", hint))
+            faults.append(unknown_name(name, "agent", name, fleet.agents))
         elif agent.kind != "class":
             message = f"`{name}` runs a {agent.kind}; only a `module:Class` has typed handlers"
             faults.append(Fault(agent.where, "no-class", message))
@@ -117,10 +117,6 @@ def _unreadable_fault(tree: SymbolResolver, agent: AgentSpec, module: str, name:
     else:
         message = f"there is no class `{name}` in `{module}`"
     return Fault(agent.where, "no-source", message, "`argosy check` shows more")
-
-
-def _no_class_fault(fleet: Fleet) -> Fault:
-    return Fault(fleet.path, "no-class", "no agent of this fleet is a `module:Class`", "see docs/agent.md")
 
 
 def _command_line(args: argparse.Namespace) -> str:

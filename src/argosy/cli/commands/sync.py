@@ -15,32 +15,55 @@ example: argosy sync --restart
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import os
 import shlex
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
 
-from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
-from argosy.cli.commands.sync_restart import NOTHING_RESTARTED, SyncRestartResult, restart_or_rollback
-from argosy.cli.console import paint, print_json
-from argosy.engine.deploy.deployment import TRANSPORTS, Deployment, deploy
+from argosy.cli.arguments import add_fleet, add_options, environment_name, parse_fleet
+from argosy.cli.commands.rolling_restart import RollingResult, agents_to_restart, rolling_restart
+from argosy.cli.console import paint, print_json, print_reasons
+from argosy.engine.control.control_client import connect_running
+from argosy.engine.deploy.deployment import TRANSPORTS, Deployment, commit, deploy, rollback
 from argosy.engine.deploy.ssh_target import SSH_COMMAND, SshTarget
+from argosy.engine.state.state_dir import locate_state_dir
 from argosy.engine.state.tree_version import compute_tree_version, write_tree_version
 from argosy.fault import Fault, InputError, RefusedError
+from argosy.fleet.dependency_graph import build_graph
 from argosy.fleet.environments import local_machines, place
+from argosy.fleet.fleet_spec import Fleet
 from argosy.fleet.loader import load_fleet
 
-if TYPE_CHECKING:
-    import argparse
-    from pathlib import Path
 
-    from argosy.fleet.fleet_spec import Fleet
+class SyncRestartResult(NamedTuple):
+    """The result of the restart.
+
+    rolled_back: machine to the version that it has again. not_rolled_back: machine to the reason why it still
+    has the new tree. second_rolling: the restarts with the old tree. running_versions: after a failed
+    restart, agent to its state and version, for those that were up or should be.
+    """
+
+    rolling: RollingResult
+    rolled_back: dict[str, str]
+    not_rolled_back: dict[str, str]
+    second_rolling: RollingResult
+    running_versions: dict[str, dict[str, str]]
+
+
+_NOTHING_RESTARTED = SyncRestartResult(RollingResult.empty(), {}, {}, RollingResult.empty(), {})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy sync`."""
     add_fleet(parser)
-    parser.add_argument("--only", metavar="M,N", help="only these machines")
-    parser.add_argument("--machine", metavar="M", help="this machine of the fleet")
+    options = {
+        "--only M,N": "only these machines",
+        "--machine M": "this machine of the fleet",
+    }
+    add_options(parser, options)
     parser.add_argument(
         "--by",
         default="",
@@ -48,9 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the transport (default: the first that both machines have)",
     )
     parser.add_argument("--ssh", default=SSH_COMMAND, metavar="CMD", help="the ssh command with its options")
-    parser.add_argument(
-        "--restart", action="store_true", help="then restart the running agents, one after another"
-    )
+    add_options(parser, {"--restart": "then restart the running agents, one after another"})
     parser.add_argument(
         "--hold", type=float, default=0.5, metavar="S", help="how long each has to stay ready (default 0.5)"
     )
@@ -71,9 +92,9 @@ def run(args: argparse.Namespace) -> int:
             faults[target.machine] = error.faults[0]
     failed = {machine: f"{fault.message}; {fault.hint}" for machine, fault in faults.items()}
     write_tree_version(path.parent, version)
-    outcome = NOTHING_RESTARTED
+    outcome = _NOTHING_RESTARTED
     if args.restart and not failed:
-        outcome = restart_or_rollback(path, fleet, targets, version.tree, args.hold)
+        outcome = _restart_or_rollback(path, fleet, targets, version.tree, args.hold)
     result = outcome.rolling
     summary = {
         "argosy": "sync/1",
@@ -130,6 +151,54 @@ def _targets(fleet: Fleet, path: Path, args: argparse.Namespace) -> list[SshTarg
     return found
 
 
+def _restart_or_rollback(
+    path: Path, fleet: Fleet, targets: Iterable[SshTarget], version: str, min_ready_s: float
+) -> SyncRestartResult:
+    """Restart the agents; if one that was up does not become ready, restore the machines' previous trees.
+
+    version: of the copied tree. The previous tree is kept until a restart has succeeded, in this call or a
+    later one. Raises RefusedError: the fleet does not run.
+    """
+    with connect_running(locate_state_dir(path), "sync", path) as client:
+        graph = build_graph(fleet)
+        names = agents_to_restart(client.fetch_status())
+        rolling = rolling_restart(client, graph, names, min_ready_s, version)
+        if rolling.is_complete:
+            for target in targets:
+                with contextlib.suppress(RefusedError):  # kept until the next successful restart
+                    commit(target)
+        if not rolling.failed:
+            return _NOTHING_RESTARTED._replace(rolling=rolling)
+        rolled_back, not_rolled_back = _rollback_all(targets, version)
+        attempted = [*rolling.restarted, *rolling.failed, *rolling.still_failing]
+        second_rolling = rolling_restart(
+            client, graph, [name for name in attempted if fleet.agents[name].machine in rolled_back], 0.0
+        )
+        agents = client.fetch_status().agents
+        running_versions = {
+            name: {"state": agents[name].state.value, "version": agents[name].version} for name in names
+        }
+        return SyncRestartResult(rolling, rolled_back, not_rolled_back, second_rolling, running_versions)
+
+
+def _rollback_all(targets: Iterable[SshTarget], version: str) -> tuple[dict[str, str], dict[str, str]]:
+    rolled_back: dict[str, str] = {}
+    not_rolled_back: dict[str, str] = {}
+    for target in targets:
+        try:
+            previous = rollback(target)
+        except RefusedError as error:
+            fault = error.faults[0]
+            not_rolled_back[target.machine] = f"{fault.message}; {fault.hint}"
+            continue
+        if previous is None or previous.tree != version:
+            rolled_back[target.machine] = previous.tree if previous else ""
+        else:
+            reason = "no earlier tree is kept there: an earlier restart with this one succeeded"
+            not_rolled_back[target.machine] = reason
+    return rolled_back, not_rolled_back
+
+
 def _show(
     summary: dict[str, object],
     deployments: dict[str, Deployment],
@@ -142,15 +211,11 @@ def _show(
         print(f"{machine}: {what}")
         if each.before is not None and each.before.lock != each.after.lock:
             print("  its lock has changed too: install from it there before a restart")
-    for machine, why in failed.items():
-        print(f"{paint('not copied', 'red')}  {machine}: {why}")
     result = outcome.rolling
-    for name, why in result.failed.items():
-        print(f"{paint('not ready', 'red')}  {name}: {why}")
-    for name, why in result.still_failing.items():
-        print(f"{paint('still down', 'red')}  {name}: {why}")
-    for name, why in result.skipped.items():
-        print(f"{paint('skipped', 'yellow')}  {name}: {why}")
+    print_reasons("not copied", "red", failed)
+    print_reasons("not ready", "red", result.failed)
+    print_reasons("still down", "red", result.still_failing)
+    print_reasons("skipped", "yellow", result.skipped)
     if result.failed:
         _show_rollback(outcome)
     restarted = f", {len(result.restarted)} restarted" if result.restarted else ""
@@ -159,12 +224,9 @@ def _show(
 
 def _show_rollback(outcome: SyncRestartResult) -> None:
     for machine, version in outcome.rolled_back.items():
-        print(
-            f"{machine}: the previous tree is restored ({version or 'no version'}); "
-            "restarted agents run it again"
-        )
-    for machine, why in outcome.not_rolled_back.items():
-        print(f"{paint('not rolled back', 'red')}  {machine}: {why}")
+        restored = f"the previous tree is restored ({version or 'no version'})"
+        print(f"{machine}: {restored}; restarted agents run it again")
+    print_reasons("not rolled back", "red", outcome.not_rolled_back)
     for name, why in outcome.second_rolling.not_restarted.items():
         print(f"{paint('not ready', 'red')}  {name}, with the previous tree: {why}")
     print("the tree on this machine is unchanged; running now:")

@@ -8,14 +8,15 @@ example: argosy timeline --html start.html
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.console import print_json, supports_colour
+from argosy.cli.render.graph_view import critical_path_json, edge_cost_json
 from argosy.cli.render.timeline_text import render_timeline_text
 from argosy.engine.explain.start_timeline import StartPhase, StartTimeline, as_local_record, latest_start
 from argosy.engine.plan.applied_plan import load_applied_plan
@@ -23,9 +24,6 @@ from argosy.engine.state.event_log import read_event_log
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.fault import Fault, RefusedError
 from argosy.fleet.dependency_graph import graph_from_edges
-
-if TYPE_CHECKING:
-    import argparse
 
 _DEFAULT_WIDTH = 100
 
@@ -55,9 +53,8 @@ def run(args: argparse.Namespace) -> int:
             time.monotonic(),
         )
     if applied_plan is None or timeline is None:
-        raise RefusedError(
-            Fault(str(path), "never-started", "no start of this fleet is recorded", "`argosy up -d`")
-        )
+        message = "no start of this fleet is recorded"
+        raise RefusedError(Fault(str(path), "never-started", message, "`argosy up -d`"))
     if args.html:
         _write_page(Path(args.html), timeline, applied_plan.plan.fleet)
     if args.as_json:
@@ -65,11 +62,8 @@ def run(args: argparse.Namespace) -> int:
     elif not args.html:
         is_terminal = sys.stdout.isatty()
         width = shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns if is_terminal else _DEFAULT_WIDTH
-        sys.stdout.write(
-            render_timeline_text(
-                timeline, applied_plan.plan.fleet, width, is_rich=supports_colour(sys.stdout)
-            )
-        )
+        is_rich = supports_colour(sys.stdout)
+        sys.stdout.write(render_timeline_text(timeline, applied_plan.plan.fleet, width, is_rich=is_rich))
     return 0
 
 
@@ -106,19 +100,7 @@ def timeline_json(timeline: StartTimeline, fleet: str, environment: str) -> dict
             }
             for bar in timeline.bars
         },
-        "critical_path": [
-            {"agent": step.agent, "started": round(step.started_s, 4), "ready": round(step.ready_s, 4)}
-            for step in timeline.critical_path
-        ],
-        "critical_path_seconds": round(timeline.critical_path_s, 4),
+        **critical_path_json(timeline.critical_path, timeline.critical_path_s),
         "needs_alone_seconds": round(timeline.unlimited_seconds, 4),
-        "edges": [
-            {
-                "from": cost.agent,
-                "to": cost.need,
-                "agent_seconds": round(cost.agent_s, 4),
-                "fleet_seconds": round(cost.fleet_s, 4),
-            }
-            for cost in timeline.costs
-        ],
+        "edges": [edge_cost_json(cost) for cost in timeline.costs],
     }

@@ -9,14 +9,16 @@ example: argosy top path/to/fleet.yaml
 
 from __future__ import annotations
 
+import argparse
 import curses
 import os
 import select
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.console import EXIT_INTERRUPTED
 from argosy.cli.render.top_view import (
     SORT_ORDERS,
     CpuUsage,
@@ -36,16 +38,9 @@ from argosy.engine.control.control_client import (
 from argosy.engine.logs.log_file import last_lines
 from argosy.engine.protocol.messages import AgentStateChanged, FleetStatus, Restart, Restarted, Subscribe
 from argosy.engine.protocol.state_machine import READY_STATES, State
-from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.fault import ArgosyError, Fault, InputError
 
-if TYPE_CHECKING:
-    import argparse
-    from pathlib import Path
-
-    from argosy.engine.state.state_dir import StateDir
-
-_EXIT_INTERRUPTED = 130
 _REFRESH_S = 1.0
 _RECEIVE_TIMEOUT_S = 0.5
 _FIRST_ROW = 2
@@ -71,13 +66,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         curses.wrapper(screen.show)
     except KeyboardInterrupt:
-        return _EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED
     except curses.error as error:
         if screen.is_terminal_closed:
-            return _EXIT_INTERRUPTED
+            return EXIT_INTERRUPTED
         message = f"the terminal does not support a full-screen view: {error}"
         raise InputError(Fault("TERM", "unusable-terminal", message)) from None
-    return _EXIT_INTERRUPTED if screen.is_terminal_closed else 0
+    return EXIT_INTERRUPTED if screen.is_terminal_closed else 0
 
 
 class _Screen:

@@ -24,10 +24,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from argosy.cli.arguments import add_json
-from argosy.cli.console import print_json
+from argosy.cli.arguments import add_json, add_options
+from argosy.cli.console import EXIT_INTERRUPTED, align_columns, print_json, print_note, print_result
 from argosy.fault import Fault, InputError
-from argosy.fleet.suggestions import suggest
+from argosy.fleet.suggestions import suggest, unknown_name
 
 if TYPE_CHECKING:
     from argosy.refit.core.finding import Finding
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from argosy.track.ratchet import Regression
     from argosy.track.track_spec import Metric, Track
 
-_EXIT_INTERRUPTED = 130
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy track`."""
@@ -46,37 +44,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "argument", nargs="?", metavar="FILE|METRIC", help="with import: a file; with accept: a metric"
     )
-    parser.add_argument(
-        "--file", metavar="PATH", help="the tracker (default: track.yaml in this folder or a parent)"
-    )
-    parser.add_argument(
-        "--only",
-        metavar="GLOB",
-        action="append",
-        default=[],
-        help="metrics by name, `objective.metric`; repeatable",
-    )
-    parser.add_argument("--all", action="store_true", help="with run: also measure fresh metrics")
-    parser.add_argument("--at", metavar="COMMIT", help="with run: measure the tree of a commit")
+    options = {
+        "--file PATH": "the tracker (default: track.yaml in this folder or a parent)",
+        "--only GLOB...": "metrics by name, `objective.metric`; repeatable",
+        "--all": "with run: also measure fresh metrics",
+        "--at COMMIT": "with run: measure the tree of a commit",
+    }
+    add_options(parser, options)
     parser.add_argument(
         "--within",
         metavar="S",
         type=float,
         help="with check: only metrics whose last measurement took at most S seconds",
     )
-    parser.add_argument(
-        "--tighten",
-        action="store_true",
-        help="with check: remove fixed findings from the lists of known ones",
-    )
-    parser.add_argument("--why", metavar="TEXT", help="with accept: the reason, for the report")
-    parser.add_argument(
-        "-o", "--output", metavar="FILE", help="with import: where to write (default: stdout)"
-    )
-    parser.add_argument("--html", metavar="FILE", help="with report: also one HTML page")
-    parser.add_argument("--badge", metavar="FILE", help="with report: also a badge, as SVG")
-    parser.add_argument("--line", action="store_true", help="with report: one line for a README instead")
-    parser.add_argument("--comment", metavar="FILE", help="with check: also a comment for a pull request")
+    options = {
+        "--tighten": "with check: remove fixed findings from the lists of known ones",
+        "--why TEXT": "with accept: the reason, for the report",
+        "-o, --output FILE": "with import: where to write (default: stdout)",
+        "--html FILE": "with report: also one HTML page",
+        "--badge FILE": "with report: also a badge, as SVG",
+        "--line": "with report: one line for a README instead",
+        "--comment FILE": "with check: also a comment for a pull request",
+    }
+    add_options(parser, options)
     add_json(parser)
 
 
@@ -100,10 +90,11 @@ def _init(args: argparse.Namespace) -> int:
     title = path.absolute().parent.name or "tracker"
     text = render_template(title, has_fleet=(path.parent / "fleet.yaml").exists())
     _write_new(str(path), text, "edit it, or delete it")
-    if args.as_json:
-        print_json({"argosy": "track-init/1", "path": str(path)})
-    else:
-        sys.stdout.write(f"wrote {path}; `argosy track run` measures it\n")
+    print_result(
+        lambda: {"argosy": "track-init/1", "path": str(path)},
+        lambda: f"wrote {path}; `argosy track run` measures it",
+        as_json=args.as_json,
+    )
     return 0
 
 
@@ -158,9 +149,8 @@ class _TrackSession:
         if self._globs and not self.metrics():
             known = [metric.name for metric in self.track.metrics()]
             message = f"no metric matches {', '.join(self._globs)}"
-            raise InputError(
-                Fault("--only", "unknown-metric", message, suggest(self._globs[0], known, "metrics"))
-            )
+            hint = suggest(self._globs[0], known, "metrics")
+            raise InputError(Fault("--only", "unknown-metric", message, hint))
 
     def metrics(self) -> list[Metric]:
         """Return the selected metrics."""
@@ -224,7 +214,7 @@ class _TrackSession:
 
     def warn_damaged(self) -> None:
         for fault in self.ledger.damaged:
-            sys.stderr.write(f"warning: {fault.where}: {fault.message}\nhint: {fault.hint}\n")
+            print_note("warning", f"{fault.where}: {fault.message}", fault.hint)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -251,12 +241,13 @@ def _run(args: argparse.Namespace) -> int:
             if findings is not None:
                 tighten_known_findings(tracking.track, metric, findings)
     forecasts = tracking.evaluate(tracking.ledger) if args.at else tracking.write_report()
-    if args.as_json:
-        print_json(track_json(forecasts))
-    else:
-        sys.stdout.write(render_run(forecasts, records, historical=bool(args.at)))
+    print_result(
+        lambda: track_json(forecasts),
+        lambda: render_run(forecasts, records, historical=bool(args.at)),
+        as_json=args.as_json,
+    )
     if is_interrupted:
-        return _EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED
     return 1 if any(record.trouble for record in records) else 0
 
 
@@ -302,15 +293,15 @@ def _check(args: argparse.Namespace) -> int:
     report = Path(tracking.track.report)
     if report.exists() and not is_unedited(report.read_text("utf-8", "replace")):
         message = "the report was edited: it is not as `argosy track` wrote it"
-        faults.append(
-            Fault(os.path.relpath(report), "edited-report", message, "`argosy track run` writes it again")
-        )
+        hint = "`argosy track run` writes it again"
+        faults.append(Fault(os.path.relpath(report), "edited-report", message, hint))
     if args.comment:
         _write_atomic(args.comment, render_comment(forecasts, regressions, fixed))
-    if args.as_json:
-        print_json(check_json(forecasts, regressions, fixed, faults, skipped))
-    else:
-        sys.stdout.write(render_check(forecasts, regressions, fixed, faults, skipped))
+    print_result(
+        lambda: check_json(forecasts, regressions, fixed, faults, skipped),
+        lambda: render_check(forecasts, regressions, fixed, faults, skipped),
+        as_json=args.as_json,
+    )
     return 1 if regressions or faults else 0
 
 
@@ -341,10 +332,11 @@ def _report(args: argparse.Namespace) -> int:
         _write_atomic(args.html, render_html(report))
     if args.badge:
         _write_atomic(args.badge, render_badge(tracking.track.title, forecasts))
-    if args.as_json:
-        print_json(track_json(forecasts))
-    else:
-        sys.stdout.write(render_line(forecasts) if args.line else render_markdown(report))
+    print_result(
+        lambda: track_json(forecasts),
+        lambda: render_line(forecasts) if args.line else render_markdown(report),
+        as_json=args.as_json,
+    )
     return 0
 
 
@@ -357,9 +349,7 @@ def _accept(args: argparse.Namespace) -> int:
     tracking = _TrackSession(args)
     known = {metric.name: metric for metric in tracking.track.metrics()}
     if args.argument not in known:
-        hint = suggest(args.argument, known, "metrics")
-        message = f"there is no metric `{args.argument}`"
-        raise InputError(Fault(args.argument, "unknown-metric", message, hint))
+        raise InputError(unknown_name(args.argument, "metric", args.argument, known))
     metric = known[args.argument]
     records = [one for one in tracking.ledger.of(metric.name, "current") if one.value is not None]
     if not records:
@@ -372,12 +362,12 @@ def _accept(args: argparse.Namespace) -> int:
     findings = tracking.findings(metric)
     if findings is not None:
         accept_findings(tracking.track, metric, findings)
-    if args.as_json:
-        print_json(
-            {"argosy": "track-accept/1", "metric": metric.name, "value": records[-1].value, "why": args.why}
-        )
-    else:
-        sys.stdout.write(f"{metric.name} now has {records[-1].value:g} as its reference\n")
+    value = records[-1].value
+    print_result(
+        lambda: {"argosy": "track-accept/1", "metric": metric.name, "value": value, "why": args.why},
+        lambda: f"{metric.name} now has {value:g} as its reference",
+        as_json=args.as_json,
+    )
     return 0
 
 
@@ -385,15 +375,15 @@ def _list_measures(args: argparse.Namespace) -> int:
     from argosy.track.builtin_measures import all_builtins  # noqa: PLC0415
 
     listed = all_builtins()
-    if args.as_json:
-        rows = [
-            {"name": one.name, "of": one.subject, "unit": one.unit, "portable": one.is_portable}
-            for one in listed
-        ]
-        print_json({"argosy": "track-measures/1", "measures": rows})
-        return 0
-    width = max(len(one.name) for one in listed)
-    sys.stdout.write("".join(f"{one.name:<{width}}  {one.description} ({one.unit})\n" for one in listed))
+    rows = [
+        {"name": one.name, "of": one.subject, "unit": one.unit, "portable": one.is_portable} for one in listed
+    ]
+    shown = [(one.name, f"{one.description} ({one.unit})") for one in listed]
+    print_result(
+        lambda: {"argosy": "track-measures/1", "measures": rows},
+        lambda: "\n".join(align_columns(shown)),
+        as_json=args.as_json,
+    )
     return 0
 
 

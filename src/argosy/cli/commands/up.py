@@ -11,22 +11,20 @@ example: argosy up -d --only Translator,Memory
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import signal
 import time
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import NoReturn
 
-from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
+from argosy.cli.arguments import add_fleet, add_options, environment_name, parse_fleet
 from argosy.cli.commands.startability_guard import refuse_unstartable
-from argosy.cli.console import print_json
+from argosy.cli.console import EXIT_INTERRUPTED, print_json
 from argosy.cli.render.up_view import UpView
-from argosy.engine.control.control_client import (
-    SupervisorLostError,
-    SupervisorStoppedError,
-    SupervisorUnresponsiveError,
-)
+from argosy.engine.control.control_client import ControlClient, SupervisorLostError, SupervisorStoppedError, SupervisorUnresponsiveError
 from argosy.engine.inventory.known_fleets import find_moved_fleet, has_supervisor
 from argosy.engine.process.resource_limits import hard_open_files_limit, unenforced_limits
 from argosy.engine.protocol.messages import (
@@ -34,6 +32,7 @@ from argosy.engine.protocol.messages import (
     Apply,
     ApplyPreview,
     ApplySummary,
+    ControlReply,
     MachineStatusChanged,
     Stop,
     Stopped,
@@ -41,23 +40,15 @@ from argosy.engine.protocol.messages import (
 )
 from argosy.engine.state.file_identity import identify_file
 from argosy.engine.state.source_snapshot import list_entry_files, update_source_snapshot
-from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.engine.supervisor.connect_or_start import connect_or_start
 from argosy.extra import install_command
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.environments import local_machines, place
+from argosy.fleet.fleet_spec import Fleet
 from argosy.fleet.loader import load_fleet
+from argosy.fleet.placement import Placement
 
-if TYPE_CHECKING:
-    import argparse
-    from pathlib import Path
-
-    from argosy.engine.control.control_client import ControlClient
-    from argosy.engine.state.state_dir import StateDir
-    from argosy.fleet.fleet_spec import Fleet
-    from argosy.fleet.placement import Placement
-
-EXIT_INTERRUPTED = 130
 _SHUTDOWN_TIMEOUT_S = 10.0
 
 _HUB_PACKAGES = ("starlette", "uvicorn", "zstandard")
@@ -66,24 +57,14 @@ _HUB_PACKAGES = ("starlette", "uvicorn", "zstandard")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy up`."""
     add_fleet(parser)
-    parser.add_argument(
-        "-d",
-        "--detach",
-        action="store_true",
-        help="return when the start has ended, and leave the fleet running",
-    )
-    parser.add_argument("--only", metavar="A,B", help="start only these agents and their needs")
-    parser.add_argument(
-        "--startable",
-        action="store_true",
-        help="leave out agents that cannot start according to `argosy check`",
-    )
-    parser.add_argument(
-        "--anyway",
-        action="store_true",
-        help="also restart running agents that cannot start again according to `argosy check`",
-    )
-    parser.add_argument("--machine", metavar="M", help="the machine of the fleet that this host is")
+    options = {
+        "-d, --detach": "return when the start has ended, and leave the fleet running",
+        "--only A,B": "start only these agents and their needs",
+        "--startable": "leave out agents that cannot start according to `argosy check`",
+        "--anyway": "also restart running agents that cannot start again according to `argosy check`",
+        "--machine M": "the machine of the fleet that this host is",
+    }
+    add_options(parser, options)
     parser.add_argument(
         "--engine", choices=["local", "ray"], default="local", help="how the supervisors are launched"
     )
@@ -103,9 +84,8 @@ def run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     path, _ = parse_fleet(args)
     if not 0 < args.timeout < math.inf:
-        raise InputError(
-            Fault("--timeout", "usage", f"found {args.timeout} s, expected a positive number of seconds")
-        )
+        message = f"found {args.timeout} s, expected a positive number of seconds"
+        raise InputError(Fault("--timeout", "usage", message))
     file_mark = identify_file(path)  # before reading: an edit in between counts as a later change
     fleet = load_fleet(path)
     variables = dict(os.environ)
@@ -134,9 +114,8 @@ def _host_on_ray(fleet: Fleet, placement: Placement, view: UpView) -> None:
 
     for hosted in start_supervisors_on_ray(fleet, placement):
         action = "was started" if hosted.is_new else "was running already"
-        view.print_line(
-            f"machine {hosted.machine}: its supervisor {action} (pid {hosted.pid}, node {hosted.node[:8]})"
-        )
+        where = f"(pid {hosted.pid}, node {hosted.node[:8]})"
+        view.print_line(f"machine {hosted.machine}: its supervisor {action} {where}")
 
 
 def _should_start_hub(args: argparse.Namespace, view: UpView) -> bool:
@@ -198,14 +177,9 @@ def _refuse_if_moved(path: Path, state_dir: StateDir) -> None:
     previous = None if has_supervisor(state_dir) else find_moved_fleet(path, os.environ)
     if previous is None:
         return
-    raise RefusedError(
-        Fault(
-            str(path),
-            "moved",
-            f"this fleet already runs as `{previous.name}` from `{previous.path}`, moved or deleted since",
-            f"`argosy down {previous.name}` stops that, then `argosy up` starts it here",
-        )
-    )
+    message = f"this fleet already runs as `{previous.name}` from `{previous.path}`, moved or deleted since"
+    hint = f"`argosy down {previous.name}` stops that, then `argosy up` starts it here"
+    raise RefusedError(Fault(str(path), "moved", message, hint))
 
 
 def _apply_and_follow(
@@ -221,13 +195,15 @@ def _apply_and_follow(
             if isinstance(answer, ApplyPreview):
                 starting = [*(starting or ()), *answer.start, *answer.restart]
                 view.show_difference(answer)
-            elif isinstance(answer, AgentStateChanged):
-                view.show_change(answer)
-            elif isinstance(answer, MachineStatusChanged):
-                view.show_machine(answer)
             elif isinstance(answer, ApplySummary):
                 summary = answer
-        _show_summary(summary, view, time.monotonic() - started_at, apply.fleet, args)
+            else:
+                _show_change(answer, view)
+        seconds = time.monotonic() - started_at
+        if args.as_json:
+            print_json(summary_json(summary, seconds))
+        else:
+            view.show_summary(summary, seconds, apply.fleet)
         _save_source_snapshot(apply.fleet)
         if not args.detach and summary.ready:
             _follow(client, view)
@@ -242,13 +218,11 @@ def _apply_and_follow(
     return 0 if set(summary.not_ready) <= set(summary.optional) and not summary.interrupted else 1
 
 
-def _show_summary(
-    summary: ApplySummary, view: UpView, seconds: float, fleet: Fleet, args: argparse.Namespace
-) -> None:
-    if args.as_json:
-        print_json(summary_json(summary, seconds))
-    else:
-        view.show_summary(summary, seconds, fleet)
+def _show_change(answer: ControlReply, view: UpView) -> None:
+    if isinstance(answer, AgentStateChanged):
+        view.show_change(answer)
+    elif isinstance(answer, MachineStatusChanged):
+        view.show_machine(answer)
 
 
 def _save_source_snapshot(fleet: Fleet) -> None:
@@ -295,10 +269,7 @@ def _follow(client: ControlClient, view: UpView) -> None:
 def _print_changes(client: ControlClient, view: UpView) -> NoReturn:
     """Show changes until the stream ends with an error."""
     for answer in client.stream():
-        if isinstance(answer, AgentStateChanged):
-            view.show_change(answer)
-        elif isinstance(answer, MachineStatusChanged):
-            view.show_machine(answer)
+        _show_change(answer, view)
     raise AssertionError("a stream ends by an error")
 
 

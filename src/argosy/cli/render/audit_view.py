@@ -1,13 +1,16 @@
-"""The result of `argosy audit` for all renderings: the selected findings, and counts of the others."""
+"""The result of `argosy audit`: the selected findings and counts of the others; as text and as JSON."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from argosy.cli.console import paint, supports_colour
+from argosy.fleet.quantities import format_count
 from argosy.refit.audit.tree_audit import AuditReport
 from argosy.refit.core.baseline import BaselineEntry
 from argosy.refit.core.finding import Finding
@@ -56,9 +59,10 @@ class AuditView(msgspec.Struct, frozen=True):
         if unparsed_hidden:
             parts.append(f"{len(unparsed_hidden)} not parsed and not shown")
         parts.append(f"{files - len(python) - len(unparsed_hidden)} without")
-        text = f"{_counted(files, 'file')}: {', '.join(parts)}; {_counted(len(self.findings), 'finding')}"
+        text = f"{format_count(files, 'file')}: {', '.join(parts)}; "
+        text += format_count(len(self.findings), "finding")
         if len(paths_with_findings) > len(python):
-            text += f", {_counted(len(paths_with_findings) - len(python), 'other file')} among them"
+            text += f", {format_count(len(paths_with_findings) - len(python), 'other file')} among them"
         more = [
             f"{number} {word}"
             for number, word in (
@@ -69,13 +73,8 @@ class AuditView(msgspec.Struct, frozen=True):
             if number
         ]
         text += f" ({', '.join(more)})" if more else ""
-        return (
-            f"{text}; {_counted(self.report.files_analyzed, 'file')} read in {self.report.duration_s:.2f} s"
-        )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+        read = format_count(self.report.files_analyzed, "file")
+        return f"{text}; {read} read in {self.report.duration_s:.2f} s"
 
 
 def audit_json(view: AuditView) -> dict[str, object]:
@@ -85,7 +84,7 @@ def audit_json(view: AuditView) -> dict[str, object]:
         "argosy": "audit/1",
         "files": verdict.file_count,
         "unparseable": view.unparseable,
-        "findings": [_finding_json(item) for item in view.findings],
+        "findings": [msgspec.structs.asdict(item) for item in view.findings],
         "counts": view.counts,
         "seconds": round(view.report.duration_s, 3),
         "read": view.report.files_analyzed,
@@ -99,15 +98,35 @@ def audit_json(view: AuditView) -> dict[str, object]:
     }
 
 
-def _finding_json(item: Finding) -> dict[str, object]:
-    return {
-        "code": item.code,
-        "path": item.path,
-        "line": item.line,
-        "column": item.column,
-        "message": item.message,
-        "action": item.action,
-        "symbol": item.symbol,
-        "hint": item.hint,
-        "group": item.group,
-    }
+def render_audit_text(view: AuditView) -> str:
+    """Return the findings by file and line, in the form that editors and `grep` use."""
+    write = _coloured_line if supports_colour(sys.stdout) else _plain_line
+    lines = [write(item) for item in view.findings]
+    if view.findings:
+        lines += ["", *_count_table(view)]
+    return "\n".join([*lines, view.summary_line(), ""])
+
+
+def _plain_line(item: Finding) -> str:
+    hint = f" [{item.hint}]" if item.hint else ""
+    return f"{item.path}:{item.line}:{item.column}: {item.code} {item.message}{hint}"
+
+
+def _coloured_line(item: Finding) -> str:
+    hint = f" {paint('[' + item.hint + ']', 'dim')}" if item.hint else ""
+    place = f"{paint(item.path, 'bold')}:{item.line}:{item.column}:"
+    return f"{place} {paint(item.code, 'yellow')} {item.message}{hint}"
+
+
+def _count_table(view: AuditView) -> list[str]:
+    counts = view.counts
+    width = max(len(str(count)) for count in counts.values())
+    longest = max(len(view.titles.get(code, "")) for code in counts)
+    lines: list[str] = []
+    for code, count in counts.items():
+        files = len({item.path for item in view.findings if item.code == code})
+        actions = sorted({item.action for item in view.findings if item.code == code})
+        title = view.titles.get(code, "").ljust(longest)
+        where = f"in {format_count(files, 'file')}, {'/'.join(actions)}"
+        lines.append(f"{count:>{width}}  {paint(code, 'yellow')}  {title}  {where}")
+    return lines

@@ -65,24 +65,19 @@ def _location_json(location: CodeLocation) -> dict[str, Any]:
 
 def rerun_command(claim: Claim, query: ClaimQuery, tree: str, fleet: Sequence[str]) -> str:
     """Return the command line that runs a claim's query again."""
+    from argosy.refit.claims.file_scopes import make_scope  # noqa: PLC0415
+
     arguments = ["argosy", "claims", "count", str(query)]
     if tree != ".":
         arguments.append(tree)
     is_of_fleet = claim.scope.includes_fleet or query.name.startswith(("fleet.", "audit."))
     arguments += [word for path in fleet if is_of_fleet for word in ("--fleet", path)]
-    default_scope = query_kinds()[query.name].scope
     scope = claim.scope.as_arguments()
-    if scope != _scope_words(default_scope):
+    if scope != make_scope(query_kinds()[query.name].scope, {}).as_arguments():
         arguments += [word for glob in scope for word in ("--in", glob)]
     if claim.unit != "place":
         arguments += ["--unit", claim.unit]
     return shlex.join(arguments)
-
-
-def _scope_words(names: Sequence[str]) -> tuple[str, ...]:
-    from argosy.refit.claims.file_scopes import make_scope  # noqa: PLC0415
-
-    return make_scope(names, {}).as_arguments()
 
 
 def _counts(verdicts: Sequence[ClaimVerdict]) -> dict[str, int]:

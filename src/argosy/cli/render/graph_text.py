@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
 
+from argosy.cli.console import align_columns
 from argosy.cli.render.graph_view import GraphEdge, GraphView
 from argosy.fleet.quantities import format_count
 
@@ -40,14 +40,7 @@ def _level_lines(view: GraphView) -> list[str]:
     lines = []
     for index, level in enumerate(view.levels):
         lead = f"level {index:<3} {len(level):>3}  "
-        lines += textwrap.wrap(
-            ", ".join(level),
-            _WIDTH,
-            initial_indent=lead,
-            subsequent_indent=" " * len(lead),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        lines += _wrap(", ".join(level), lead, " " * len(lead))
     return lines
 
 
@@ -57,9 +50,8 @@ def _machine_lines(view: GraphView) -> list[str]:
     if not counts:
         return []
     across = sum(machine_of[edge.source] != machine_of[edge.target] for edge in view.needs())
-    width = max(map(len, counts))
-    lines = [f"  {name:<{width}}  {format_count(count, 'agent')}" for name, count in counts.items()]
-    return ["machines", *lines, f"  {format_count(across, 'need')} from one machine to another"]
+    rows = [(f"  {name}", format_count(count, "agent")) for name, count in counts.items()]
+    return ["machines", *align_columns(rows), f"  {format_count(across, 'need')} from one machine to another"]
 
 
 def _cycle_lines(view: GraphView) -> list[str]:
@@ -72,18 +64,22 @@ def _redundant_lines(view: GraphView) -> list[str]:
     edges = [edge for edge in view.edges if view.is_redundant(edge)]
     if not edges:
         return ["redundant needs: none"]
-    width = max(len(f"{edge.source} needs {edge.target}") for edge in edges)
-    lines = [f"  {f'{edge.source} needs {edge.target}':<{width}}  {edge.where}" for edge in edges]
-    return [f"redundant needs: {len(edges)} of {len(view.needs())} follow from the others", *lines]
+    head = f"redundant needs: {len(edges)} of {len(view.needs())} follow from the others"
+    rows = [(f"  {edge.source} needs {edge.target}", edge.where) for edge in edges]
+    return [head, *align_columns(rows)]
 
 
 def _longest_chain_lines(view: GraphView) -> list[str]:
     lead = f"longest chain, {format_count(len(view.longest_chain), 'agent')}: "
+    return _wrap(" -> ".join(view.longest_chain), lead, "  ")
+
+
+def _wrap(text: str, lead: str, indent: str) -> list[str]:
     return textwrap.wrap(
-        " -> ".join(view.longest_chain),
+        text,
         _WIDTH,
         initial_indent=lead,
-        subsequent_indent="  ",
+        subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
@@ -93,7 +89,7 @@ def render_mermaid(view: GraphView) -> str:
     """Return a Mermaid flowchart: an arrow from each agent to what it needs, dotted for wants."""
     ids = {name: f"a{index}" for index, name in enumerate(view.graph.agents)}
     lines = ["flowchart LR"]
-    for machine, names in _by_machine(view):
+    for machine, names in _by_machine(view).items():
         indent = "  "
         if machine is not None:
             lines.append(f'  subgraph m_{_mermaid_id(machine)}["{machine}"]')
@@ -101,13 +97,10 @@ def render_mermaid(view: GraphView) -> str:
         lines += [f'{indent}{ids[name]}["{name}"]' for name in names]
         if machine is not None:
             lines.append("  end")
-    lines += [f"  {ids[edge.source]} {_arrow(edge)} {ids[edge.target]}" for edge in view.edges]
+    arrows = {"needs": "-->", "wants": "-.->"}
+    lines += [f"  {ids[edge.source]} {arrows[edge.kind]} {ids[edge.target]}" for edge in view.edges]
     lines += _mermaid_styles(view)
     return "\n".join(lines) + "\n"
-
-
-def _arrow(edge: GraphEdge) -> str:
-    return "-->" if edge.kind == "needs" else "-.->"
 
 
 def _mermaid_styles(view: GraphView) -> list[str]:
@@ -124,7 +117,7 @@ def _mermaid_styles(view: GraphView) -> list[str]:
 def render_dot(view: GraphView) -> str:
     """Return a Graphviz digraph: an arrow from each agent to what it needs, dashed for wants."""
     lines = [f'digraph "{view.fleet.name}" {{', "  rankdir=LR;", '  node [shape=box, fontname="sans-serif"];']
-    for machine, names in _by_machine(view):
+    for machine, names in _by_machine(view).items():
         nodes = " ".join(f'"{name}";' for name in names)
         if machine is None:
             lines.append(f"  {nodes}")
@@ -142,11 +135,11 @@ def _dot_style(view: GraphView, edge: GraphEdge) -> str:
     return ' [color="#bbbbbb"]' if view.is_redundant(edge) else ""
 
 
-def _by_machine(view: GraphView) -> Iterator[tuple[str | None, list[str]]]:
+def _by_machine(view: GraphView) -> dict[str | None, list[str]]:
     machines: dict[str | None, list[str]] = {}
     for spec in view.fleet.agents.values():
         machines.setdefault(spec.machine, []).append(spec.name)
-    yield from machines.items()
+    return machines
 
 
 def _mermaid_id(name: str) -> str:

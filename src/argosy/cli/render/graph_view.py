@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from argosy.fleet.dependency_graph import Graph, build_graph
+from argosy.fleet.dependency_graph import CriticalStep, Graph, build_graph
 from argosy.fleet.fleet_spec import Fleet
+from argosy.fleet.schedule import EdgeCost
+
+_MIN_COST_S = 0.0005
 
 
 class GraphEdge(msgspec.Struct, frozen=True, rename={"source": "from", "target": "to"}):
@@ -100,3 +104,28 @@ def graph_json(view: GraphView) -> dict[str, Any]:
         "critical_path": [{"agent": name} for name in view.longest_chain],
         "differences": [],
     }
+
+
+def critical_path_json(path: Sequence[CriticalStep], seconds: float) -> dict[str, Any]:
+    """Return the keys of a critical path in `plan/1` and `timeline/1`."""
+    steps = [
+        {"agent": step.agent, "started": round(step.started_s, 4), "ready": round(step.ready_s, 4)}
+        for step in path
+    ]
+    return {"critical_path": steps, "critical_path_seconds": round(seconds, 4)}
+
+
+def edge_cost_json(cost: EdgeCost) -> dict[str, Any]:
+    """Return an edge with its cost in `plan/1` and `timeline/1`."""
+    ends = {"from": cost.agent, "to": cost.need}
+    return {**ends, "agent_seconds": round(cost.agent_s, 4), "fleet_seconds": round(cost.fleet_s, 4)}
+
+
+def edge_cost_lines(costs: Iterable[EdgeCost], most: int, note: Callable[[EdgeCost], str]) -> list[str]:
+    """Return a line for each need that delays the fleet, at most `most`, and how many more there are."""
+    costly = [cost for cost in costs if cost.fleet_s >= _MIN_COST_S]
+    lines = [
+        f"  {cost.fleet_s:7.3f} s  {cost.agent} needs {cost.need}  {note(cost)}" for cost in costly[:most]
+    ]
+    rest = len(costly) - most
+    return lines + ([f"  and {rest} more; `--json` has all"] if rest > 0 else [])

@@ -1,17 +1,27 @@
-"""Renders the plan of images as text and as JSON."""
+"""Renders the plan of images, and the results of lock, build and push, as text and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from argosy.fault import Fault, InputError
 from argosy.fleet.suggestions import closest_match
+from argosy.image.build.build_pipeline import BuildResult, LockResult
 from argosy.image.build.image_size import GroupSizes, ImageSize, PlanSizes
 from argosy.image.plan.agent_imports import PackageUse
-from argosy.image.plan.image_plan import Image, ImagePlan, PulledInPackage
+from argosy.image.plan.image_plan import (
+    AmbiguousModule,
+    Image,
+    ImagePlan,
+    MissingPackage,
+    PulledInPackage,
+)
 from argosy.image.plan.known_packages import HEAVY_PACKAGES
 from argosy.image.plan.metric_only_imports import ALTERNATIVE
+from argosy.image.registry.push import PushedImage
 from argosy.source.distributions import normalize_name
 
 _MAX_LISTED = 6
@@ -23,14 +33,13 @@ def plan_json(plan: ImagePlan, measured: PlanSizes) -> dict[str, Any]:
         "argosy": "image-plan/1",
         "fleet": plan.fleet.name,
         "agents": len(plan.fleet.agents),
-        "images": {image.name: _image_json(image, measured) for image in plan.images.values()},
+        "images": {
+            image.name: {**_image_json(image, measured.images), "system": image.system, "files": image.files}
+            for image in plan.images.values()
+        },
         "unused": {name: {"where": places} for name, places in plan.unused.items()},
         "missing": {
-            item.package: {
-                "modules": item.modules,
-                "agents": item.agents,
-                "where": _location(item.first_use),
-            }
+            item.package: {"modules": item.modules, "agents": item.agents, "where": _location(item.first_use)}
             for item in plan.missing.values()
         },
         "tools": {name: {"where": places} for name, places in plan.tools.items()},
@@ -50,7 +59,9 @@ def plan_json(plan: ImagePlan, measured: PlanSizes) -> dict[str, Any]:
             for agent, package, items in plan.metric_only_imports
         ],
         "because": [_pulled_in_json(item) for item in plan.pulled_in],
-        "proposed": [_proposed_json(image, measured.proposed) for image in plan.proposed],
+        "proposed": [
+            {"name": image.name, **_image_json(image, measured.proposed)} for image in plan.proposed
+        ],
         "weights": {
             "images": _sizes_json(measured.images),
             "proposed": _sizes_json(measured.proposed),
@@ -60,30 +71,15 @@ def plan_json(plan: ImagePlan, measured: PlanSizes) -> dict[str, Any]:
     }
 
 
-def _image_json(image: Image, measured: PlanSizes) -> dict[str, Any]:
-    size = measured.images.by_name[image.name]
-    return {
-        "agents": image.agents,
-        "packages": image.packages,
-        "gpu": image.gpu,
-        "size": size.built_bytes,
-        "wheels": size.wheels_bytes,
-        "machine": image.machine,
-        "system": image.system,
-        "files": image.files,
-    }
-
-
-def _proposed_json(image: Image, sizes: GroupSizes) -> dict[str, Any]:
+def _image_json(image: Image, sizes: GroupSizes) -> dict[str, Any]:
     size = sizes.by_name[image.name]
     return {
-        "name": image.name,
-        "machine": image.machine,
         "agents": image.agents,
         "packages": image.packages,
         "gpu": image.gpu,
         "size": size.built_bytes,
         "wheels": size.wheels_bytes,
+        "machine": image.machine,
     }
 
 
@@ -121,17 +117,25 @@ def plan_text(plan: ImagePlan, measured: PlanSizes) -> str:
             *proposed,
             *_image_lines(list(plan.images.values()), measured.images),
             *_total_lines(measured.images),
-            *(
-                [f"note: {measured.unknown_reason}"]
-                if measured.unknown_reason and not plan.is_grouped
-                else []
-            ),
+            *([f"note: {measured.unknown_reason}"] if measured.unknown_reason and proposed else []),
             *_heavy_lines(plan),
-            *_section("installed, and imported by no agent", _unused_lines(plan)),
-            *_section("imported, and in no requirement file", _missing_lines(plan)),
+            *_section(
+                "installed, and imported by no agent",
+                (f"{name} ({_abbreviated_list(places, 2)})" for name, places in plan.unused.items()),
+            ),
+            *_section(
+                "imported, and in no requirement file",
+                (f"{item.package}: {_users_text(item)}" for item in plan.missing.values()),
+            ),
             *_section("partly unread", (f"{name}: {why}" for name, why in plan.unread.items())),
-            *_section("ambiguous, the package has to be named", _ambiguous_lines(plan)),
-            *_section("for other systems, in no image", _other_system_lines(plan)),
+            *_section(
+                "ambiguous, the package has to be named",
+                (f"`{item.module}`: {_users_text(item)}" for item in plan.ambiguous_modules.values()),
+            ),
+            *_section(
+                "for other systems, in no image",
+                (f"{name}: {_abbreviated_list(agents)}" for name, agents in plan.other_systems.items()),
+            ),
             *(f"note: {note}" for note in plan.notes),
             _summary_line(plan),
         ]
@@ -189,15 +193,11 @@ def _megabytes(size_bytes: int) -> str:
 
 def _heavy_lines(plan: ImagePlan) -> Iterator[str]:
     yield from _section("causes of heavy packages", _pulled_in_lines(plan))
-    metric_only = [
-        f"{agent}: `{package}` ({_names_used(items)})" for agent, package, items in plan.metric_only_imports
-    ]
+    metric_only = []
+    for agent, package, items in plan.metric_only_imports:
+        names = _abbreviated_list(sorted({name for item in items for name in item.names_used}))
+        metric_only.append(f"{agent}: `{package}` ({names or 'uses no name of it'})")
     yield from _section(f"imported for a metric only, which `{ALTERNATIVE}` provides too", metric_only)
-
-
-def _names_used(items: Iterable[Any]) -> str:
-    names = sorted({name for item in items for name in item.names_used})
-    return _abbreviated_list(names) if names else "uses no name of it"
 
 
 def _pulled_in_lines(plan: ImagePlan) -> Iterator[str]:
@@ -209,24 +209,8 @@ def _pulled_in_lines(plan: ImagePlan) -> Iterator[str]:
         yield f"{package}: {_abbreviated_list(agents)}; first {_location(first.use)}"
 
 
-def _unused_lines(plan: ImagePlan) -> Iterator[str]:
-    for name, places in plan.unused.items():
-        yield f"{name} ({_abbreviated_list(places, 2)})"
-
-
-def _missing_lines(plan: ImagePlan) -> Iterator[str]:
-    for item in plan.missing.values():
-        yield f"{item.package}: {_abbreviated_list(item.agents)}; {_location(item.first_use)}"
-
-
-def _ambiguous_lines(plan: ImagePlan) -> Iterator[str]:
-    for item in plan.ambiguous_modules.values():
-        yield f"`{item.module}`: {_abbreviated_list(item.agents)}; {_location(item.first_use)}"
-
-
-def _other_system_lines(plan: ImagePlan) -> Iterator[str]:
-    for name, agents in plan.other_systems.items():
-        yield f"{name}: {_abbreviated_list(agents)}"
+def _users_text(item: MissingPackage | AmbiguousModule) -> str:
+    return f"{_abbreviated_list(item.agents)}; {_location(item.first_use)}"
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
@@ -271,3 +255,95 @@ def _abbreviated_list(names: Iterable[str], limit: int = _MAX_LISTED) -> str:
     found = list(names)
     more = f" and {len(found) - limit} more" if len(found) > limit else ""
     return ", ".join(found[:limit]) + more
+
+
+def lock_json(locked: LockResult) -> dict[str, Any]:
+    """Return `image-lock/1`."""
+    return {
+        "argosy": "image-lock/1",
+        "path": str(locked.path),
+        "wheels": len(locked.lock.wheels),
+        "base": len(locked.lock.base),
+        "machines": {
+            each.machine: {"path": str(each.path), "agents": each.agents, "wheels": len(each.wheels)}
+            for each in locked.machines
+        },
+    }
+
+
+def lock_text(locked: LockResult) -> str:
+    """Return a line for each written file."""
+    lock = locked.lock
+    return "\n".join(
+        [
+            f"wrote {locked.path}: {len(lock.wheels)} wheels, {len(lock.base)} packages of Debian",
+            *(
+                f"wrote {each.path}: {len(each.wheels)} wheels for the agents of `{each.machine}`, "
+                f"{len(each.agents)}"
+                for each in locked.machines
+            ),
+        ]
+    )
+
+
+def build_json(result: BuildResult) -> dict[str, Any]:
+    """Return `image-build/1`."""
+    return {
+        "argosy": "image-build/1",
+        "layout": str(result.folder),
+        "images": {
+            name: {
+                "digest": entry.digest,
+                "agents": entry.agents,
+                "size": entry.unpacked_bytes,
+                "stored": entry.stored_bytes,
+                "layers": len(entry.layers),
+                "named": entry.smoke_test is not None and entry.smoke_test.is_passed,
+                "proof": msgspec.to_builtins(entry.smoke_test),
+            }
+            for name, entry in (
+                (item.image.name, result.record.images[item.image.name]) for item in result.built
+            )
+        },
+        "stored": result.record.shared_bytes,
+        "unnamed": result.untagged,
+    }
+
+
+def build_text(result: BuildResult) -> str:
+    """Return the summary of a build."""
+    images = [result.record.images[item.image.name] for item in result.built]
+    all_images = result.record.images.values()
+    unshared_bytes, shared = sum(image.stored_bytes for image in all_images), result.record.shared_bytes
+    tagged = sum(image.smoke_test is not None and image.smoke_test.is_passed for image in images)
+    return (
+        f"{len(images)} images built = {tagged} tagged + {len(images) - tagged} untagged; the layout has "
+        f"{len(all_images)}: {shared / 1e6:.1f} MB stored, {unshared_bytes / 1e6:.1f} MB without sharing; "
+        f"{result.folder}"
+    )
+
+
+def push_json(pushed: tuple[PushedImage, ...]) -> dict[str, Any]:
+    """Return `image-push/1`."""
+    return {
+        "argosy": "image-push/1",
+        "images": {
+            item.image: {
+                "place": item.reference,
+                "digest": item.digest,
+                "blobs": {"sent": item.sent, "mounted": item.mounted, "there": item.existing},
+                "sent": item.sent_bytes,
+            }
+            for item in pushed
+        },
+    }
+
+
+def push_text(pushed: tuple[PushedImage, ...]) -> str:
+    """Return the summary of a push."""
+    blobs = sum(item.sent + item.mounted + item.existing for item in pushed)
+    sent = sum(item.sent for item in pushed)
+    return (
+        f"{len(pushed)} images pushed and read back with the same digest; {blobs} blobs = {sent} sent "
+        f"({sum(item.sent_bytes for item in pushed) / 1e6:.1f} MB) + {blobs - sent} not sent again"
+    )

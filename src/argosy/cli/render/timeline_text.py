@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from argosy.cli.console import paint
+from argosy.cli.render.graph_view import edge_cost_lines
 from argosy.engine.explain.start_timeline import AgentBar, StartPhase, StartTimeline
 
 _MIN_BAR_WIDTH = 12
@@ -32,9 +33,8 @@ def render_timeline_text(timeline: StartTimeline, fleet: str, width: int, *, is_
         critical_mark = paint("*", "bold") if bar.agent in critical else " "
         end = "    never" if bar.ready_s is None else f"{bar.ready_s:7.3f} s"
         bar_text = _draw_bar(bar, scale, is_rich=is_rich)
-        lines.append(
-            f"{critical_mark} {_shorten(bar.agent, name_width):<{name_width}} {end}  {bar_text}".rstrip()
-        )
+        name = bar.agent if len(bar.agent) <= name_width else bar.agent[: name_width - 2] + ".."
+        lines.append(f"{critical_mark} {name:<{name_width}} {end}  {bar_text}".rstrip())
         if bar.outcome:
             lines.append(f"  {'':<{name_width}}            {bar.outcome}"[: max(width, 60)])
     return "\n".join([*lines, "", *_critical_path_lines(timeline), "", *_cost_lines(timeline)]) + "\n"
@@ -72,10 +72,6 @@ def _draw_bar(bar: AgentBar, scale: float, *, is_rich: bool) -> str:
     return "".join(parts)
 
 
-def _shorten(name: str, width: int) -> str:
-    return name if len(name) <= width else name[: width - 2] + ".."
-
-
 def _critical_path_lines(timeline: StartTimeline) -> list[str]:
     if not timeline.critical_path:
         return ["critical path: none, no agent is ready"]
@@ -98,13 +94,9 @@ def _critical_path_lines(timeline: StartTimeline) -> list[str]:
 def _cost_lines(timeline: StartTimeline) -> list[str]:
     """Return the cost of the admission waits, and how much sooner the fleet is ready without each need."""
     lines = [f"without admission waits, with the measured starts: {timeline.unlimited_seconds:.3f} s"]
-    costly = [cost for cost in timeline.costs if cost.fleet_s >= 0.0005]
-    if not costly:
+    costs = edge_cost_lines(
+        timeline.costs, _MAX_COSTS, lambda cost: f"({cost.agent} itself {cost.agent_s:.3f} s)"
+    )
+    if not costs:
         return [*lines, "  no single need delays it"]
-    lines[0] += "; sooner without one need, by:"
-    lines += [
-        f"  {cost.fleet_s:7.3f} s  {cost.agent} needs {cost.need}  ({cost.agent} itself {cost.agent_s:.3f} s)"
-        for cost in costly[:_MAX_COSTS]
-    ]
-    rest = len(costly) - _MAX_COSTS
-    return lines + ([f"  and {rest} more; `--json` has all"] if rest > 0 else [])
+    return [f"{lines[0]}; sooner without one need, by:", *costs]

@@ -83,20 +83,16 @@ class CpuUsage:
         """Return the percentage of one core by pid, without pids seen for the first time."""
         now, found, seen = time.monotonic(), {}, {}
         for pid in set(pids):
-            ticks = _cpu_ticks(pid)
-            if ticks is None:
+            stat = read_stat(pid)
+            if stat is None:
                 continue
+            ticks = stat.cpu_ticks
             seen[pid] = (now, ticks)
             if pid in self._last_samples:
                 earlier, before = self._last_samples[pid]
                 found[pid] = 100.0 * (ticks - before) / _TICKS_PER_S / max(now - earlier, 1e-3)
         self._last_samples = seen
         return found
-
-
-def _cpu_ticks(pid: int) -> int | None:
-    found = read_stat(pid)
-    return None if found is None else found.cpu_ticks
 
 
 def make_rows(

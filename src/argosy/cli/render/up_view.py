@@ -10,8 +10,10 @@ import textwrap
 import time
 from typing import TYPE_CHECKING
 
-from argosy.cli.console import paint
+from argosy.cli.console import paint, print_note
 from argosy.engine.protocol.state_machine import State
+from argosy.fault import Fault
+from argosy.fleet.quantities import format_count
 
 if TYPE_CHECKING:
     from argosy.engine.control.control_client import ControlClient
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
         MachineStatusChanged,
         Stopped,
     )
-    from argosy.fault import Fault
     from argosy.fleet.fleet_spec import Fleet
 
 _WAIT_NOTICE_S = 5.0
@@ -73,30 +74,20 @@ class UpView:
 
     def warn(self, fault: Fault) -> None:
         """Print a warning on stderr, also with `is_quiet`."""
-        self._stream.write(f"{paint('warning:', 'yellow', self._stream)} {fault.where}: {fault.message}\n")
+        print_note("warning", f"{fault.where}: {fault.message}", stream=self._stream)
 
     def show_difference(self, difference: ApplyPreview) -> None:
         """Print what the apply will do."""
-        parts = [
-            f"{len(names)} to {action}"
-            for action, names in (
-                ("start", difference.start),
-                ("restart", difference.restart),
-                ("stop", difference.stop),
-            )
-            if names
-        ]
+        changes = {"start": difference.start, "restart": difference.restart, "stop": difference.stop}
+        parts = [f"{len(names)} to {action}" for action, names in changes.items() if names]
         if difference.adopted:
             parts.append(f"{len(difference.adopted)} run already")
-        agents = "agent" if difference.declared == 1 else "agents"
-        scope = (
-            f"on {difference.machine}" if difference.machine else f"{difference.declared} {agents} declared"
-        )
+        declared = f"{format_count(difference.declared, 'agent')} declared"
+        scope = f"on {difference.machine}" if difference.machine else declared
         self.print_line(f"{scope}: " + (", ".join(parts) or "nothing to do"))
-        if difference.adopted or difference.restart or difference.stop:
-            for action, names in (("restart", difference.restart), ("stop", difference.stop)):
-                if names:
-                    self.print_line(f"  {action}: {', '.join(names)}")
+        for action in ("restart", "stop"):
+            if changes[action]:
+                self.print_line(f"  {action}: {', '.join(changes[action])}")
 
     def show_change(self, change: AgentStateChanged) -> None:
         """Print a transition worth a line; count the others in the status line."""
@@ -134,7 +125,10 @@ class UpView:
             print(f"stopped by `argosy down`: {', '.join(summary.not_ready) or 'all that was ready'}")
         else:
             _show_not_ready(summary)
-        for reason, names in _by_reason(summary.left_out).items():
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in summary.left_out.items():
+            by_reason.setdefault(reason, []).append(name)
+        for reason, names in by_reason.items():
             print(f"left out   {len(names)} {reason}" + (f": {', '.join(names)}" if len(names) <= 8 else ""))
         extra = [f"{len(summary.degraded)} degraded"] if summary.degraded else []
         extra += [f"{len(summary.adopted)} ran already"] if summary.adopted else []
@@ -150,11 +144,11 @@ class UpView:
             print(f"critical path {summary.critical_path_seconds:.2f} s: {chain}")
         if any(reason.startswith("on machine `") for reason in summary.left_out.values()):
             hint = "`argosy keys make`, and `argosy serve` on the other machines, connect them"
-            print(f"{paint('hint:', 'cyan')} {hint}")
+            print_note("hint", hint, stream=sys.stdout)
         if summary.hub:
-            print(f"{paint('warning:', 'yellow')} the hub does not run: {summary.hub}")
+            print_note("warning", f"the hub does not run: {summary.hub}", stream=sys.stdout)
         for name, reason in list(summary.not_ready.items())[: 0 if summary.interrupted else 1]:
-            print(f"{paint('hint:', 'cyan')} {_hint(name, reason, fleet)}")
+            print_note("hint", _hint(name, reason, fleet), stream=sys.stdout)
         sys.stdout.flush()
 
     def show_stopped(self, stopped: Stopped, *, is_partial: bool) -> None:
@@ -234,10 +228,3 @@ def _wrap_names(head: str, names: list[str]) -> str:
     return textwrap.fill(
         head + ", ".join(names), width, subsequent_indent=" " * len(head), break_on_hyphens=False
     )
-
-
-def _by_reason(left_out: dict[str, str]) -> dict[str, list[str]]:
-    reasons: dict[str, list[str]] = {}
-    for name, reason in left_out.items():
-        reasons.setdefault(reason, []).append(name)
-    return reasons

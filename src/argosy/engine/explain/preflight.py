@@ -23,7 +23,7 @@ from argosy.engine.process.env_file import read_env_file
 from argosy.engine.process.resource_limits import hard_open_files_limit, unenforced_limits
 from argosy.fault import Fault, InputError
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
-from argosy.fleet.locations import format_path_str
+from argosy.fleet.locations import format_path
 from argosy.fleet.suggestions import closest_match, suggest
 from argosy.source import control_flow
 from argosy.source.file_facts import FileFacts, FileFactsCache
@@ -116,7 +116,7 @@ class _PreflightScan:
         yield from (PreflightFinding(agent.name, fault) for fault in faults)
         cwd = os.path.join(self.root, agent.cwd or "")
         if not os.path.isdir(cwd):
-            message = f"there is no directory `{format_path_str(cwd)}`"
+            message = f"there is no directory `{format_path(cwd)}`"
             yield self.finding(agent, "cwd", "cwd-missing", message)
         yield from self.check_probe_commands(agent, env, cwd)
         if agent.kind == "command":
@@ -183,11 +183,11 @@ class _PreflightScan:
             directory = os.path.dirname(path)
             nearest_name = closest_match(os.path.basename(path), list(self.listings.entries_of(directory)))
             hint = (
-                f"did you mean `{format_path_str(os.path.join(directory, nearest_name))}`?"
+                f"did you mean `{format_path(os.path.join(directory, nearest_name))}`?"
                 if nearest_name
                 else ""
             )
-            message = f"there is no script `{format_path_str(path)}`"
+            message = f"there is no script `{format_path(path)}`"
             yield self.finding(agent, "run", "script-missing", message, hint)
             return
         script_dir = os.path.dirname(os.path.realpath(path))
@@ -250,7 +250,7 @@ class _PreflightScan:
         how = facts.names.get(name)
         if how is None:
             classes = [known for known, bound in facts.names.items() if bound == "class"]
-            message = f"there is no class `{name}` in `{module.name}` ({format_path_str(module.path)})"
+            message = f"there is no class `{name}` in `{module.name}` ({format_path(module.path)})"
             hint = suggest(name, classes, "classes")
             yield self.finding(agent, "run", "class-missing", message, hint)
         elif how == "def":
@@ -299,7 +299,7 @@ class _PreflightScan:
         if isinstance(closure.entry.facts, Unparsed):
             self.unparsed_agents.append(agent.name)
         installed = self.is_package_installed if _is_same_python(python) else None
-        setting = StartupContext(finder, cwd, installed, format_path_str, self.describe_install)
+        setting = StartupContext(finder, cwd, installed, format_path, self.describe_install)
         for finding in find_startup_findings(closure, setting):
             yield PreflightFinding(
                 agent.name, _to_fault(finding), finding.is_certain, finding.is_certain, finding.import_chain
@@ -307,7 +307,7 @@ class _PreflightScan:
 
 
 def _to_fault(finding: StartupFinding) -> Fault:
-    where = f"{format_path_str(finding.path)}:{finding.line}:{finding.column}"
+    where = f"{format_path(finding.path)}:{finding.line}:{finding.column}"
     return Fault(where, finding.code, finding.message, finding.hint)
 
 
@@ -335,7 +335,7 @@ def _check_literal_port(agent: AgentSpec, facts: FileFacts, *, is_alone: bool) -
     message = f"`{agent.name}` is declared on port {agent.port}, but its script uses {first.port}"
     message += f" ({first.pattern})"
     hint = f"read ARGOSY_PORT in the script, or declare `port: {first.port}`"
-    where = f"{format_path_str(facts.path)}:{first.line}:{first.column}"
+    where = f"{format_path(facts.path)}:{first.line}:{first.column}"
     yield PreflightFinding(agent.name, Fault(where, "A404", message, hint), prevents_start=False)
 
 
@@ -374,7 +374,7 @@ def _shared_fault(group: list[PreflightFinding]) -> Fault:
     names = _join_names([finding.agent for finding in affected])
     what = f"{'stops' if blocking else 'concerns'} {names}"
     if shortest.import_chain:
-        steps = " -> ".join(f"{format_path_str(step.path)}:{step.line}" for step in shortest.import_chain)
+        steps = " -> ".join(f"{format_path(step.path)}:{step.line}" for step in shortest.import_chain)
         what += f"; `{shortest.agent}` gets here by {steps}"
     return msgspec.structs.replace(fault, message=f"{fault.message} ({what})")
 

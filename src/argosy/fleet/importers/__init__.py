@@ -14,13 +14,13 @@ from pathlib import Path
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.importers.fleet_file_writer import render_fleet_file, summarize_plan
-from argosy.fleet.importers.format_detection import SUPPORTED_FORMATS
+from argosy.fleet.importers.format_detection import supported_formats_hint
 from argosy.fleet.importers.import_model import ImportDecision, ImportPlan
 from argosy.fleet.importers.merge import merge_sources
 from argosy.fleet.importers.source_search import find_sources
+from argosy.fleet.quantities import format_names
 
 __all__ = [
-    "SUPPORTED_FORMATS",
     "ImportDecision",
     "ImportPlan",
     "plan_import",
@@ -48,11 +48,9 @@ def plan_import(
     """
     found = find_sources(tuple(paths))
     if not any(source.agents for source in found.sources):
-        read = ", ".join(f"`{source.path.name}`" for source in found.sources)
+        read = format_names(source.path.name for source in found.sources)
         services = sum(len(source.services) for source in found.sources)
         message = f"no agent was found in {read}: none of its {services} services has a command"
-        raise InputError(
-            Fault(str(paths[0]), "nothing-found", message, "known formats: " + "; ".join(SUPPORTED_FORMATS))
-        )
+        raise InputError(Fault(str(paths[0]), "nothing-found", message, supported_formats_hint()))
     overrides = {path.absolute(): name for path, name in (machine_overrides or {}).items()}
     return merge_sources(found, folder.absolute(), overrides, address_overrides or {})

@@ -6,10 +6,14 @@ checked, forked and measured; anything else stays a command.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
+from collections.abc import Iterator
 
 import msgspec
+
+from argosy.fault import Fault, InputError
 
 _PYTHON_EXECUTABLE = re.compile(r"^(?:.*/)?python(?:\d+(?:\.\d+)?)?$")
 _ASSIGNMENT = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.DOTALL)
@@ -84,3 +88,21 @@ def _strip_prefix(argv: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str
             break
         argv = argv[1:]
     return argv, env
+
+
+@contextlib.contextmanager
+def command_error(where: str, subject: str, found: object) -> Iterator[None]:
+    """Raise the ValueError of a parser in the block as an InputError at `where`.
+
+    subject: what was parsed, for the message. found: its value.
+    """
+    try:
+        yield
+    except ValueError as error:
+        message = f"{subject} cannot be read: {str(error).lower()}: `{found}`"
+        raise InputError(Fault(where, "bad-command", message)) from error
+
+
+def is_true_word(value: object) -> bool:
+    """Return whether a value is true; `false`, `no`, `off`, `0` and null are not."""
+    return value is not None and str(value).strip().lower() not in ("false", "no", "off", "0")

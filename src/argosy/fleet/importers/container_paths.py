@@ -1,4 +1,4 @@
-"""Maps paths in a container to the host: build context, bind mounts, Dockerfile."""
+"""Reads what a container runs from its Dockerfile, and maps its paths to the host."""
 
 from __future__ import annotations
 
@@ -6,8 +6,42 @@ import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from argosy.fleet.importers.dockerfile_process import ContainerProcess, read_container_process
+import msgspec
+
+from argosy.fleet.dockerfile import DockerfileInstruction, read_instructions
 from argosy.fleet.importers.input_file import PlainData
+
+
+class ContainerProcess(msgspec.Struct, frozen=True):
+    """The command and working folder of the last stage of a Dockerfile."""
+
+    argv: tuple[str, ...] = ()
+    working_dir: str | None = None
+
+
+def _read_process(path: Path) -> ContainerProcess:
+    """Return the process that the image of a Dockerfile runs; an empty one if there is no file."""
+    if not path.is_file():
+        return ContainerProcess()
+    entry: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    folder: str | None = None
+    for item in read_instructions(path.read_text(encoding="utf-8", errors="replace")):
+        if item.keyword == "FROM":
+            entry, command, folder = (), (), None
+        elif item.keyword == "WORKDIR":
+            folder = item.arguments
+        elif item.keyword == "ENTRYPOINT":
+            entry, command = _argv_of(item), ()
+        elif item.keyword == "CMD":
+            command = _argv_of(item)
+    return ContainerProcess((*entry, *command), folder)
+
+
+def _argv_of(item: DockerfileInstruction) -> tuple[str, ...]:
+    argv = item.argv()
+    # Docker, too, treats an invalid list as shell form.
+    return ("sh", "-c", item.arguments) if argv is None else argv
 
 
 class ContainerPaths:
@@ -22,7 +56,7 @@ class ContainerPaths:
         options = build if isinstance(build, dict) else {"context": build}
         self.context = _normalized_path(base, str(options.get("context") or "."))
         self.dockerfile = self.context / str(options.get("dockerfile") or "Dockerfile")
-        self.process = read_container_process(self.dockerfile) if build else ContainerProcess()
+        self.process = _read_process(self.dockerfile) if build else ContainerProcess()
         working = keys.get("working_dir")
         self._working_dir = PurePosixPath(str(working or self.process.working_dir or "/"))
         self._mounts = dict(_mounts(base, keys.get("volumes")))

@@ -1,13 +1,13 @@
-"""Merges the rows of one agent, and gives every agent a unique name."""
+"""Makes the agents of all sources distinct: one agent per name, a unique name, and a port of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
-from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent
-from argosy.fleet.importers.unique_names import make_unique, to_fleet_name
+from argosy.fleet.importers.import_model import ForeignPort, ImportDecision, ImportedAgent
 from argosy.fleet.redaction import redact_text
 
 # The fields that two rows of one agent may both set, with their names for messages.
@@ -28,6 +28,7 @@ _FIELD_LABELS = {
     "cpus": "cpus",
 }
 _UNSET_VALUES: tuple[object, ...] = (None, (), {}, True)
+_PORT_KEYS = ("port", "health_port")
 
 
 class PlacedAgent(msgspec.Struct, frozen=True):
@@ -38,14 +39,7 @@ class PlacedAgent(msgspec.Struct, frozen=True):
     imported: ImportedAgent
 
 
-class DeduplicatedAgents(msgspec.Struct, frozen=True):
-    """All agents, each once, and the decisions made."""
-
-    agents: tuple[PlacedAgent, ...]
-    decisions: tuple[ImportDecision, ...]
-
-
-def deduplicate(found: Sequence[tuple[str, ImportedAgent]]) -> DeduplicatedAgents:
+def deduplicate(found: Sequence[tuple[str, ImportedAgent]]) -> tuple[list[PlacedAgent], list[ImportDecision]]:
     """Return the agents of (machine, agent) pairs; rows with one name on one machine are one agent."""
     rows: dict[tuple[str, str], list[ImportedAgent]] = {}
     for machine, agent in found:
@@ -59,7 +53,7 @@ def deduplicate(found: Sequence[tuple[str, ImportedAgent]]) -> DeduplicatedAgent
             decisions += _merge_decisions(name, first, other)
             first = _merge_rows(first, other)
         by_name[name] = PlacedAgent(name, machine, first)
-    return DeduplicatedAgents(tuple(by_name.values()), tuple(decisions))
+    return list(by_name.values()), decisions
 
 
 def _merge_rows(first: ImportedAgent, other: ImportedAgent) -> ImportedAgent:
@@ -107,3 +101,66 @@ def _rename_decisions(
     if holder is not None:
         why = f"`{holder.name}` is taken ({holder.imported.where}), and names in a fleet are unique"
     yield ImportDecision(agent.where, f"`{agent.name}` is called `{name}`", why, name)
+
+
+def resolve_port_conflicts(
+    agents: Sequence[PlacedAgent],
+) -> tuple[list[PlacedAgent], list[ImportDecision]]:
+    """Return the agents with each port of a machine assigned to the first agent that names it."""
+    claims: dict[tuple[str, int], tuple[str, str]] = {}
+    resolved: list[PlacedAgent] = []
+    decisions: list[ImportDecision] = []
+    for agent in agents:
+        for key in _PORT_KEYS:
+            port = getattr(agent.imported, key)
+            holder = claims.setdefault((agent.machine, port), (agent.name, key)) if port is not None else None
+            if holder is not None and holder[0] != agent.name:
+                conflict = f"it is also the `{holder[1]}` of `{holder[0]}`"
+                what = f"`{key}` {port} of `{agent.name}` is omitted: {conflict}"
+                why = f"only one process on `{agent.machine}` can listen there; give one of them another port"
+                decisions.append(ImportDecision(agent.imported.where, what, why, agent.name))
+                imported = msgspec.structs.replace(agent.imported, **{key: None})
+                agent = msgspec.structs.replace(agent, imported=imported)
+        resolved.append(agent)
+    return resolved, decisions
+
+
+def foreign_port_decisions(
+    named: Sequence[ForeignPort], machine: str, agents: Sequence[PlacedAgent]
+) -> Iterator[ImportDecision]:
+    """Yield a decision for each other port in a source that is also the port of an agent."""
+    declared = {
+        getattr(agent.imported, key): (agent, key)
+        for agent in reversed(agents)
+        if agent.machine == machine
+        for key in _PORT_KEYS
+    }
+    for one in named:
+        agent, key = declared.get(one.port, (None, ""))
+        if agent is not None:
+            what = f"`{one.key}: {one.port}` is also the `{key}` of `{agent.name}` ({agent.imported.where})"
+            why = (
+                f"if something else listens there, the two conflict on `{machine}` and one needs another "
+                "port; the agent keeps this one"
+            )
+            yield ImportDecision(one.where, what, why, agent.name)
+
+
+def to_fleet_name(text: str) -> str:
+    """Return `text` as a valid name: invalid characters become `_`, and a leading digit gets a `_` prefix."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", text.strip(), flags=re.ASCII)
+    return name if re.match(r"[A-Za-z_]", name) else f"_{name}"
+
+
+def make_unique(name: str, used_names: Collection[str]) -> str:
+    """Return `name`, with the suffix `_2`, `_3` and so on if it is taken."""
+    number, candidate = 2, name
+    while candidate in used_names:
+        candidate = f"{name}_{number}"
+        number += 1
+    return candidate
+
+
+def to_variable_name(text: str) -> str:
+    """Return `text` as the name of an environment variable."""
+    return re.sub(r"\W", "_", text, flags=re.ASCII).upper()

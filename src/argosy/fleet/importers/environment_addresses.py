@@ -7,19 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.hosts import HostPort, is_loopback, is_wildcard, parse_address, referenced_variable
-from argosy.fleet.importers.deduplication import PlacedAgent
+from argosy.fleet.hosts import (
+    LOOPBACK,
+    HostPort,
+    is_loopback,
+    is_wildcard,
+    parse_address,
+    referenced_variable,
+)
+from argosy.fleet.importers.deduplication import PlacedAgent, make_unique, to_fleet_name, to_variable_name
 from argosy.fleet.importers.import_model import ExternalService, ImportDecision
-from argosy.fleet.importers.unique_names import make_unique, to_fleet_name, to_variable_name
-
-_LOOPBACK_HOST = "127.0.0.1"
-
-
-class ImportedAddresses(msgspec.Struct, frozen=True):
-    """The addresses by environment, and the decisions made."""
-
-    environments: dict[str, dict[str, str]]
-    decisions: tuple[ImportDecision, ...]
+from argosy.fleet.quantities import format_names
 
 
 def resolve_addresses(
@@ -28,8 +26,10 @@ def resolve_addresses(
     services: Sequence[ExternalService],
     where: str,
     overrides: Mapping[str, str],
-) -> ImportedAddresses:
-    """Return the addresses of machines and services; an unknown address is never guessed.
+) -> tuple[dict[str, dict[str, str]], list[ImportDecision]]:
+    """Return the addresses of machines and services by environment, and the decisions made.
+
+    An unknown address is never guessed.
 
     where: the location of decisions about the whole fleet.
     overrides: addresses in `development` given by the user; a name that is not a machine is a service.
@@ -48,13 +48,13 @@ def resolve_addresses(
         else _common_host(agents, machine)
         for machine in machines
     }
-    development = {machine: known_hosts[machine] or _LOOPBACK_HOST for machine in machines}
+    development = {machine: known_hosts[machine] or LOOPBACK for machine in machines}
     environments = {
         "development": {
             **development,
             **_addresses_by_name(
                 named_services,
-                lambda name: parsed_overrides[name].host if name in parsed_overrides else _LOOPBACK_HOST,
+                lambda name: parsed_overrides[name].host if name in parsed_overrides else LOOPBACK,
             ),
         },
         "production": {
@@ -66,17 +66,17 @@ def resolve_addresses(
             **_addresses_by_name(named_services, _as_host_name),
         },
         "testing": {
-            **dict.fromkeys(machines, _LOOPBACK_HOST),
-            **_addresses_by_name(named_services, lambda _: _LOOPBACK_HOST),
+            **dict.fromkeys(machines, LOOPBACK),
+            **_addresses_by_name(named_services, lambda _: LOOPBACK),
         },
     }
     reported = {machine: host for machine, host in known_hosts.items() if host}
     reported |= {name: text for name, text in overrides.items() if name in named_services}
-    decisions = (
+    decisions = [
         *_environment_decisions(environments, reported, where),
         *_ignored_host_decisions(agents, known_hosts),
-    )
-    return ImportedAddresses(environments, decisions)
+    ]
+    return environments, decisions
 
 
 def _apply_overrides(
@@ -147,14 +147,11 @@ def _is_peer_address(host: str | None) -> bool:
 def _environment_decisions(
     environments: Mapping[str, Mapping[str, str]], known: Mapping[str, str], where: str
 ) -> Iterator[ImportDecision]:
-    rest = (
-        "the others are on this host (127.0.0.1)"
-        if known
-        else "every machine and service is this host (127.0.0.1)"
-    )
-    what = "".join(f"`{name}` is {address}, " for name, address in known.items()) + rest
+    rest = "the others are on" if known else "every machine and service is"
+    what = "".join(f"`{name}` is {address}, " for name, address in known.items())
+    what += f"{rest} this host (127.0.0.1)"
     yield ImportDecision(where, f"in `development` {what}", "unknown addresses are not guessed")
-    variables = ", ".join(f"`{text.partition(':')[0]}`" for text in environments["production"].values())
+    variables = format_names(text.partition(":")[0] for text in environments["production"].values())
     yield ImportDecision(
         where, f"in `production` addresses come from {variables}", "set them, or write the addresses"
     )
@@ -175,18 +172,12 @@ def _ignored_host_decisions(
         if host is not None and host != known_hosts[agent.machine]:
             users.setdefault((agent.machine, host), []).append(agent)
     for (machine, host), agents_with_host in users.items():
-        count = (
-            f"{len(agents_with_host)} agents"
-            if len(agents_with_host) > 1
-            else f"`{agents_with_host[0].name}`"
-        )
+        first, *others = agents_with_host
+        count = f"{len(agents_with_host)} agents" if others else f"`{first.name}`"
         why = "it is an interface to listen on, which no peer can connect to"
         if _is_peer_address(host):
             why = f"the agents of `{machine}` have several; a machine has one address"
         elif not is_wildcard(host):
             why = "an agent's address is that of its machine in the environment"
-        yield ImportDecision(
-            agents_with_host[0].imported.where,
-            f"`host: {host}` of {count} on `{machine}` is not imported",
-            why,
-        )
+        what = f"`host: {host}` of {count} on `{machine}` is not imported"
+        yield ImportDecision(first.imported.where, what, why)

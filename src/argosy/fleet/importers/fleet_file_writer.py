@@ -124,11 +124,8 @@ def _env_lines(env: dict[str, str], indent: str) -> Iterator[str]:
 
 def _decision_lines(decision: ImportDecision, indent: str) -> Iterator[str]:
     prefix = f"{decision.where}: " if decision.where else ""
-    yield from _comment_lines(f"{prefix}{decision.what}. {_as_sentence(decision.why)}", indent)
-
-
-def _as_sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    why = decision.why[:1].upper() + decision.why[1:].removesuffix(".")
+    yield from _comment_lines(f"{prefix}{decision.what}. {why}.", indent)
 
 
 def _comment_lines(text: str, indent: str) -> Iterator[str]:

@@ -6,13 +6,21 @@ An importer converts one file to one `ImportSource` and decides nothing that dep
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from argosy.fleet.importers.input_file import InputFile, KeyPath
 from argosy.fleet.normalization import run_kind
+from argosy.fleet.quantities import format_names
+
+_MAX_NAMED = 3
+# The reason of a decision about an agent that its source does not always start.
+STARTS_EVERY_AGENT = "argosy starts every agent in the file: remove it, or use `--only`"
 
 
 class ImportDecision(msgspec.Struct, frozen=True):
@@ -144,3 +152,22 @@ class ImportPlan(msgspec.Struct, frozen=True, kw_only=True):
     decisions: tuple[ImportDecision, ...]
     env: dict[str, str] = {}
     cwd: str | None = None
+
+
+def unsupported_key_decisions(
+    input_file: InputFile,
+    agent_keys: Sequence[tuple[str, KeyPath, Mapping[str, object]]],
+    supported_keys: AbstractSet[str],
+    reason: Callable[[str], str],
+) -> Iterator[ImportDecision]:
+    """Yield one decision for each key that is not in `supported_keys`, for all agents that have it.
+
+    agent_keys: the name, path and keys of each agent. reason: returns why a key is not imported.
+    """
+    users: dict[str, list[tuple[str, KeyPath]]] = {}
+    for name, key_path, keys in agent_keys:
+        for key in (key for key in keys if key not in supported_keys):
+            users.setdefault(key, []).append((name, key_path))
+    for key, users_of_key in users.items():
+        what = f"`{key}` of {format_names((name for name, _ in users_of_key), _MAX_NAMED)} is not imported"
+        yield ImportDecision(input_file.location_of((*users_of_key[0][1], key)), what, reason(key))

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from collections.abc import Mapping as AnyMapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.decode import to_plain
 from argosy.fleet.locations import FaultList, format_path
-from argosy.fleet.yaml_nodes import MappingNode, ScalarNode, SequenceNode, parse_document
-
-if TYPE_CHECKING:
-    from argosy.fleet.yaml_nodes import Node
+from argosy.fleet.yaml_nodes import MappingNode, Node, ScalarNode, SequenceNode, parse_document
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """The path from the top of a document to a value: keys and list indexes."""

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.fleet.importers.deduplication import PlacedAgent, deduplicate
+from argosy.fleet.importers.deduplication import (
+    PlacedAgent,
+    deduplicate,
+    foreign_port_decisions,
+    resolve_port_conflicts,
+    to_fleet_name,
+)
 from argosy.fleet.importers.edge_resolution import ResolvedEdges, resolve_edges
 from argosy.fleet.importers.environment_addresses import resolve_addresses
 from argosy.fleet.importers.import_model import (
@@ -17,12 +23,16 @@ from argosy.fleet.importers.import_model import (
     ImportSource,
     PlannedAgent,
 )
-from argosy.fleet.importers.port_conflicts import foreign_port_decisions, resolve_port_conflicts
 from argosy.fleet.importers.shared_variables import SharedVariables, fix_python_path, split_shared_variables
-from argosy.fleet.importers.source_placement import PlacedSource, most_common_working_dir, place_sources
-from argosy.fleet.importers.source_root import relative_path, relative_paths, working_dir_of
+from argosy.fleet.importers.source_placement import (
+    PlacedSource,
+    most_common_working_dir,
+    place_sources,
+    relative_path,
+    relative_paths,
+    working_dir_of,
+)
 from argosy.fleet.importers.source_search import FoundSources
-from argosy.fleet.importers.unique_names import to_fleet_name
 from argosy.fleet.locations import format_path
 
 
@@ -44,29 +54,29 @@ def merge_sources(
     placed = place_sources(found.sources, machine_overrides)
     cwd = most_common_working_dir(placed)
     shared = split_shared_variables(placed)
-    joined = deduplicate(_relocate_agents(placed, shared, folder, cwd))
-    agents, port_decisions = resolve_port_conflicts(joined.agents)
+    distinct, name_decisions = deduplicate(_relocate_agents(placed, shared, folder, cwd))
+    agents, port_decisions = resolve_port_conflicts(distinct)
     services = [service for site in placed for service in site.source.services]
     edges = resolve_edges(agents, {service.name for service in services})
     machines = tuple(dict.fromkeys(site.machine for site in placed))
-    addresses = resolve_addresses(
+    environments, address_decisions = resolve_addresses(
         machines, agents, services, format_path(placed[0].source.path), address_overrides
     )
     decisions = [
         *found.decisions,
         *_source_decisions(placed, agents),
         *shared.decisions,
-        *joined.decisions,
+        *name_decisions,
         *port_decisions,
         *edges.decisions,
-        *addresses.decisions,
+        *address_decisions,
         *_working_dir_decisions(placed[0].source, cwd, folder),
     ]
     return ImportPlan(
         fleet=to_fleet_name(cwd.name or "fleet"),
         sources=tuple(format_path(site.source.path) for site in placed),
         machines=machines,
-        environments=addresses.environments,
+        environments=environments,
         agents=_plan_agents(agents, edges, machines),
         edge_count=edges.found_count,
         decisions=_sort_decisions(decisions, found.sources),

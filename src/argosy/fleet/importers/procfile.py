@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
-from argosy.fault import Fault, InputError
-from argosy.fleet.importers.command_line import CommandLine, parse_shell_command
+import msgspec
+
+from argosy.fleet.importers.command_line import command_error, parse_shell_command
 from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent, ImportSource
 from argosy.fleet.importers.input_file import InputFile
 
@@ -43,7 +44,8 @@ def read_procfile(input_file: InputFile) -> ImportSource:
         if match is None:
             continue
         where = f"{input_file.display_name}:{number}:1"
-        command = _parse_command(match[2], where, match[1])
+        with command_error(where, f"the command of `{match[1]}`", match[2]):
+            command = parse_shell_command(match[2])
         decisions += [ImportDecision(where, what, why, match[1]) for what, why in command.notes]
         agent = ImportedAgent(
             name=match[1],
@@ -62,30 +64,8 @@ def read_procfile(input_file: InputFile) -> ImportSource:
     )
 
 
-def _parse_command(text: str, where: str, name: str) -> CommandLine:
-    try:
-        return parse_shell_command(text)
-    except ValueError as error:
-        raise InputError(
-            Fault(
-                where,
-                "bad-command",
-                f"the command of `{name}` cannot be read: {str(error).lower()}: `{text}`",
-            )
-        ) from error
-
-
 def _with_port(agent: ImportedAgent, port: int) -> tuple[ImportedAgent, ImportDecision]:
-    env = {"PORT": str(port), **agent.env}
-    found = ImportedAgent(
-        name=agent.name,
-        where=agent.where,
-        run=agent.run,
-        args=agent.args,
-        env=env,
-        python=agent.python,
-        port=port,
-    )
+    found = msgspec.structs.replace(agent, env={"PORT": str(port), **agent.env}, port=port)
     what = f"`{agent.name}` uses `$PORT` and gets {port}"
     why = f"as with foreman and honcho: {_FIRST_PORT}, and {_PORT_STEP} more for each further process"
     return found, ImportDecision(agent.where, what, why, agent.name)

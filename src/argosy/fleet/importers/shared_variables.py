@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from argosy.fleet.importers.import_model import ImportDecision, ImportSource
-from argosy.fleet.importers.source_placement import PlacedSource
-from argosy.fleet.importers.source_root import relative_path, working_dir_of
+from argosy.fleet.importers.source_placement import PlacedSource, relative_path, working_dir_of
+from argosy.fleet.quantities import format_names
 
 _PYTHONPATH = "PYTHONPATH"
 
@@ -62,14 +62,13 @@ def _shared_variable_decisions(
     placed_source: PlacedSource, env: dict[str, str], own: dict[str, str], count: int
 ) -> Iterator[ImportDecision]:
     where = placed_source.source.env_where
-    shared = ", ".join(f"`{name}`" for name in env if name not in own)
+    shared = format_names(name for name in env if name not in own)
     if shared:
         what = f"{shared} of `{placed_source.machine}` are in `defaults.env`"
         others = "no other source has different values; " if count > 1 else ""
         yield ImportDecision(where, what, f"{others}every agent of the fleet gets them")
     if own:
-        names = ", ".join(f"`{name}`" for name in own)
-        what = f"{names} are in the `env` of each agent of `{placed_source.machine}`"
+        what = f"{format_names(own)} are in the `env` of each agent of `{placed_source.machine}`"
         yield ImportDecision(where, what, "another source has different values")
 
 
@@ -79,9 +78,8 @@ def _python_path_decisions(placed_source: PlacedSource) -> Iterator[ImportDecisi
     source = placed_source.source
     if _has_missing_python_path(source.env, placed_source.cwd):
         path = relative_path(placed_source.root, placed_source.cwd)
-        yield ImportDecision(
-            source.env_where, f"`{_PYTHONPATH}: {source.env[_PYTHONPATH]}` becomes `{path}`", why
-        )
+        what = f"`{_PYTHONPATH}: {source.env[_PYTHONPATH]}` becomes `{path}`"
+        yield ImportDecision(source.env_where, what, why)
     fixed = [
         agent
         for agent in source.agents
@@ -90,10 +88,9 @@ def _python_path_decisions(placed_source: PlacedSource) -> Iterator[ImportDecisi
     if fixed:
         first = fixed[0]
         path = relative_path(placed_source.root, working_dir_of(first, placed_source.root))
-        names = ", ".join(f"`{agent.name}`" for agent in fixed)
-        yield ImportDecision(
-            first.where, f"`{_PYTHONPATH}: {first.env[_PYTHONPATH]}` of {names} becomes `{path}`", why
-        )
+        names = format_names(agent.name for agent in fixed)
+        what = f"`{_PYTHONPATH}: {first.env[_PYTHONPATH]}` of {names} becomes `{path}`"
+        yield ImportDecision(first.where, what, why)
 
 
 def _unexpanded_decisions(source: ImportSource) -> Iterator[ImportDecision]:

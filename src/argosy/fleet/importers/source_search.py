@@ -16,11 +16,12 @@ from pathlib import Path
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.importers.format_detection import SUPPORTED_FORMATS, read_import_source
+from argosy.fleet.importers.format_detection import read_import_source, supported_formats_hint
 from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent, ImportSource
 from argosy.fleet.importers.input_file import read_input_file
-from argosy.fleet.importers.source_root import has_only_missing_scripts
+from argosy.fleet.importers.source_placement import has_only_missing_scripts
 from argosy.fleet.locations import format_path
+from argosy.fleet.quantities import format_names
 
 _MAX_DEPTH = 3
 _CONFIG_FOLDERS = frozenset({"config", "configs", "conf", "etc"})
@@ -82,13 +83,10 @@ def _candidate_files(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         path = Path(parent)
         depth = len(path.relative_to(folder).parts)
-        folders[:] = sorted(name for name in folders if depth < _MAX_DEPTH and _is_searched(name))
+        hidden = {name for name in folders if name.startswith(".")} | _SKIPPED_FOLDERS
+        folders[:] = sorted({*folders} - hidden) if depth < _MAX_DEPTH else []
         if path == folder or path.name in _CONFIG_FOLDERS:
             yield from (path / name for name in sorted(names) if _is_candidate(path / name))
-
-
-def _is_searched(name: str) -> bool:
-    return not name.startswith(".") and name not in _SKIPPED_FOLDERS
 
 
 def _is_candidate(path: Path) -> bool:
@@ -110,16 +108,13 @@ def _choose_versions(sources: list[ImportSource]) -> tuple[list[ImportSource], l
         return path.parent, -extended, len(path.name), path.name
 
     for source in sorted(sources, key=rank):
-        preferred = next((one for one in chosen if _is_version(source, one)), None)
+        in_folder = [one for one in chosen if one.path.parent == source.path.parent]
+        preferred = next((one for one in in_folder if _common_agents(source, one)), None)
         if preferred is None:
             chosen.append(source)
         else:
             decisions.append(_skipped_version_decision(source, preferred))
     return chosen, decisions
-
-
-def _is_version(source: ImportSource, other: ImportSource) -> bool:
-    return source.path.parent == other.path.parent and bool(_common_agents(source, other))
 
 
 def _common_agents(source: ImportSource, other: ImportSource) -> list[tuple[ImportedAgent, ImportedAgent]]:
@@ -133,7 +128,7 @@ def _skipped_version_decision(source: ImportSource, preferred: ImportSource) -> 
     differing = [
         agent.name for agent, other in pairs if _comparable_fields(agent) != _comparable_fields(other)
     ]
-    names = ", ".join(f"`{name}`" for name in differing[:3]) + (" and more" if len(differing) > 3 else "")
+    names = format_names(differing[:3]) + (" and more" if len(differing) > 3 else "")
     detail = f", {len(differing)} of them differently ({names})" if differing else ", all identically"
     return ImportDecision(
         format_path(source.path),
@@ -159,7 +154,7 @@ def _unread_file_decisions(folder: Path, unread: list[tuple[Path, InputError]]) 
     """Yield one decision for the files without agents, and one for each file with a fault."""
     without = [format_path(path) for path, error in unread if _is_unrelated_file(error)]
     if without:
-        what = f"without agents: {', '.join(f'`{name}`' for name in without)}"
+        what = f"without agents: {format_names(without)}"
         yield ImportDecision(format_path(folder), what, "these files name nothing to run")
     for _, error in unread:
         if not _is_unrelated_file(error):
@@ -175,11 +170,7 @@ def _is_unrelated_file(error: InputError) -> bool:
 
 def _nothing_found_error(folder: Path, unread: list[tuple[Path, InputError]]) -> InputError:
     faulty = [fault for _, error in unread if not _is_unrelated_file(error) for fault in error.faults]
-    read = ", ".join(f"`{path.name}`" for path, _ in unread[:8]) or "no file"
+    read = format_names(path.name for path, _ in unread[:8]) or "no file"
     message = f"no file in this folder or its configuration folders defines agents; read: {read}"
-    return InputError(
-        Fault(
-            format_path(folder), "nothing-found", message, "known formats: " + "; ".join(SUPPORTED_FORMATS)
-        ),
-        *faulty,
-    )
+    where = format_path(folder)
+    return InputError(Fault(where, "nothing-found", message, supported_formats_hint()), *faulty)

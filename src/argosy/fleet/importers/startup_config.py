@@ -1,6 +1,6 @@
 """Reads a startup config: agents by name, agents in lists, or both in one file.
 
-The rows are read by `agent_row`; this module reads the rest of the file: common variables, other
+The rows are read by `agent_rows`; this module reads the rest of the file: common variables, other
 ports, and unsupported sections.
 """
 
@@ -8,20 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.fleet.importers import listed_agents, named_agents
-from argosy.fleet.importers.agent_row import SUPPORTED_ROW_KEYS, AgentRow, AgentRowReader, parse_port_value
-from argosy.fleet.importers.import_model import ForeignPort, ImportDecision, ImportSource
+from argosy.fleet.importers.agent_rows import (
+    LISTED_AGENTS_FORMAT,
+    NAMED_AGENTS_FORMAT,
+    SUPPORTED_ROW_KEYS,
+    AgentRow,
+    AgentRowReader,
+    find_listed_agents,
+    find_named_agents,
+    parse_port_value,
+)
+from argosy.fleet.importers.import_model import (
+    ForeignPort,
+    ImportDecision,
+    ImportSource,
+    unsupported_key_decisions,
+)
 from argosy.fleet.importers.input_file import InputFile, KeyPath, PlainData, walk_values
-from argosy.fleet.importers.unsupported_keys import unsupported_key_decisions
 
 _ENVIRONMENT = ("environment", "env")
 
 
 def is_startup_config(input_file: InputFile) -> bool:
     """Return whether the file has agents by name or in lists."""
-    return bool(
-        named_agents.find_named_agents(input_file.data) or listed_agents.find_listed_agents(input_file.data)
-    )
+    return bool(find_named_agents(input_file.data) or find_listed_agents(input_file.data))
 
 
 def read_startup_config(input_file: InputFile) -> ImportSource:
@@ -29,10 +39,7 @@ def read_startup_config(input_file: InputFile) -> ImportSource:
 
     Raises InputError: a command whose quotes do not match.
     """
-    named, listed = (
-        named_agents.find_named_agents(input_file.data),
-        listed_agents.find_listed_agents(input_file.data),
-    )
+    named, listed = find_named_agents(input_file.data), find_listed_agents(input_file.data)
     rows = [*named, *listed]
     reader = AgentRowReader(input_file)
     agents = tuple(reader.read(row) for row in rows)
@@ -41,10 +48,7 @@ def read_startup_config(input_file: InputFile) -> ImportSource:
     return ImportSource(
         path=input_file.path,
         kind=" and ".join(
-            [
-                *([named_agents.NAMED_AGENTS_FORMAT] if named else []),
-                *([listed_agents.LISTED_AGENTS_FORMAT] if listed else []),
-            ]
+            text for text, found in ((NAMED_AGENTS_FORMAT, named), (LISTED_AGENTS_FORMAT, listed)) if found
         ),
         agents=agents,
         env={name: input_file.scalar_text((*env_at, name)) for name in env}
@@ -110,20 +114,13 @@ def _incomplete_row_decisions(input_file: InputFile, rows: list[AgentRow]) -> It
             value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         )
         for key, item in pairs:
-            if (*parent, key) not in row_paths and not _contains_rows(row_paths, (*parent, key)) and parent:
-                name = (item.get("name") if isinstance(item, dict) else None) or _row_label(key)
+            path = (*parent, key)
+            if parent and not any(row_path[: len(path)] == path for row_path in row_paths):
+                label = f"row {key + 1}" if isinstance(key, int) else key
+                name = (item.get("name") if isinstance(item, dict) else None) or label
                 required = "a name and a script" if isinstance(value, list) else "a script"
-                yield ImportDecision(
-                    input_file.location_of((*parent, key)), f"`{name}` is omitted", f"a row needs {required}"
-                )
-
-
-def _row_label(key: str | int) -> str:
-    return f"row {key + 1}" if isinstance(key, int) else key
-
-
-def _contains_rows(row_paths: set[KeyPath], key_path: KeyPath) -> bool:
-    return any(path[: len(key_path)] == key_path for path in row_paths)
+                where = input_file.location_of(path)
+                yield ImportDecision(where, f"`{name}` is omitted", f"a row needs {required}")
 
 
 def _unsupported_reason(key: str) -> str:

@@ -12,9 +12,15 @@ from typing import Literal
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.importers.command_line import CommandLine, parse_argv
-from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent, ImportSource
+from argosy.fleet.importers.command_line import command_error, is_true_word, parse_argv
+from argosy.fleet.importers.import_model import (
+    STARTS_EVERY_AGENT,
+    ImportDecision,
+    ImportedAgent,
+    ImportSource,
+)
 from argosy.fleet.importers.input_file import InputFile
+from argosy.fleet.quantities import format_names
 
 SUPERVISORD_FORMAT = "a supervisord.conf (sections `[program:NAME]`)"
 
@@ -22,6 +28,7 @@ _PROGRAM = re.compile(r"^\[program:([^\]]+)\]", re.MULTILINE)
 _HEADER = re.compile(r"^\[([^\]]+)\]")
 _KEY = re.compile(r"^([A-Za-z_]\w*)\s*[=:]")
 _EXPANSION = re.compile(r"%(?:\((\w+)\)(0?\d*[sd])|%)")
+_UNEXPANDED = re.compile(r"%\((?:ENV_\w+|host_node_name)\)s")
 _RESTART_POLICIES: Mapping[str, Literal["on-failure", "always", "never"]] = {
     "unexpected": "on-failure",
     **dict.fromkeys(("true", "yes", "on", "1"), "always"),
@@ -90,14 +97,10 @@ def _parse_ini(input_file: InputFile) -> configparser.RawConfigParser:
         parser.read_string(input_file.text, input_file.display_name)
     except configparser.Error as error:
         number = getattr(error, "lineno", None) or next((n for n, _ in getattr(error, "errors", [])), 1)
-        raise InputError(
-            Fault(
-                f"{input_file.display_name}:{number}:1",
-                "syntax",
-                "this line is neither `[section]` nor `key = value`",
-                "continuation lines of a value must be indented",
-            )
-        ) from error
+        where = f"{input_file.display_name}:{number}:1"
+        message = "this line is neither `[section]` nor `key = value`"
+        hint = "continuation lines of a value must be indented"
+        raise InputError(Fault(where, "syntax", message, hint)) from error
     return parser
 
 
@@ -162,13 +165,15 @@ def _environment(
     )
 
 
-def _expansion_names(input_file: InputFile, program: str, group: str | None) -> dict[str, str | int]:
+def _expansion_names(
+    input_file: InputFile, program: str, group: str | None, number: int = 0, count: int = 1
+) -> dict[str, str | int]:
     return {
         "here": str(input_file.path.parent),
         "program_name": program,
         "group_name": group or program,
-        "process_num": 0,
-        "numprocs": 1,
+        "process_num": number,
+        "numprocs": count,
     }
 
 
@@ -183,10 +188,8 @@ def _expand_names(text: str, names: Mapping[str, str | int], where: str) -> str:
             return f"%{match[2]}" % names[name]
         if name.startswith("ENV_") or name == "host_node_name":
             return match[0]
-        known = ", ".join(f"`{known}`" for known in names)
-        raise InputError(
-            Fault(where, "unknown-name", f"`{match[0]}` is unknown; known names are {known} and `ENV_...`")
-        )
+        message = f"`{match[0]}` is unknown; known names are {format_names(names)} and `ENV_...`"
+        raise InputError(Fault(where, "unknown-name", message))
 
     return _EXPANSION.sub(replace, text)
 
@@ -203,14 +206,8 @@ def _parse_environment(text: str, where: str) -> dict[str, str]:
     for start in range(0, len(tokens), 4):
         group = tokens[start : start + 4]
         if len(group) < 3 or group[1] != "=" or group[3:] not in ([], [","]):
-            raise InputError(
-                Fault(
-                    where,
-                    "syntax",
-                    f'`environment` is not `KEY="value",KEY2="value"` at `{" ".join(group)}`',
-                    "put the values in double quotes",
-                )
-            )
+            message = f'`environment` is not `KEY="value",KEY2="value"` at `{" ".join(group)}`'
+            raise InputError(Fault(where, "syntax", message, "put the values in double quotes"))
         pairs[group[0]] = group[2].strip("'\"")
     return pairs
 
@@ -221,11 +218,7 @@ def _read_program(program: _Program, input_file: InputFile, group: str | None) -
     pattern = program.keys.get("process_name", "%(program_name)s")
     agents: list[ImportedAgent] = []
     for number in range(first, first + count):
-        names = {
-            **_expansion_names(input_file, program.name, group),
-            "process_num": number,
-            "numprocs": count,
-        }
+        names = _expansion_names(input_file, program.name, group, number, count)
         name = _expand_names(pattern, names, program.location_of("process_name"))
         agents.append(_read_process(program, name, names, group))
     if len({agent.name for agent in agents}) < len(agents):
@@ -241,7 +234,11 @@ def _read_process(
     def text(key: str) -> str:
         return _expand_names(program.keys.get(key, ""), names, program.location_of(key))
 
-    command = _parse_command(program, text("command"))
+    with command_error(
+        program.location_of("command"), f"the command of `[program:{program.name}]`", text("command")
+    ):
+        # supervisor does not use a shell, so shell syntax is plain text.
+        command = parse_argv(tuple(shlex.split(text("command"))))
     folder = text("directory") or None
     run = command.run
     if isinstance(run, str) and folder:
@@ -257,25 +254,11 @@ def _read_process(
         cwd=folder,
         python=command.python,
         group=group,
-        required=_is_true(program.keys.get("autostart", "true")),
+        required=is_true_word(program.keys.get("autostart", "true")),
         restart=_restart_policy(program),
         start_grace_s=float(start_grace) if start_grace else None,
         stop_timeout_s=float(stop) if stop else None,
     )
-
-
-def _parse_command(program: _Program, text: str) -> CommandLine:
-    try:
-        # supervisor does not use a shell, so shell syntax is plain text.
-        return parse_argv(tuple(shlex.split(text)))
-    except ValueError as error:
-        raise InputError(
-            Fault(
-                program.location_of("command"),
-                "bad-command",
-                f"the command of `[program:{program.name}]` cannot be read: {str(error).lower()}: `{text}`",
-            )
-        ) from error
 
 
 def _read_number(program: _Program, key: str, default: int) -> int:
@@ -283,9 +266,7 @@ def _read_number(program: _Program, key: str, default: int) -> int:
     if not text:
         return default
     if not text.isdecimal():
-        raise InputError(
-            Fault(program.location_of(key), "bad-value", f"`{key}` is `{text}`, expected a whole number")
-        )
+        raise _bad_value(program, key, text, "a whole number")
     return int(text)
 
 
@@ -294,18 +275,14 @@ def _restart_policy(program: _Program) -> Literal["on-failure", "always", "never
     if not text:
         return None
     if text not in _RESTART_POLICIES:
-        raise InputError(
-            Fault(
-                program.location_of("autorestart"),
-                "bad-value",
-                f"`autorestart` is `{text}`, expected true, false or unexpected",
-            )
-        )
+        raise _bad_value(program, "autorestart", text, "true, false or unexpected")
     return _RESTART_POLICIES[text]
 
 
-def _is_true(text: str) -> bool:
-    return text.strip().lower() not in ("false", "no", "off", "0")
+def _bad_value(program: _Program, key: str, found: str, expected: str) -> InputError:
+    return InputError(
+        Fault(program.location_of(key), "bad-value", f"`{key}` is `{found}`, expected {expected}")
+    )
 
 
 def _program_decisions(program: _Program, found: list[ImportedAgent]) -> list[ImportDecision]:
@@ -323,38 +300,20 @@ def _program_decisions(program: _Program, found: list[ImportedAgent]) -> list[Im
     if "user" in program.keys:
         what = f"`user = {program.keys['user']}` of `{program.name}` is not imported"
         decisions.append(decide("user", what, "every agent runs as the user who runs argosy"))
-    if not _is_true(program.keys.get("autostart", "true")):
+    if not is_true_word(program.keys.get("autostart", "true")):
         what = f"`{program.name}` does not start automatically and gets `required: false`"
-        decisions.append(
-            decide("autostart", what, "argosy starts every agent in the file: remove it, or use `--only`")
-        )
+        decisions.append(decide("autostart", what, STARTS_EVERY_AGENT))
     if len(found) > 1:
-        what = f"`{program.name}` runs {len(found)} processes: " + ", ".join(
-            f"`{agent.name}`" for agent in found
-        )
+        names = format_names(agent.name for agent in found)
+        what = f"`{program.name}` runs {len(found)} processes: {names}"
         decisions.append(decide("numprocs", what, "each becomes an agent"))
-    decisions += [decide("environment", what, why) for what, why in _unexpanded_decisions(program)]
+    texts = sorted({text for value in program.keys.values() for text in _UNEXPANDED.findall(value)})
+    why = "supervisor expands it at start: write its value"
+    decisions += [decide("environment", f"`{text}` of `{program.name}` is unchanged", why) for text in texts]
     others = sorted(set(program.keys) - _SUPPORTED_KEYS)
     if others:
-        what = f"not imported from `{program.name}`: " + ", ".join(f"`{key}`" for key in others)
+        what = f"not imported from `{program.name}`: {format_names(others)}"
         decisions.append(
             decide(others[0], what, "a fleet file has no such key; argosy writes the logs itself")
         )
     return decisions
-
-
-def _unexpanded_decisions(program: _Program) -> list[tuple[str, str]]:
-    left = sorted(
-        {
-            match[0]
-            for value in program.keys.values()
-            for match in re.finditer(r"%\((?:ENV_\w+|host_node_name)\)s", value)
-        }
-    )
-    return [
-        (
-            f"`{text}` of `{program.name}` is unchanged",
-            "supervisor expands it at start: write its value",
-        )
-        for text in left
-    ]

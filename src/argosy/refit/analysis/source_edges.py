@@ -14,7 +14,7 @@ import msgspec
 
 from argosy.engine.plan.agent_sources import AgentSourceCache, AgentSources
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
-from argosy.fleet.locations import format_path_str
+from argosy.fleet.locations import format_path
 from argosy.source.binder import find_scopes
 from argosy.source.gc_pause import pause_gc
 from argosy.source.import_graph import ImportNode
@@ -37,7 +37,7 @@ class SourceLocation(msgspec.Struct, frozen=True):
 
     def display(self) -> str:
         """Return `file:line:column`, relative to the current directory if that is shorter."""
-        return f"{format_path_str(self.path)}:{self.line}:{self.column}"
+        return f"{format_path(self.path)}:{self.line}:{self.column}"
 
 
 class SourceEdges(msgspec.Struct, frozen=True):

@@ -1,26 +1,32 @@
-"""Finds the agents that run older code than the tree, and those whose code could not start again."""
+"""Finds the agents that a restart concerns, on this machine and on others.
+
+Agents of this machine that run older code than the tree, and those whose code could not start again. The
+impact on other machines is queried there with `--dry-run` and merged here.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from argosy.cli.commands.remote_impact import preview_remote_impact, remote_parts
-from argosy.cli.console import paint
+from argosy.cli.console import paint, print_note, print_reasons
+from argosy.engine.control.control_client import connect
 from argosy.engine.explain.restart_impact import estimate_impact
 from argosy.engine.plan.applied_plan import load_applied_plan
 from argosy.engine.plan.cell_plan import cell_unit_name
+from argosy.engine.protocol.messages import AgentStatus, CommandOutput, FleetStatus, RelayCommand
 from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.source_snapshot import read_source_snapshot
-from argosy.fault import Fault, InputError
+from argosy.fault import ArgosyError, Fault, InputError
 from argosy.fleet.loader import load_fleet
+from argosy.fleet.quantities import format_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from argosy.engine.protocol.messages import AgentStatus, FleetStatus
     from argosy.engine.state.state_dir import StateDir
 
 
@@ -143,27 +149,89 @@ def show_refused(refused: Mapping[str, Fault]) -> None:
     for name, fault in refused.items():
         print(f"{paint('refused', 'red')}  {name}: {fault.where}: {fault.code} {fault.message}")
         if fault.hint:
-            print(f"{paint('hint:', 'cyan')} {fault.hint}")
+            print_note("hint", fault.hint, stream=sys.stdout)
     if refused:
-        singular = len(refused) == 1
-        are, them = ("keeps running", "it") if singular else ("keep running", "them")
-        print(
-            f"{paint('hint:', 'cyan')} {_quoted_list(refused)} {are}; `--anyway` restarts {them} despite this"
-        )
+        are, them = ("keeps running", "it") if len(refused) == 1 else ("keep running", "them")
+        text = f"{format_names(refused)} {are}; `--anyway` restarts {them} despite this"
+        print_note("hint", text, stream=sys.stdout)
 
 
 def show_failed(failed: Mapping[str, str]) -> None:
     """Print the failed agents whose code has not changed since they were started."""
-    for name, reason in failed.items():
-        print(f"{paint('down', 'red')}  {name}: {reason}")
+    print_reasons("down", "red", failed)
     if failed:
-        singular = len(failed) == 1
-        possessive, them = ("its", "it") if singular else ("their", "them")
-        print(
-            f"{paint('hint:', 'cyan')} {possessive} code has not changed since the last start; "
-            f"`argosy restart {' '.join(failed)}` starts {them} once more"
-        )
+        possessive, them = ("its", "it") if len(failed) == 1 else ("their", "them")
+        command = f"`argosy restart {' '.join(failed)}`"
+        text = f"{possessive} code has not changed since the last start; {command} starts {them} once more"
+        print_note("hint", text, stream=sys.stdout)
 
 
-def _quoted_list(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+class RemotePart(NamedTuple):
+    """Agents of another machine; no names means all of them."""
+
+    machine: str
+    names: list[str]
+
+
+def remote_parts(report: FleetStatus, names: Collection[str], *, all_machines: bool) -> list[RemotePart]:
+    """Return `names` by the other machine they run on; all_machines: include every other machine."""
+    local_agents = report.local_agents()
+    parts: dict[str, list[str]] = {}
+    if all_machines:
+        parts = {machine: [] for machine, each in report.machines.items() if each.state != "here"}
+    for name in names:
+        if name in report.agents and name not in local_agents:
+            parts.setdefault(report.agents[name].machine or "", []).append(name)
+    return [RemotePart(machine, there) for machine, there in parts.items()]
+
+
+def preview_remote_impact(
+    state_dir: StateDir, parts: Iterable[RemotePart], options: list[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the object `restart/1` of each machine; warn about one that cannot be queried."""
+    found = {}
+    for machine, names in parts:
+        arguments = ["restart", *names, "--here", "--dry-run", "--json", *options]
+        impact = _request_impact(state_dir, machine, arguments)
+        if impact is not None:
+            found[machine] = impact
+    return found
+
+
+def _request_impact(state_dir: StateDir, machine: str, arguments: list[str]) -> dict[str, Any] | None:
+    data = b""
+    try:
+        client = connect(state_dir, "restart")
+        if client is None:
+            return None
+        with client:
+            client.send(RelayCommand(machine=machine, args=arguments))
+            while isinstance(answer := client.receive(None), CommandOutput) and answer.data:
+                data += answer.data
+    except ArgosyError as error:
+        _warn(machine, error.faults[0].message)
+        return None
+    impact: dict[str, Any] = json.loads(data) if data else {"errors": [{"message": "it returned no output"}]}
+    if "errors" in impact:
+        _warn(machine, "; ".join(each["message"] for each in impact["errors"]))
+        return None
+    return impact
+
+
+def merge_impacts(impacts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Merge objects `restart/1` into one: the machines restart their parts at the same time."""
+    all_impacts = list(impacts)
+    combined = all_impacts[0]
+    for more in all_impacts[1:]:
+        for key, value in more.items():
+            if isinstance(value, dict):
+                combined[key] = {**combined.get(key, {}), **value}
+            elif isinstance(value, list):
+                combined[key] = [*combined.get(key, []), *value]
+            elif key == "seconds":
+                combined[key] = max(combined[key], value)
+    return combined
+
+
+def _warn(machine: str, why: str) -> None:
+    print_note("warning", f"machine `{machine}` did not answer: {why}")

@@ -1,6 +1,7 @@
-"""Reads one row of a startup config: the mapping with an agent's script, ports and dependencies.
+"""Finds and reads the rows of a startup config: mappings with an agent's script, ports and dependencies.
 
-`named_agents` and `listed_agents` both find such rows; a row has the same keys in both.
+Rows are recognized by structure, under any key at any depth: under the agent's name, or in a list with the
+name in the row. A row has the same keys in both.
 """
 
 from __future__ import annotations
@@ -10,10 +11,18 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from argosy.fault import Fault, InputError
-from argosy.fleet.importers.command_line import CommandLine, parse_argv
-from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent, ImportedEdge
-from argosy.fleet.importers.input_file import InputFile, KeyPath
+from argosy.fleet.hosts import parse_port
+from argosy.fleet.importers.command_line import CommandLine, command_error, is_true_word, parse_argv
+from argosy.fleet.importers.import_model import (
+    STARTS_EVERY_AGENT,
+    ImportDecision,
+    ImportedAgent,
+    ImportedEdge,
+)
+from argosy.fleet.importers.input_file import InputFile, KeyPath, PlainData, walk_values
+
+NAMED_AGENTS_FORMAT = "agents by name (`agent_groups: {GROUP: {NAME: {script_path: ...}}}`)"
+LISTED_AGENTS_FORMAT = "agents in a list (`services: [{name: NAME, script_path: ...}]`)"
 
 # The supported keys of a row, by meaning.
 _SCRIPT_KEYS = ("script_path", "script", "path", "file")
@@ -24,23 +33,13 @@ _ARGS_KEYS = ("args", "command_args", "arguments")
 _ENV_KEYS = ("environment", "env")
 _ENABLED_KEYS = ("enabled", "autostart")
 SUPPORTED_ROW_KEYS = frozenset(
-    (
-        "name",
-        "host",
-        "port",
-        "required",
-        *_SCRIPT_KEYS,
-        *_COMMAND_KEYS,
-        *_HEALTH_PORT_KEYS,
-        *_DEPENDENCY_KEYS,
-        *_ARGS_KEYS,
-        *_ENV_KEYS,
-        *_ENABLED_KEYS,
-    )
+    {
+        *("name", "host", "port", "required", *_SCRIPT_KEYS, *_COMMAND_KEYS, *_HEALTH_PORT_KEYS),
+        *(*_DEPENDENCY_KEYS, *_ARGS_KEYS, *_ENV_KEYS, *_ENABLED_KEYS),
+    }
 )
 # Names without meaning: a list called `agents` is not a group.
 _GENERIC_NAMES = frozenset({"agents", "services", "programs", "processes"})
-_FALSE_WORDS = frozenset({"false", "no", "off", "0"})
 
 
 class AgentRow(msgspec.Struct, frozen=True):
@@ -57,14 +56,36 @@ def has_script(value: object) -> bool:
     return isinstance(value, dict) and any(_is_script(key, value.get(key)) for key in _SCRIPT_KEYS)
 
 
-def has_command(value: object) -> bool:
-    """Return whether a value is a mapping with a command."""
-    return isinstance(value, dict) and any(
-        isinstance(value.get(key), (str, list)) and value.get(key) for key in _COMMAND_KEYS
-    )
+def find_named_agents(data: PlainData) -> list[AgentRow]:
+    """Return the rows whose key is the agent's name, in file order."""
+    return [
+        AgentRow(path[-1], path, value, _group_of(path[:-1]))
+        for path, value in walk_values(data, stop_at=has_script)
+        if path and isinstance(path[-1], str) and isinstance(value, dict) and has_script(value)
+    ]
 
 
-def group_of(key_path: KeyPath) -> str | None:
+def find_listed_agents(data: PlainData) -> list[AgentRow]:
+    """Return the rows of lists, in file order: mappings with a name and a script or command."""
+    return [
+        AgentRow(str(value["name"]).strip(), path, value, _group_of(path[:-1]))
+        for path, value in walk_values(data, stop_at=_is_listed_agent)
+        if path and isinstance(path[-1], int) and isinstance(value, dict) and _is_listed_agent(value)
+    ]
+
+
+def _is_listed_agent(value: PlainData) -> bool:
+    if not isinstance(value, dict) or not (has_script(value) or _has_command(value)):
+        return False
+    name = value.get("name")
+    return isinstance(name, str | int) and not isinstance(name, bool) and bool(str(name).strip())
+
+
+def _has_command(value: Mapping[str, object]) -> bool:
+    return any(isinstance(value.get(key), (str, list)) and value.get(key) for key in _COMMAND_KEYS)
+
+
+def _group_of(key_path: KeyPath) -> str | None:
     """Return the group named by the key above some rows, or None if the key is generic."""
     name = str(key_path[-1]) if key_path else ""
     return None if not name or name.lower() in _GENERIC_NAMES else name
@@ -104,20 +125,18 @@ class AgentRowReader:
         )
 
     def _add_decision(self, row: AgentRow, key: str, what: str, why: str) -> None:
-        self.decisions.append(
-            ImportDecision(self._input_file.location_of((*row.path, key)), what, why, row.name)
-        )
+        where = self._input_file.location_of((*row.path, key))
+        self.decisions.append(ImportDecision(where, what, why, row.name))
 
     def _command(self, row: AgentRow) -> CommandLine:
         for key in _SCRIPT_KEYS:
             if _is_script(key, row.keys.get(key)):
                 return CommandLine(str(row.keys[key]).strip())
         key = next(key for key in _COMMAND_KEYS if row.keys.get(key))
+        where = self._input_file.location_of((*row.path, key))
         argv = self._split_argv(row, key)
-        try:
+        with command_error(where, f"`{key}` of `{row.name}`", row.keys[key]):
             command = parse_argv(argv)
-        except ValueError as error:
-            raise self._bad_command(row, key, error) from error
         for what, why in command.notes:
             self._add_decision(row, key, what, why)
         return command
@@ -128,23 +147,17 @@ class AgentRowReader:
         if isinstance(value, str | list):
             return self._split_argv(row, key)
         if value:
-            self._add_decision(
-                row, key, f"`{key}` is not imported", "it is not a list of arguments; write it as `args`"
-            )
+            why = "it is not a list of arguments; write it as `args`"
+            self._add_decision(row, key, f"`{key}` is not imported", why)
         return ()
 
     def _split_argv(self, row: AgentRow, key: str) -> tuple[str, ...]:
         value = row.keys[key]
         if isinstance(value, list):
             return tuple(self._input_file.scalar_text((*row.path, key, at)) for at in range(len(value)))
-        try:
+        where = self._input_file.location_of((*row.path, key))
+        with command_error(where, f"`{key}` of `{row.name}`", value):
             return tuple(shlex.split(str(value)))
-        except ValueError as error:
-            raise self._bad_command(row, key, error) from error
-
-    def _bad_command(self, row: AgentRow, key: str, error: ValueError) -> InputError:
-        message = f"`{key}` of `{row.name}` cannot be read: {str(error).lower()}: `{row.keys[key]}`"
-        return InputError(Fault(self._input_file.location_of((*row.path, key)), "bad-command", message))
 
     def _env(self, row: AgentRow) -> dict[str, str]:
         key = _first_present_key(row, _ENV_KEYS)
@@ -178,7 +191,8 @@ class AgentRowReader:
                 ImportedEdge(str(to), self._input_file.location_of((*row.path, key, to))) for to in value
             )
         edges = []
-        for at, item in enumerate(_as_list(value)):
+        items = [] if value is None else value if isinstance(value, list) else [value]
+        for at, item in enumerate(items):
             where = self._input_file.location_of((*row.path, key, at))
             to = item.get("name") or item.get("agent") if isinstance(item, dict) else item
             if isinstance(to, str | int) and not isinstance(to, bool) and str(to).strip():
@@ -189,13 +203,11 @@ class AgentRowReader:
 
     def _required(self, row: AgentRow) -> bool:
         key = _first_present_key(row, _ENABLED_KEYS)
-        if key in row.keys and not _is_true(row.keys[key]):
+        if key in row.keys and not is_true_word(row.keys[key]):
             what = f"`{row.name}` is disabled (`{key}: {row.keys[key]}`) and gets `required: false`"
-            self._add_decision(
-                row, key, what, "argosy starts every agent in the file: remove it, or use `--only`"
-            )
+            self._add_decision(row, key, what, STARTS_EVERY_AGENT)
             return False
-        return _is_true(row.keys.get("required", True))
+        return is_true_word(row.keys.get("required", True))
 
 
 def _first_present_key(row: AgentRow, keys: Sequence[str]) -> str:
@@ -203,19 +215,7 @@ def _first_present_key(row: AgentRow, keys: Sequence[str]) -> str:
     return next((key for key in keys if key in row.keys), keys[0])
 
 
-def _as_list(value: object) -> list[object]:
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
-
-
-def _is_true(value: object) -> bool:
-    return value is not None and value is not False and str(value).strip().lower() not in _FALSE_WORDS
-
-
 def parse_port_value(value: object) -> int | None:
     """Return a TCP port written as a number or as digits, else None."""
-    if isinstance(value, bool) or not isinstance(value, (int, str)) or not str(value).strip().isdecimal():
-        return None
-    port = int(value)
-    return port if 1 <= port <= 65535 else None
+    text = str(value).strip()
+    return parse_port(text) if text.isdecimal() else None
