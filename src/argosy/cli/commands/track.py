@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from argosy.atomic_file import write_atomic
 from argosy.cli.arguments import add_json
 from argosy.cli.console import print_json
 from argosy.fault import Fault, InputError
@@ -219,7 +220,7 @@ class _TrackSession:
         from argosy.track.report_model import make_report  # noqa: PLC0415
 
         forecasts = self.evaluate(self.ledger)
-        _write_atomic(self.track.report, render_markdown(make_report(self.track, forecasts, self.ledger)))
+        _write_output(self.track.report, render_markdown(make_report(self.track, forecasts, self.ledger)))
         return forecasts
 
     def warn_damaged(self) -> None:
@@ -306,7 +307,7 @@ def _check(args: argparse.Namespace) -> int:
             Fault(os.path.relpath(report), "edited-report", message, "`argosy track run` writes it again")
         )
     if args.comment:
-        _write_atomic(args.comment, render_comment(forecasts, regressions, fixed))
+        _write_output(args.comment, render_comment(forecasts, regressions, fixed))
     if args.as_json:
         print_json(check_json(forecasts, regressions, fixed, faults, skipped))
     else:
@@ -338,9 +339,9 @@ def _report(args: argparse.Namespace) -> int:
     forecasts = tracking.evaluate(tracking.ledger)
     report = make_report(tracking.track, forecasts, tracking.ledger)
     if args.html:
-        _write_atomic(args.html, render_html(report))
+        _write_output(args.html, render_html(report))
     if args.badge:
-        _write_atomic(args.badge, render_badge(tracking.track.title, forecasts))
+        _write_output(args.badge, render_badge(tracking.track.title, forecasts))
     if args.as_json:
         print_json(track_json(forecasts))
     else:
@@ -397,14 +398,11 @@ def _list_measures(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write_atomic(path: str, text: str) -> None:
+def _write_output(path: str, text: str) -> None:
     """Write a file completely or not at all."""
-    temporary = f"{path}.{os.getpid()}"
     try:
-        Path(temporary).write_text(text, "utf-8")
-        os.replace(temporary, path)
+        write_atomic(path, text.encode())
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
         raise InputError(Fault(path, "unwritable", f"it cannot be written: {error.strerror}")) from None
 
 

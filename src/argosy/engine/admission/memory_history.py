@@ -6,10 +6,11 @@ One small file in the state directory. Only admission uses it, so a lost write i
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from argosy.atomic_file import write_atomic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +43,6 @@ class MemoryHistory:
             self._write()
 
     def _write(self) -> None:
-        temporary_path = self._path.with_suffix(".new")
         self._written = dict(self._peak_bytes)
         with contextlib.suppress(OSError):
-            temporary_path.write_bytes(msgspec.json.encode(self._peak_bytes))
-            os.replace(temporary_path, self._path)
+            write_atomic(self._path, msgspec.json.encode(self._peak_bytes))
