@@ -10,7 +10,8 @@ from functools import cached_property
 
 from argosy.refit.analysis.helper_contract import ModuleHelpers, find_accepted_keys, read_helpers
 from argosy.refit.core.source_file import module_name
-from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.module_view import ModuleView
+from argosy.refit.repair.project_names import ProjectNames
 from argosy.source.control_flow import dotted_name
 from argosy.source.gc_pause import pause_gc
 from argosy.source.module_finder import DirectoryListings, ModuleFinder
@@ -25,19 +26,22 @@ PLACEHOLDER = re.compile(r"<[A-Z][A-Z0-9_]*>")
 class ProjectContext:
     """The tree of a repair. Keeps only the syntax trees that were requested.
 
-    paths: the tree's files, relative to `root`. repaired: sources that replace those on disk, by path.
-    missing_packages: top-level modules that are declared missing where the code will run.
+    paths: the tree's files, relative to `root`. names: how they use the unbound names. repaired: sources that
+    replace those on disk, by path. missing_packages: top-level modules that are declared missing where the
+    code will run.
     """
 
     def __init__(
         self,
         root: str,
         paths: Sequence[str],
+        names: ProjectNames | None = None,
         repaired: Mapping[str, SourceText] | None = None,
         missing_packages: Collection[str] = (),
     ) -> None:
         self.root = root
         self.paths = paths
+        self.names = names or ProjectNames(root)
         self.missing_packages = frozenset(missing_packages)
         self._repaired = repaired or {}
         self._finder = ModuleFinder([root], (), DirectoryListings())

@@ -8,12 +8,13 @@ from functools import cached_property
 
 import msgspec
 
-from argosy.refit.repair.span_edit import SpanEdit
+from argosy.refit.transaction.text_edit import TextEdit
+from argosy.refit.transaction.text_positions import TextLines
 from argosy.source.binder import find_scopes
 from argosy.source.name_scopes import NameScope, NameUse
 from argosy.source.node_index import NodeIndex
 from argosy.source.python_parser import Parsed, parse
-from argosy.source.python_source import SourceText, split_lines
+from argosy.source.python_source import SourceText
 from argosy.source.undefined_names import find_undefined
 from argosy.source.use_before_def import find_uses_before_definition
 
@@ -74,21 +75,17 @@ class ModuleView:
         return tuple(sorted(found.values(), key=lambda item: item.line))
 
     @cached_property
-    def _line_starts(self) -> list[int]:
-        starts = [0]
-        for at, char in enumerate(self.text):
-            if char == "\n" or (char == "\r" and self.text[at + 1 : at + 2] != "\n"):
-                starts.append(at + 1)
-        return starts
-
-    @cached_property
-    def _lines(self) -> list[str]:
-        return split_lines(self.text)
+    def _lines(self) -> TextLines:
+        return TextLines(self.text)
 
     def offset(self, line: int, column: int) -> int:
-        """Return the character offset of an `ast` position (whose columns are in UTF-8 bytes)."""
-        before = self._lines[line - 1].encode("utf-8", "replace")[:column]
-        return self._line_starts[line - 1] + len(before.decode("utf-8", "replace"))
+        """Return the character offset of an `ast` position, whose columns are in UTF-8 bytes.
+
+        Python 3.11 has no exact positions inside f-strings: a column after the end of the line is its end.
+        """
+        start, stop = self._lines.line_start(line), self._lines.line_stop(line)
+        before = self.text[start:stop].encode("utf-8", "replace")[:column]
+        return start + len(before.decode("utf-8", "replace"))
 
     def span(self, node: ast.expr) -> tuple[int, int]:
         """Return the start and end of an expression, in characters."""
@@ -145,7 +142,11 @@ class ModuleView:
 
     def line_offset(self, line: int) -> int:
         """Return where a line begins; the end of the text for the line after the last one."""
-        return self._line_starts[line - 1] if line <= len(self._line_starts) else len(self.text)
+        return self._lines.line_start(line)
+
+    def lines_span(self, node: ast.stmt) -> tuple[int, int]:
+        """Return the span of the whole lines of a statement, without its decorators."""
+        return self.line_offset(node.lineno), self.line_offset((node.end_lineno or node.lineno) + 1)
 
     def module_uses(self, name: str) -> Iterator[tuple[NameUse, NameScope]]:
         """Yield the uses of `name` that no function or class binds."""
@@ -154,17 +155,17 @@ class ModuleView:
                 if use.name == name and scope.owner_of(name) in (None, self.scope):
                     yield use, scope
 
-    def rename_edits(self, name: str, new: str) -> tuple[SpanEdit, ...] | None:
+    def rename_edits(self, name: str, new: str) -> tuple[TextEdit, ...] | None:
         """Return the edits that replace each unbound use of `name` by `new`; None if one cannot be located.
 
         Python 3.11 has no exact positions inside f-strings.
         """
-        edits: set[SpanEdit] = set()
+        edits: set[TextEdit] = set()
         for use, _ in self.module_uses(name):
             start = self.offset(use.node.lineno, use.node.col_offset)
             if self.text[start : start + len(name)] != name:
                 return None
-            edits.add(SpanEdit(start, start + len(name), new))
+            edits.add(TextEdit(start, start + len(name), new))
         return tuple(sorted(edits)) or None
 
     def statement_index(self, line: int) -> int:

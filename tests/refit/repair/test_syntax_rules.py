@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from argosy.refit.repair.registry import SYNTAX_RULES
 from argosy.refit.repair.repair_search import Solution, find_solutions
-from argosy.refit.repair.span_edit import apply_edits
-from argosy.refit.repair.syntax import RULES
-from argosy.refit.repair.untouched_check import check_untouched
+from argosy.refit.transaction.text_edit import edit_text
+from argosy.refit.transaction.token_diff import check_untouched
 
-CASES = Path(__file__).parents[2] / "cases" / "repair"
+CASES = Path(__file__).parents[1] / "cases" / "repair"
 _FOLDERS = sorted(path.parent for path in CASES.glob("*/*/before.py"))
 
 
@@ -41,14 +41,14 @@ def test_the_proof_holds_for_each_step(folder: Path) -> None:
     text = (folder / "before.py").read_text()
     way = _first(text)
     for step in way.steps if way is not None else ():
-        after = apply_edits(text, step.edits)
+        after = edit_text(text, step.edits)
         assert check_untouched(text, after, step.edits).is_unchanged
         text = after
 
 
 def test_every_rule_has_a_case_that_it_mends() -> None:
     mended = {folder.parent.name for folder in _FOLDERS if (folder / "after.py").exists()}
-    assert set(RULES) <= mended
+    assert set(SYNTAX_RULES) <= mended
 
 
 def test_what_parses_is_left_alone() -> None:

@@ -10,15 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argosy.refit.repair.name_resolution.module_view import compile_view
-from argosy.refit.repair.span_edit import apply_edits
-from argosy.refit.repair.startup.device_check import is_guarded_by_device_check
-from argosy.refit.repair.startup.project_context import ProjectContext
-from argosy.refit.repair.startup.startup_fixpoint import RULES, fix_startup
-from argosy.refit.repair.startup.startup_rule import StartupCase
-from argosy.refit.repair.untouched_check import check_untouched
+from argosy.refit.repair.module_view import compile_view
+from argosy.refit.repair.project_context import ProjectContext
+from argosy.refit.repair.registry import STARTUP_RULES
+from argosy.refit.repair.repair_rule import StartupCase
+from argosy.refit.repair.startup.missing_package import is_guarded_by_device_check
+from argosy.refit.repair.view_repair import fix_startup
+from argosy.refit.transaction.text_edit import edit_text
+from argosy.refit.transaction.token_diff import check_untouched
 from argosy.source.python_source import SourceText, read_source
 
+RULES = {rule.name: rule for rule in STARTUP_RULES}
 _MUST = [(name, case) for name, rule in RULES.items() for case in rule.must_change]
 _MUST_NOT = [(name, case) for name, rule in RULES.items() for case in rule.must_not_change]
 
@@ -47,7 +49,7 @@ def test_what_a_rule_must_change(tmp_path: Path, name: str, case: StartupCase, n
     assert after.text == case.after.replace("\n", newline)
     assert {candidate.rule for candidate, _ in steps} == {name}
     for candidate, earlier in steps:
-        assert check_untouched(earlier, apply_edits(earlier, candidate.edits), candidate.edits).is_unchanged
+        assert check_untouched(earlier, edit_text(earlier, candidate.edits), candidate.edits).is_unchanged
     assert fix_startup(after, around)[1] == ()
 
 
