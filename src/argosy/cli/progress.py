@@ -13,12 +13,15 @@ _REFRESH_S = 0.1
 
 
 class ProgressLine:
-    """A line on stderr that is updated in place; shows nothing when stderr is not a terminal."""
+    """A line on stderr that is updated in place; shows nothing when stderr is not a terminal.
 
-    def __init__(self, stream: IO[str] | None = None) -> None:
+    delay_s: nothing is shown before it has passed.
+    """
+
+    def __init__(self, stream: IO[str] | None = None, delay_s: float = 0.0) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._is_live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
-        self._last_shown = 0.0
+        self._last_shown = time.monotonic() + delay_s if delay_s else 0.0
 
     def __enter__(self) -> Self:
         return self

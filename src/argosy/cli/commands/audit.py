@@ -14,8 +14,8 @@ import gc
 import os
 import re
 import sys
-import time
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ import msgspec
 
 from argosy.cli.arguments import FLEET_FILE, add_json
 from argosy.cli.console import paint, print_json
+from argosy.cli.progress import ProgressLine
 from argosy.cli.render.audit_text import render_audit_text
 from argosy.cli.render.audit_view import AuditView, audit_json
 from argosy.fault import Fault, InputError
@@ -94,15 +95,14 @@ def run(args: argparse.Namespace) -> int:
     if args.write_baseline and args.baseline is None:
         raise InputError(Fault("--write-baseline", "usage", "it needs a file", "add `--baseline FILE`"))
     fleet = _fleet_file(root, args.fleet)
-    progress = _ReadingProgress()
-    report = audit(
-        root,
-        exclude=args.exclude,
-        fleet=fleet,
-        cache_dir=None if args.no_cache else default_cache_dir(),
-        on_progress=progress.show,
-    )
-    progress.clear()
+    with ProgressLine(delay_s=_PROGRESS_DELAY_S) as progress:
+        report = audit(
+            root,
+            exclude=args.exclude,
+            fleet=fleet,
+            cache_dir=None if args.no_cache else default_cache_dir(),
+            on_progress=partial(progress.show, "reading files"),
+        )
     select = _parse_codes(args.select, report.rule_titles)
     selected = _selected_findings(report, select, only, args.since)
     baseline_entries = _load_or_write_baseline(args, report, selected)
@@ -256,27 +256,6 @@ def _write_note(label: str, colour: str, message: str, hint: str) -> None:
     sys.stderr.write(f"{paint(label + ':', colour, sys.stderr)} {message}\n")
     if hint:
         sys.stderr.write(f"{paint('hint:', 'cyan', sys.stderr)} {hint}\n")
-
-
-class _ReadingProgress:
-    """A progress line on a terminal; shows nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self._is_live = sys.stderr.isatty()
-        self._next_update = time.monotonic() + _PROGRESS_DELAY_S
-        self._is_shown = False
-
-    def show(self, done: int, total: int) -> None:
-        if self._is_live and time.monotonic() >= self._next_update:
-            self._next_update = time.monotonic() + 0.1
-            self._is_shown = True
-            sys.stderr.write(f"\r\033[Kreading: {done} of {total} files")
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        if self._is_shown:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
 
 
 def _print_text(view: AuditView) -> None:

@@ -22,6 +22,7 @@ from argosy.engine.explain.preflight import PreflightReport, run_preflight
 from argosy.fault import Fault, InputError
 from argosy.fleet import Fleet, place, read_fleet
 from argosy.fleet.environments import local_machines
+from argosy.fleet.quantities import format_count
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -106,20 +107,16 @@ def _print_faults(faults: Sequence[Fault], label: str, colour: str, stream: IO[s
 def summary_line(report: PreflightReport, file_faults: int = 0) -> str:
     """Return a line such as `84 agents: 61 can start, 23 cannot (23 do not parse); 12 warnings`."""
     cannot_start = len(report.start_obstacles)
-    text = f"{_counted(report.agents, 'agent')}: {report.agents - cannot_start} can start"
+    text = f"{format_count(report.agents, 'agent')}: {report.agents - cannot_start} can start"
     if cannot_start:
         text += f", {cannot_start} cannot"
         if unparsed := len(report.unparsed_agents):
             text += f" ({unparsed} {'does' if unparsed == 1 else 'do'} not parse)"
     counts = []
     if file_faults:
-        counts.append(f"{_counted(file_faults, 'fault')} in the file")
+        counts.append(f"{format_count(file_faults, 'fault')} in the file")
     if report.errors:
-        counts.append(f"{_counted(len(report.errors), 'error')} in the code")
+        counts.append(f"{format_count(len(report.errors), 'error')} in the code")
     if report.warnings:
-        counts.append(_counted(len(report.warnings), "warning"))
+        counts.append(format_count(len(report.warnings), "warning"))
     return f"{text}; {', '.join(counts)}" if counts else f"{text}; no faults"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

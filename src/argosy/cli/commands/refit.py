@@ -13,12 +13,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from argosy.cli.arguments import FLEET_FILE, add_json
 from argosy.cli.console import paint, print_json
+from argosy.cli.progress import ProgressLine
 from argosy.cli.render.refit_text import print_refit
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet import Fleet, read_fleet
@@ -78,12 +80,14 @@ def run(args: argparse.Namespace) -> int:
                 f"known codes: {known}",
             )
         )
-    progress = None if args.as_json or not sys.stderr.isatty() else _show_progress
-    report = plan_codemods(
-        real_root, codemods, fleet=_load_fleet(root, args.fleet), exclude=args.exclude, progress=progress
-    )
-    if progress:
-        sys.stderr.write("\r\033[K")
+    with ProgressLine() as progress:
+        report = plan_codemods(
+            real_root,
+            codemods,
+            fleet=_load_fleet(root, args.fleet),
+            exclude=args.exclude,
+            progress=partial(progress.show, "rewriting files"),
+        )
     if args.apply:
         if (
             report.after
@@ -113,11 +117,6 @@ def _load_fleet(root: Path, chosen: str | None) -> Fleet | None:
     if fleet is None:
         raise InputError(*faults)
     return fleet
-
-
-def _show_progress(done: int, total: int) -> None:
-    sys.stderr.write(f"\rrefit: {done} of {total} files")
-    sys.stderr.flush()
 
 
 def _missing_requirement(report: RefitReport) -> MissingRequirement | None:

@@ -329,8 +329,7 @@ def _over_time_limit(
 
 def _report(args: argparse.Namespace) -> int:
     from argosy.cli.render.track_view import track_json  # noqa: PLC0415
-    from argosy.track.badge import render_badge  # noqa: PLC0415
-    from argosy.track.html_report import render_html  # noqa: PLC0415
+    from argosy.track.html_report import render_badge, render_html  # noqa: PLC0415
     from argosy.track.markdown_report import render_line, render_markdown  # noqa: PLC0415
     from argosy.track.report_model import make_report  # noqa: PLC0415
 

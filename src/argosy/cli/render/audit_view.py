@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from argosy.fleet.quantities import format_count
 from argosy.refit.audit.tree_audit import AuditReport
 from argosy.refit.core.baseline import BaselineEntry
 from argosy.refit.core.finding import Finding
@@ -56,9 +57,10 @@ class AuditView(msgspec.Struct, frozen=True):
         if unparsed_hidden:
             parts.append(f"{len(unparsed_hidden)} not parsed and not shown")
         parts.append(f"{files - len(python) - len(unparsed_hidden)} without")
-        text = f"{_counted(files, 'file')}: {', '.join(parts)}; {_counted(len(self.findings), 'finding')}"
+        findings = format_count(len(self.findings), "finding")
+        text = f"{format_count(files, 'file')}: {', '.join(parts)}; {findings}"
         if len(paths_with_findings) > len(python):
-            text += f", {_counted(len(paths_with_findings) - len(python), 'other file')} among them"
+            text += f", {format_count(len(paths_with_findings) - len(python), 'other file')} among them"
         more = [
             f"{number} {word}"
             for number, word in (
@@ -69,13 +71,8 @@ class AuditView(msgspec.Struct, frozen=True):
             if number
         ]
         text += f" ({', '.join(more)})" if more else ""
-        return (
-            f"{text}; {_counted(self.report.files_analyzed, 'file')} read in {self.report.duration_s:.2f} s"
-        )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+        read = format_count(self.report.files_analyzed, "file")
+        return f"{text}; {read} read in {self.report.duration_s:.2f} s"
 
 
 def audit_json(view: AuditView) -> dict[str, object]:

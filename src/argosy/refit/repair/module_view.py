@@ -10,9 +10,8 @@ import msgspec
 
 from argosy.refit.transaction.text_edit import TextEdit
 from argosy.refit.transaction.text_positions import TextLines
-from argosy.source.binder import find_scopes
+from argosy.source.binder import NodeIndex, find_scopes
 from argosy.source.name_scopes import NameScope, NameUse
-from argosy.source.node_index import NodeIndex
 from argosy.source.python_parser import Parsed, parse
 from argosy.source.python_source import SourceText
 from argosy.source.undefined_names import find_undefined
@@ -59,7 +58,7 @@ class ModuleView:
 
     @property
     def index(self) -> NodeIndex:
-        """The nodes of the file by type, as in `argosy.source.node_index`."""
+        """The nodes of the file by type, as in `argosy.source.binder`."""
         return self._scope_and_index[1]
 
     @cached_property

@@ -13,9 +13,8 @@ from argosy.refit.core.source_file import module_name
 from argosy.refit.repair.module_view import ModuleView
 from argosy.refit.repair.project_names import ProjectNames
 from argosy.source.control_flow import dotted_name
-from argosy.source.gc_pause import pause_gc
 from argosy.source.module_finder import DirectoryListings, ModuleFinder
-from argosy.source.python_parser import Parsed, parse
+from argosy.source.python_parser import Parsed, parse, pause_gc
 from argosy.source.python_source import SourceText, Unparsed, read_source
 from argosy.source.symbol_resolver import ClassDefinition, Definition, SymbolRef, SymbolResolver
 

@@ -11,9 +11,8 @@ from typing import Literal
 import msgspec
 
 from argosy.refit.core.source_file import module_name
-from argosy.source.gc_pause import pause_gc
 from argosy.source.module_finder import DirectoryListings, ModuleFinder, is_installed, is_standard
-from argosy.source.python_parser import Parsed, parse
+from argosy.source.python_parser import Parsed, parse, pause_gc
 from argosy.source.python_source import SourceText, read_source
 
 # How a module defines a name: a function, a class, data, or an import.

@@ -15,8 +15,7 @@ from argosy.refit.repair.project_names import read_project_names
 from argosy.refit.repair.proposal import RepairProposal
 from argosy.refit.transaction.atomic_replace import Conflict
 from argosy.refit.transaction.file_transaction import Transaction, lock_tree
-from argosy.source.gc_pause import pause_gc
-from argosy.source.python_parser import Parsed, parse
+from argosy.source.python_parser import Parsed, parse, pause_gc
 from argosy.source.python_source import SourceText, Unparsed, read_source
 
 
