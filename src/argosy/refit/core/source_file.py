@@ -76,7 +76,7 @@ class PythonFile:
     def nodes(self, node_type: type[NodeT]) -> list[tuple[NodeT, NameScope]]:
         """Return the nodes of one type with the scope in which each is evaluated, in source order.
 
-        node_type: one of `source.node_index.INDEXED_TYPES`; for others walk the tree.
+        node_type: one of `source.binder.INDEXED_TYPES`; for others walk the tree.
         """
         return self.index.of_type(node_type)
 
