@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.source.binder import find_scopes
-from argosy.source.node_index import NodeIndex
+from argosy.source.binder import NodeIndex, find_scopes
 from argosy.source.peer_reference_scan import PeerReferences, find_peer_references
 from argosy.source.python_parser import Parsed, parse
 from argosy.source.python_source import SourceText

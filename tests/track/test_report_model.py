@@ -8,8 +8,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.track.badge import render_badge
-from argosy.track.html_report import render_html
+from argosy.track.html_report import render_badge, render_html
 from argosy.track.markdown_report import is_unedited, render_comment, render_line, render_markdown
 from argosy.track.measurement_ledger import MeasurementLedger
 from argosy.track.ratchet import Regression

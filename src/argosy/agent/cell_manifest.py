@@ -10,8 +10,8 @@ import os
 
 import msgspec
 
+from argosy.atomic_file import write_if_changed
 from argosy.fault import Fault, InputError, MissingError
-from argosy.wire.atomic_file import write_atomic
 
 
 class CellMemberSpec(msgspec.Struct, frozen=True):
@@ -45,7 +45,7 @@ def write_cell_manifest(path: str | os.PathLike[str], manifest: CellManifest) ->
 
     Raises OSError: the disk is full.
     """
-    write_atomic(path, msgspec.json.encode(manifest))
+    write_if_changed(path, msgspec.json.encode(manifest))
 
 
 def read_cell_manifest(path: str | os.PathLike[str]) -> CellManifest:

@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Any, Final, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+import msgspec
 from msgspec import inspect
 
 from argosy.fleet import fleet_spec
-from argosy.fleet.locations import FaultList, TextPosition
+from argosy.fleet.locations import FaultList, format_path
 from argosy.fleet.redaction import redact_text
 from argosy.fleet.suggestions import closest_match, suggest
-from argosy.fleet.yaml_nodes import MappingNode, Node, ScalarNode, SequenceNode, resolve_scalar
+from argosy.fleet.yaml_nodes import MappingNode, ScalarNode, SequenceNode, read_document, resolve_scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from argosy.fault import Fault
+    from argosy.fleet.locations import TextPosition
+    from argosy.fleet.yaml_nodes import Node
 
 _PATTERN_DESCRIPTIONS = {
     fleet_spec.NAME_PATTERN: "a name (a letter first, then letters, digits, `_`, `-` and `.`)",
@@ -25,6 +34,8 @@ _PATTERN_DESCRIPTIONS = {
 }
 _DEFAULT_UNITS = {fleet_spec.DURATION_PATTERN: "s", fleet_spec.SIZE_PATTERN: "MiB"}
 _MAX_QUOTED_LENGTH = 60
+_Keys = TypeVar("_Keys", bound=msgspec.Struct)
+_Built = TypeVar("_Built")
 
 
 class _InvalidValue:
@@ -309,3 +320,32 @@ def _suggest_text_fix(node: ScalarNode, expected_type: inspect.StrType, key: str
     return (
         f'in quotes it is a text: `"{node.text}"`' if node.is_plain and expected_type.pattern is None else ""
     )
+
+
+def read_keys(
+    path: str | Path,
+    text: str | None,
+    keys_type: type[_Keys],
+    description: tuple[str, str, str],
+    build: Callable[[_Keys, Mapping[str, TextPosition], FaultList], _Built],
+) -> tuple[_Built | None, list[Fault]]:
+    """Return what `build` makes of a YAML file, None if there are faults, and all faults in file order.
+
+    text: the content of the file, if known; `path` is then used only in faults. description: what the file
+    is, the command that prints its schema, and a hint with an example. build: called with the decoded keys
+    and their positions, if they have no fault.
+    """
+    file = Path(path)
+    faults = FaultList(format_path(file), *description[:2])
+    root = read_document(file, text, faults)
+    built: _Built | None = None
+    if isinstance(root, MappingNode):
+        decoder = StructDecoder(faults)
+        values = decoder.decode_fields(root, keys_type)
+        if not len(faults):
+            built = build(keys_type(**values), decoder.positions, faults)
+    elif root is not None:
+        message = f"the file is {describe_node(root)}, expected a mapping"
+        faults.add(root.position, "wrong-type", message, description[2])
+    found = faults.in_file_order()
+    return (None if found else built), found

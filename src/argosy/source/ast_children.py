@@ -7,7 +7,7 @@ third of the time of walking a whole tree. Here each frequent node type has a fu
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 # Fields that never contain a node with names, in any class.
@@ -83,11 +83,3 @@ _CHILDREN_OF: dict[type[ast.AST], Callable[[Any], Sequence[ast.AST]]] = {
 def children(node: ast.AST) -> Sequence[ast.AST]:
     """Return the children of `node` in the order of its fields; the result must not be modified."""
     return _CHILDREN_OF.get(type(node), _generic_children)(node)
-
-
-def walk_breadth_first(root: ast.AST) -> Iterator[ast.AST]:
-    """Yield `root` and the nodes below it, level by level."""
-    todo = [root]
-    for node in todo:
-        yield node
-        todo += children(node)

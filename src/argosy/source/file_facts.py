@@ -6,13 +6,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from argosy.source.binder import find_scopes
-from argosy.source.gc_pause import pause_gc
+from argosy.source.binder import NodeIndex, find_scopes
 from argosy.source.import_statements import Import, find_imports
 from argosy.source.literal_ports import LiteralPorts, find_literal_ports
 from argosy.source.name_scopes import BindingKind, NameScope
-from argosy.source.node_index import NodeIndex
-from argosy.source.python_parser import Parsed, parse
+from argosy.source.python_parser import Parsed, parse, pause_gc
 from argosy.source.python_source import SourceText, Unparsed, read_source
 from argosy.source.sys_path import PathAdditions, find_path_additions
 from argosy.source.undefined_names import UndefinedName, find_undefined

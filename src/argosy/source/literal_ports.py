@@ -9,7 +9,7 @@ from typing import Literal, TypeGuard
 import msgspec
 
 from argosy.source import control_flow
-from argosy.source.node_index import NodeIndex
+from argosy.source.binder import NodeIndex
 from argosy.source.python_parser import Parsed
 
 _DIGITS = re.compile(r"[0-9]+")

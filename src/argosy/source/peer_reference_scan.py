@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from argosy.source import control_flow
-from argosy.source.node_index import NodeIndex
+from argosy.source.binder import NodeIndex
 from argosy.source.python_parser import Parsed
 
 # Names of functions that contact another program by name. Other functions (loggers, lists, prints) take

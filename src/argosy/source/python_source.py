@@ -37,6 +37,14 @@ class SourceText(msgspec.Struct, frozen=True):
         """Return the text with unchanged line endings; undecodable bytes become U+FFFD."""
         return self.data[len(_BOM) * self.has_bom :].decode(self.encoding, "replace")
 
+    def with_text(self, text: str) -> SourceText | None:
+        """Return the source with another text in the same encoding; None if that cannot encode it."""
+        try:
+            data = self.data[: len(_BOM) * self.has_bom] + text.encode(self.encoding)
+        except UnicodeEncodeError:
+            return None
+        return msgspec.structs.replace(self, data=data)
+
 
 class Unparsed(msgspec.Struct, frozen=True):
     """A file that Python cannot run, and the position of the error, counted from 1."""

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from argosy.source import control_flow
-from argosy.source.gc_pause import pause_gc
 from argosy.source.module_finder import ModuleFinder
-from argosy.source.python_parser import Parsed, parse
+from argosy.source.python_parser import Parsed, parse, pause_gc
 from argosy.source.python_source import SourceText, Unparsed, read_source
 
 BUILTINS = "builtins"

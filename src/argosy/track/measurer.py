@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import sqlite3
 import statistics
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from argosy.engine.state.state_dir import locate_state_dir
+from argosy.extra import install_command
 from argosy.fault import ArgosyError
 from argosy.image.build.build_record import read_build_record
 from argosy.refit.audit.tree_audit import audit
@@ -20,7 +23,6 @@ from argosy.refit.core.finding import Finding
 from argosy.track.builtin_measures import audit_code, find_builtin
 from argosy.track.command_runner import MeasurementError, MeasureOutput, parse_number_output, run_command
 from argosy.track.inputs import InputDigester, InputDigests, expand_variables
-from argosy.track.lost_records import count_lost_records
 from argosy.track.measurement_ledger import MeasurementLedger, MeasurementRecord, Role
 from argosy.track.provenance import TreeRevision, identify_machine, read_revision, resolve_commit, worktree
 from argosy.track.track_spec import Measure, Metric, Track
@@ -286,3 +288,28 @@ def _measure_jobs(
     for job in jobs:
         progress(job.display_name())
         yield measurer.measure(job)
+
+
+def count_lost_records(fleet: str) -> float:
+    """Return the number of records that agents or other hubs dropped before this machine's hub stored them.
+
+    Raises MeasurementError: there is no store, or the extra to read it is missing.
+    """
+    try:
+        from argosy.hub.store.store_reader import StoreReader  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise MeasurementError(f"reading the hub's store needs `{install_command('hub')}`") from None
+    store = locate_state_dir(Path(fleet)).hub_store
+    if not store.exists():
+        raise MeasurementError(f"no hub of `{fleet}` has run on this machine")
+    try:
+        reader = StoreReader(store)
+        try:
+            gaps = [each.event.body for each in reader.events(limit=1 << 62) if each.event.kind == "gap"]
+        finally:
+            reader.close()
+    except sqlite3.Error as error:
+        raise MeasurementError(f"`{store}` cannot be read: {error}") from None
+    return float(
+        sum(body["dropped"] if "dropped" in body else body["last"] - body["first"] + 1 for body in gaps)
+    )

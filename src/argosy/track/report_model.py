@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from argosy.fleet.quantities import format_size
+from argosy.fleet.quantities import format_count, format_size
 from argosy.track.measurement_ledger import MeasurementLedger
 from argosy.track.metric_status import MetricStatus, ObjectiveStatus, Status, due_date, is_met
 from argosy.track.track_spec import Metric, Track
@@ -79,18 +79,14 @@ def summarize(objective_statuses: Sequence[ObjectiveStatus]) -> str:
     objective_counts = _format_counts(each.status for each in objective_statuses)
     metric_counts = _format_counts(each.status for each in metrics)
     return (
-        f"{_plural(len(objective_statuses), 'objective')}: {objective_counts}; "
-        f"{_plural(len(metrics), 'metric')}: {metric_counts}."
+        f"{format_count(len(objective_statuses), 'objective')}: {objective_counts}; "
+        f"{format_count(len(metrics), 'metric')}: {metric_counts}."
     )
 
 
 def _format_counts(statuses: Iterable[Status]) -> str:
     counts = Counter(statuses)
     return ", ".join(f"{counts[status]} {status}" for status in STATUS_ORDER if counts[status])
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _objectives(objective_statuses: Sequence[ObjectiveStatus]) -> ReportSection:

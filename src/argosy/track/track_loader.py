@@ -8,15 +8,14 @@ import re
 import shlex
 from collections.abc import Mapping as Map
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.decode import StructDecoder, describe_node
-from argosy.fleet.locations import FaultList, TextPosition, format_path
+from argosy.fleet.decode import read_keys
+from argosy.fleet.locations import FaultList, TextPosition
 from argosy.fleet.quantities import parse_duration_s
 from argosy.fleet.suggestions import suggest
-from argosy.fleet.yaml_nodes import MappingNode, read_document
 from argosy.track.builtin_measures import BuiltinMeasure, builtin_names, find_builtin
 from argosy.track.track_spec import (
     Measure,
@@ -35,9 +34,6 @@ from argosy.track.track_spec import (
     Track,
     TrackKeys,
 )
-
-if TYPE_CHECKING:
-    from argosy.fleet.yaml_nodes import Node
 
 TRACK_FILE = "track.yaml"
 _HOURS_PER_UNIT = {"h": 1.0, "d": 8.0, "w": 40.0}
@@ -79,30 +75,17 @@ def load_track(path: str | Path, text: str | None = None) -> Track:
 
 def read_track(path: str | Path, text: str | None = None) -> tuple[Track | None, list[Fault]]:
     """Return a tracker file, None if it has faults, and all faults in file order."""
-    file = Path(path)
-    faults = FaultList(format_path(file), "tracker file", "argosy schema track")
-    root = read_document(file, text, faults)
-    track = _build(root, file.absolute().parent, faults) if root is not None else None
-    found = faults.in_file_order()
-    return (None if found else track), found
+    directory = Path(path).absolute().parent
+    description = ("tracker file", "argosy schema track", _HINT)
+    return read_keys(path, text, TrackKeys, description, partial(_build, directory))
 
 
-def _build(root: Node, directory: Path, faults: FaultList) -> Track | None:
-    if not isinstance(root, MappingNode):
-        faults.add(
-            root.position, "wrong-type", f"the file is {describe_node(root)}, expected a mapping", _HINT
-        )
-        return None
-    decoder = StructDecoder(faults)
-    values = decoder.decode_fields(root, TrackKeys)
-    if len(faults):
-        return None
-    keys = TrackKeys(**values)
-    builder = _TrackBuilder(keys, decoder.positions, faults)
+def _build(directory: Path, keys: TrackKeys, positions: Map[str, TextPosition], faults: FaultList) -> Track:
+    builder = _TrackBuilder(keys, positions, faults)
     if keys.start:
         builder.check_date("start", keys.start)
     if not keys.objectives:
-        faults.add(decoder.positions["objectives"], "no-objectives", "`objectives` is empty", _HINT)
+        faults.add(positions["objectives"], "no-objectives", "`objectives` is empty", _HINT)
     return Track(
         title=keys.track,
         about=keys.about.strip(),

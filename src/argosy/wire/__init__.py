@@ -2,7 +2,7 @@
 
 Users import the names of `__all__`; other packages of argosy import modules, as each subpackage lists them.
 
-From outside: `address_book`, `atomic_file`, `client`, `errors`, `protocol`, `pubsub`, `security`, `server`,
+From outside: `address_book`, `client`, `errors`, `protocol`, `pubsub`, `security`, `server`,
 `trace`, `transport`, `zmq_context`.
 """
 

@@ -10,8 +10,8 @@ import os
 
 import msgspec
 
+from argosy.atomic_file import write_if_changed
 from argosy.fault import Fault, InputError, MissingError
-from argosy.wire.atomic_file import write_atomic
 
 HUB_PREFIX = "hub@"  # followed by a machine's name; no agent's name has an `@`
 MAX_SOCKET_PATH_BYTES = 107  # sun_path of Linux, without its final zero
@@ -79,7 +79,7 @@ def read_address_book(path: str | os.PathLike[str]) -> AddressBook:
 
 def write_address_book(path: str | os.PathLike[str], book: AddressBook) -> None:
     """Write an address book atomically: readers see the previous one or the new one."""
-    write_atomic(path, msgspec.json.encode(book))
+    write_if_changed(path, msgspec.json.encode(book))
 
 
 def socket_path(runtime: str, name: str, *, topics: bool = False) -> str | None:

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
             exclude=args.exclude,
             fleet=fleet,
             cache_dir=None if args.no_cache else default_cache_dir(),
-            on_progress=partial(progress.show, "reading"),
+            on_progress=partial(progress.show, "reading files"),
         )
     select = _parse_codes(args.select, report.rule_titles)
     selected = _selected_findings(report, select, only, args.since)

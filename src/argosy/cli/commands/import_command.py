@@ -12,10 +12,10 @@ import argparse
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from argosy.atomic_file import write_atomic
 from argosy.cli.arguments import add_json, add_options
 from argosy.cli.console import paint, print_json
 from argosy.fault import Fault, InputError
@@ -93,26 +93,10 @@ def write_fleet_file(path: Path, text: str, *, force: bool) -> None:
             message = f"`{format_path(path)}` already exists and differs"
             hint = "`--force` overwrites it; another `-o` keeps both"
             raise InputError(Fault(format_path(path), "exists", message, hint))
-        _write_atomic(path, text)
+        write_atomic(path, text.encode(), is_synced=True)
     except OSError as error:
         message = f"the file cannot be written: {(error.strerror or type(error).__name__).lower()}"
         raise InputError(Fault(format_path(path), "unwritable", message)) from error
-
-
-def _write_atomic(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", text=False)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _import_json(plan: ImportPlan, output: Path | None, text: str) -> dict[str, object]:

@@ -10,12 +10,12 @@ example: argosy new Translator --needs Registry --watchdog 10s
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from pathlib import Path
 
 import yaml
 
+from argosy.atomic_file import write_atomic
 from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.console import print_json
 from argosy.fault import Fault, InputError
@@ -129,15 +129,11 @@ def _check_options(name: str, needs: list[str], args: argparse.Namespace, fleet:
 def _write_files(source: Path, module: str, path: Path, text: str) -> list[str]:
     """Write the module, then the fleet file in one step; return what was written."""
     written = [str(source), str(path)]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         source.parent.mkdir(parents=True, exist_ok=True)
         source.write_text(module, "utf-8")
-        temporary.write_text(text, "utf-8")
-        temporary.chmod(path.stat().st_mode & 0o777)
-        temporary.replace(path)
+        write_atomic(path, text.encode(), mode=path.stat().st_mode & 0o777)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         message = f"it cannot be written: {(error.strerror or '').lower()}"
         raise InputError(Fault(str(error.filename), "unwritable", message)) from None
     return written

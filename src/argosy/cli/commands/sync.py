@@ -27,8 +27,9 @@ from argosy.cli.arguments import add_fleet, add_options, environment_name, parse
 from argosy.cli.commands.rolling_restart import RollingResult, agents_to_restart, rolling_restart
 from argosy.cli.console import paint, print_json, print_reasons
 from argosy.engine.control.control_client import connect_running
-from argosy.engine.deploy.deployment import TRANSPORTS, Deployment, commit, deploy, rollback
+from argosy.engine.deploy.deployment import TRANSPORTS, Deployment, deploy
 from argosy.engine.deploy.ssh_target import SSH_COMMAND, SshTarget
+from argosy.engine.deploy.tree_swap import discard_previous, roll_back
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.engine.state.tree_version import compute_tree_version, write_tree_version
 from argosy.fault import Fault, InputError, RefusedError
@@ -166,7 +167,7 @@ def _restart_or_rollback(
         if rolling.is_complete:
             for target in targets:
                 with contextlib.suppress(RefusedError):  # kept until the next successful restart
-                    commit(target)
+                    discard_previous(target)
         if not rolling.failed:
             return _NOTHING_RESTARTED._replace(rolling=rolling)
         rolled_back, not_rolled_back = _rollback_all(targets, version)
@@ -186,7 +187,7 @@ def _rollback_all(targets: Iterable[SshTarget], version: str) -> tuple[dict[str,
     not_rolled_back: dict[str, str] = {}
     for target in targets:
         try:
-            previous = rollback(target)
+            previous = roll_back(target)
         except RefusedError as error:
             fault = error.faults[0]
             not_rolled_back[target.machine] = f"{fault.message}; {fault.hint}"

@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from argosy.atomic_file import write_atomic
 from argosy.cli.arguments import add_json, add_options
 from argosy.cli.console import EXIT_INTERRUPTED, align_columns, print_json, print_note, print_result
 from argosy.fault import Fault, InputError
@@ -209,7 +210,7 @@ class _TrackSession:
         from argosy.track.report_model import make_report  # noqa: PLC0415
 
         forecasts = self.evaluate(self.ledger)
-        _write_atomic(self.track.report, render_markdown(make_report(self.track, forecasts, self.ledger)))
+        _write_output(self.track.report, render_markdown(make_report(self.track, forecasts, self.ledger)))
         return forecasts
 
     def warn_damaged(self) -> None:
@@ -296,7 +297,7 @@ def _check(args: argparse.Namespace) -> int:
         hint = "`argosy track run` writes it again"
         faults.append(Fault(os.path.relpath(report), "edited-report", message, hint))
     if args.comment:
-        _write_atomic(args.comment, render_comment(forecasts, regressions, fixed))
+        _write_output(args.comment, render_comment(forecasts, regressions, fixed))
     print_result(
         lambda: check_json(forecasts, regressions, fixed, faults, skipped),
         lambda: render_check(forecasts, regressions, fixed, faults, skipped),
@@ -319,8 +320,7 @@ def _over_time_limit(
 
 def _report(args: argparse.Namespace) -> int:
     from argosy.cli.render.track_view import track_json  # noqa: PLC0415
-    from argosy.track.badge import render_badge  # noqa: PLC0415
-    from argosy.track.html_report import render_html  # noqa: PLC0415
+    from argosy.track.html_report import render_badge, render_html  # noqa: PLC0415
     from argosy.track.markdown_report import render_line, render_markdown  # noqa: PLC0415
     from argosy.track.report_model import make_report  # noqa: PLC0415
 
@@ -329,9 +329,9 @@ def _report(args: argparse.Namespace) -> int:
     forecasts = tracking.evaluate(tracking.ledger)
     report = make_report(tracking.track, forecasts, tracking.ledger)
     if args.html:
-        _write_atomic(args.html, render_html(report))
+        _write_output(args.html, render_html(report))
     if args.badge:
-        _write_atomic(args.badge, render_badge(tracking.track.title, forecasts))
+        _write_output(args.badge, render_badge(tracking.track.title, forecasts))
     print_result(
         lambda: track_json(forecasts),
         lambda: render_line(forecasts) if args.line else render_markdown(report),
@@ -387,14 +387,11 @@ def _list_measures(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write_atomic(path: str, text: str) -> None:
+def _write_output(path: str, text: str) -> None:
     """Write a file completely or not at all."""
-    temporary = f"{path}.{os.getpid()}"
     try:
-        Path(temporary).write_text(text, "utf-8")
-        os.replace(temporary, path)
+        write_atomic(path, text.encode())
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
         raise InputError(Fault(path, "unwritable", f"it cannot be written: {error.strerror}")) from None
 
 

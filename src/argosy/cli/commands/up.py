@@ -24,7 +24,12 @@ from argosy.cli.arguments import add_fleet, add_options, environment_name, parse
 from argosy.cli.commands.startability_guard import refuse_unstartable
 from argosy.cli.console import EXIT_INTERRUPTED, print_json
 from argosy.cli.render.up_view import UpView
-from argosy.engine.control.control_client import ControlClient, SupervisorLostError, SupervisorStoppedError, SupervisorUnresponsiveError
+from argosy.engine.control.control_client import (
+    ControlClient,
+    SupervisorLostError,
+    SupervisorStoppedError,
+    SupervisorUnresponsiveError,
+)
 from argosy.engine.inventory.known_fleets import find_moved_fleet, has_supervisor
 from argosy.engine.process.resource_limits import hard_open_files_limit, unenforced_limits
 from argosy.engine.protocol.messages import (

@@ -59,8 +59,8 @@ class AuditView(msgspec.Struct, frozen=True):
         if unparsed_hidden:
             parts.append(f"{len(unparsed_hidden)} not parsed and not shown")
         parts.append(f"{files - len(python) - len(unparsed_hidden)} without")
-        text = f"{format_count(files, 'file')}: {', '.join(parts)}; "
-        text += format_count(len(self.findings), "finding")
+        findings = format_count(len(self.findings), "finding")
+        text = f"{format_count(files, 'file')}: {', '.join(parts)}; {findings}"
         if len(paths_with_findings) > len(python):
             text += f", {format_count(len(paths_with_findings) - len(python), 'other file')} among them"
         more = [

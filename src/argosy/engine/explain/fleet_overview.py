@@ -8,8 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.inventory.fleet_processes import process_started_s
 from argosy.engine.inventory.known_fleets import KnownFleet, has_supervisor, list_known_fleets
+from argosy.engine.process import os_process
 from argosy.engine.protocol.messages import (
     PROTOCOL,
     ClientHello,
@@ -65,7 +65,9 @@ def _inspect_fleet(fleet: KnownFleet, pids: Mapping[str, int], timeout_s: float)
     pid = pids.get(os.path.realpath(fleet.state_dir.path))
     if pid is None and not has_supervisor(fleet.state_dir):
         return FleetOverview(fleet, None, None, "")
-    supervisor = SupervisorInfo(pid or 0, process_started_s(pid) if pid else 0.0)
+    found = os_process.read_stat(pid) if pid else None
+    started_s = os_process.started_at(found.start_ticks) if found is not None else 0.0
+    supervisor = SupervisorInfo(pid or 0, started_s)
     try:
         reply = _fetch_status(fleet.state_dir.control_socket, timeout_s)
     except TimeoutError:

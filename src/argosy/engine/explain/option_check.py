@@ -17,8 +17,7 @@ import msgspec
 from argosy.agent.options import parse_options
 from argosy.fault import Fault, InputError
 from argosy.source import control_flow
-from argosy.source.binder import find_scopes
-from argosy.source.node_index import NodeIndex
+from argosy.source.binder import NodeIndex, find_scopes
 from argosy.source.python_parser import Parsed
 from argosy.source.symbol_resolver import BUILTINS, ClassDefinition, SymbolRef, SymbolResolver
 

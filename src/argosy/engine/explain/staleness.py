@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from argosy.engine.plan.agent_sources import AgentSourceCache
+from argosy.engine.process import os_process
 from argosy.engine.process.lease import read_record, written_at
 from argosy.engine.process.os_process import find_process
 from argosy.engine.state.source_snapshot import FileFingerprint, SourceSnapshot, fingerprint_file
@@ -29,8 +29,7 @@ def agent_started_at(pid: int, lease: Path) -> float | None:
         record = read_record(lease)
         if record is not None and record.identity == found:
             return written_at(lease)
-    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - found.start_ticks / os.sysconf("SC_CLK_TCK")
-    return time.time() - age_s
+    return os_process.started_at(found.start_ticks)
 
 
 def last_started_at(lease: Path, until_s: float) -> float:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from argosy.atomic_file import write_atomic
 from argosy.engine.process import os_process
 from argosy.engine.process.timers import Timers
 from argosy.engine.protocol.fork_protocol import (
@@ -264,13 +265,9 @@ class _ForkerRecord(msgspec.Struct, frozen=True):
 def record_forkers(state_dir: StateDir, pids: Iterable[int]) -> None:
     """Record the running forkers for the next supervisor; on a full disk the record is lost."""
     found = [(pid, stat.start_ticks) for pid in pids if (stat := os_process.read_stat(pid)) is not None]
-    temporary_path = state_dir.forkers_file.with_suffix(".new")
-    try:
-        temporary_path.write_bytes(msgspec.json.encode(_ForkerRecord(os_process.boot_id().hex(), found)))
-        os.replace(temporary_path, state_dir.forkers_file)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary_path.unlink()
+    record = _ForkerRecord(os_process.boot_id().hex(), found)
+    with contextlib.suppress(OSError):
+        write_atomic(state_dir.forkers_file, msgspec.json.encode(record))
 
 
 def kill_stale_forkers(state_dir: StateDir) -> list[int]:

@@ -6,7 +6,6 @@ Needs no state directory, so it also finds processes after the directory was del
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,15 +43,6 @@ def scan_fleet_processes() -> Iterator[FleetProcess]:
                     yield agent
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it has exited, or is not readable
-
-
-def process_started_s(pid: int) -> float:
-    """Return when a process started, in epoch seconds, 0 if it has exited."""
-    found = os_process.read_stat(pid)
-    if found is None:
-        return 0.0
-    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - found.start_ticks / os.sysconf("SC_CLK_TCK")
-    return time.time() - age_s
 
 
 def _supervisor_processes(pid: int) -> Iterator[FleetProcess]:

@@ -18,6 +18,8 @@ import re
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from argosy.atomic_file import write_atomic
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -89,14 +91,8 @@ def shorten_index(log: Path, start: int) -> None:
         thinned = [mark for index, mark in enumerate(marks) if mark.pid or index % 2 or index == 0]
         # If all are process starts, the oldest are dropped.
         marks = thinned if len(thinned) < len(marks) else marks[-_MAX_MARKS // 2 :]
-    path = index_path(log)
-    temp_path = path.with_suffix(".new")
-    try:
-        temp_path.write_bytes(b"".join(_MARK.pack(*mark) for mark in marks))
-        os.replace(temp_path, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temp_path.unlink()
+    with contextlib.suppress(OSError):
+        write_atomic(index_path(log), b"".join(_MARK.pack(*mark) for mark in marks))
 
 
 def read_marks(log: Path) -> list[LogMark]:

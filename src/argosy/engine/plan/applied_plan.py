@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from argosy.agent.cell_manifest import CellManifest, read_cell_manifest
+from argosy.atomic_file import has_content
 from argosy.engine.plan.cell_plan import cell_of_unit
 from argosy.engine.plan.peering_plan import PeeringPlan
 from argosy.engine.plan.process_plan import ProcessPlan, ProcessSpec
@@ -15,7 +16,6 @@ from argosy.engine.state.file_identity import FileIdentity
 from argosy.fault import ArgosyError
 from argosy.fleet.fleet_spec import Probe
 from argosy.wire.address_book import AddressBook, AgentAddress, write_address_book
-from argosy.wire.atomic_file import has_content
 from argosy.wire.security.curve_keys import active_keys_dir
 
 if TYPE_CHECKING:

@@ -69,6 +69,12 @@ def read_small_file(path: str | os.PathLike[str]) -> bytes:
         os.close(descriptor)
 
 
+def started_at(start_ticks: int) -> float:
+    """Return the start of a process in epoch seconds, from its clock ticks since the boot."""
+    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - start_ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - age_s
+
+
 def read_stat(pid: int) -> ProcStat | None:
     """Return the /proc entry of `pid`, or None where there is no such process.
 

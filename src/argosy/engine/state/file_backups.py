@@ -8,6 +8,7 @@ import shutil
 import stat
 from typing import TYPE_CHECKING
 
+from argosy.atomic_file import replace_file
 from argosy.engine.state.generation import is_same_file
 
 if TYPE_CHECKING:
@@ -48,14 +49,7 @@ class FileBackups:
 
 def _write_back(path: Path, descriptor: int) -> None:
     """Copy an open file to its path atomically, with its mode."""
-    temp_path = path.with_suffix(".new")
     mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-    try:
-        copy = os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-        with open(copy, "wb") as target, open(os.dup(descriptor), "rb") as source:
-            source.seek(0)
-            shutil.copyfileobj(source, target)
-        os.replace(temp_path, path)
-    except OSError:
-        temp_path.unlink(missing_ok=True)
-        raise
+    with open(os.dup(descriptor), "rb") as source, replace_file(path, mode=mode) as target:
+        source.seek(0)
+        shutil.copyfileobj(source, target)

@@ -10,7 +10,6 @@ Kept in the state directory; a full disk costs the fingerprints, never a start.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from argosy.atomic_file import write_atomic
 from argosy.fleet.fleet_spec import AgentSpec
 
 # Contents kept per file; for agents that started before the oldest, the file counts as changed.
@@ -71,13 +71,9 @@ def update_source_snapshot(path: Path, root: str, extra_files: Iterable[str] = (
             if (taken := fingerprint_file(name)) is not None
         },
     }
-    temp_path = path.with_suffix(".new")
     try:
-        temp_path.write_bytes(msgspec.json.encode(SourceSnapshot(files=dict(files))))
-        os.replace(temp_path, path)
+        write_atomic(path, msgspec.json.encode(SourceSnapshot(files=dict(files))))
     except OSError:
-        with contextlib.suppress(OSError):
-            temp_path.unlink(missing_ok=True)
         return False
     return True
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from argosy.atomic_file import write_atomic
 from argosy.source.git_tree import tree_files
 
 VERSION_FILE: Final = ".argosy/version.json"
@@ -87,9 +88,7 @@ def write_tree_version(root: Path, version: TreeVersion) -> None:
     """
     version_file = root / VERSION_FILE
     version_file.parent.mkdir(exist_ok=True)
-    temp_path = version_file.with_suffix(".new")
-    temp_path.write_bytes(msgspec.json.encode(version))
-    os.replace(temp_path, version_file)
+    write_atomic(version_file, msgspec.json.encode(version))
 
 
 class RecordedVersion:

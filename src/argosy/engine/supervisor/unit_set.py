@@ -20,7 +20,7 @@ from argosy.engine.process.cooperative_yield import CooperativeYield
 from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.event_log import EventLog
 from argosy.engine.state.file_backups import FileBackups
-from argosy.engine.state.ownership import Ownership, StateDirOwnership
+from argosy.engine.state.generation import Ownership, StateDirOwnership
 from argosy.engine.state.unit_state_store import UnitStateStore
 from argosy.engine.supervisor.dependents import Dependents
 from argosy.engine.unit.heartbeat import HeartbeatWatch

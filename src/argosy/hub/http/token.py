@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 
+from argosy.atomic_file import create_atomic, write_atomic
 from argosy.fault import Fault, RefusedError
 
 
@@ -67,18 +67,5 @@ def _require_token(path: Path, text: str) -> str:
 
 def _write_token(path: Path, *, is_new: bool) -> None:
     """Write a new token atomically. is_new: keep a token that another process has just created."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(file, secrets.token_urlsafe(32).encode() + b"\n")
-    finally:
-        os.close(file)
-    try:
-        if is_new:
-            with contextlib.suppress(FileExistsError):
-                os.link(draft, path)
-        else:
-            os.replace(draft, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft)
+    write = create_atomic if is_new else write_atomic
+    write(path, secrets.token_urlsafe(32).encode() + b"\n", mode=0o600)

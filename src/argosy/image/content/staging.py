@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from argosy.atomic_file import replace_file
+
 _TEMPORARY_PREFIX: Final = ".new-"
 # For this long a temporary file may be unlocked: it is locked only after it was created.
 _GRACE_S: Final = 5.0
@@ -25,12 +27,10 @@ _GRACE_S: Final = 5.0
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file atomically; its mode is 0644."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY_PREFIX)
-    with _flock(descriptor), _removing_on_error(name):
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(data)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+    temp_path = path.parent / f"{_TEMPORARY_PREFIX}{os.urandom(8).hex()}"
+    with replace_file(path, mode=0o644, temp_path=temp_path) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(data)
 
 
 @contextmanager
@@ -98,15 +98,6 @@ def _removing(name: str) -> Iterator[None]:
         yield
     finally:
         _remove(name)
-
-
-@contextmanager
-def _removing_on_error(name: str) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        _remove(name)
-        raise
 
 
 def _remove(name: str) -> None:

@@ -15,8 +15,7 @@ from argosy.engine.plan.agent_sources import AgentSourceCache, AgentSources
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
 from argosy.source.file_facts import FileFacts, FileFactsCache, read_imports_only
 from argosy.source.import_graph import ExternalImport, ImportGraph, LoadCertainty
-from argosy.source.import_scan import scan_imports
-from argosy.source.import_statements import ImportCondition
+from argosy.source.import_statements import ImportCondition, scan_imports
 from argosy.source.literal_ports import LiteralPorts
 from argosy.source.python_source import SourceText, Unparsed, read_source
 from argosy.source.sys_path import PathAdditions

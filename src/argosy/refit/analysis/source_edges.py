@@ -15,12 +15,10 @@ import msgspec
 from argosy.engine.plan.agent_sources import AgentSourceCache, AgentSources
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
 from argosy.fleet.locations import format_path
-from argosy.source.binder import find_scopes
-from argosy.source.gc_pause import pause_gc
+from argosy.source.binder import NodeIndex, find_scopes
 from argosy.source.import_graph import ImportNode
-from argosy.source.node_index import NodeIndex
 from argosy.source.peer_reference_scan import PeerReference, PeerReferences, find_peer_references
-from argosy.source.python_parser import Parsed, parse
+from argosy.source.python_parser import Parsed, parse, pause_gc
 from argosy.source.python_source import SourceText, Unparsed, read_source
 
 NO_TRACE_REASON = "no file that it loads names it or its port"

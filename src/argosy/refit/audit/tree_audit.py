@@ -26,7 +26,7 @@ from argosy.refit.core.audit_cache import (
 from argosy.refit.core.discovery import scan_tree
 from argosy.refit.core.finding import Finding
 from argosy.refit.core.hadolint import hadolint_fingerprint
-from argosy.source.gc_pause import pause_gc
+from argosy.source.python_parser import pause_gc
 from argosy.source.python_source import read_source_bytes
 
 if TYPE_CHECKING:

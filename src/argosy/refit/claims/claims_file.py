@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.decode import StructDecoder, describe_node
-from argosy.fleet.locations import FaultList, TextPosition, format_path
+from argosy.fleet.decode import read_keys
+from argosy.fleet.locations import FaultList, TextPosition
 from argosy.fleet.suggestions import suggest
-from argosy.fleet.yaml_nodes import MappingNode, read_document
 from argosy.refit.claims.claim_spec import (
     Claim,
     ClaimKeys,
@@ -24,11 +22,9 @@ from argosy.refit.claims.claim_spec import (
 from argosy.refit.claims.file_scopes import UnknownScopeError, make_scope
 from argosy.refit.claims.query_registry import QueryError, check_unit, parse_query, query_kinds
 
-if TYPE_CHECKING:
-    from argosy.fleet.yaml_nodes import Node
-
 _NUMBER = r"(\d{1,3}(?:[,_]\d{3})+|\d{1,18})"
 _ONE_NUMBER = re.compile(rf"(at least|at most|more than|>=|<=|>|)\s*{_NUMBER}")
+_HINT = "such as `claims: {agents: {text: 84 agents, source: a review, count: fleet.agents, is: 84}}`"
 _TWO_NUMBERS = re.compile(rf"{_NUMBER}\s*(?:to|-|\.\.)\s*{_NUMBER}")
 
 
@@ -46,12 +42,7 @@ def load_claims(path: str | Path, text: str | None = None) -> Claims:
 
 def read_claims(path: str | Path, text: str | None = None) -> tuple[Claims | None, list[Fault]]:
     """Return the claims, None when there is a fault, and all faults in the order of the file."""
-    file = Path(path)
-    faults = FaultList(format_path(file), "claims file", "argosy schema claims")
-    root = read_document(file, text, faults)
-    claims = _build_claims(root, faults) if root is not None else None
-    found = faults.in_file_order()
-    return (None if found else claims), found
+    return read_keys(path, text, ClaimsKeys, ("claims file", "argosy schema claims", _HINT), _build_claims)
 
 
 def parse_count_range(text: str) -> CountRange | None:
@@ -80,33 +71,22 @@ def as_words(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _build_claims(root: Node, faults: FaultList) -> Claims | None:
-    if not isinstance(root, MappingNode):
-        hint = "such as `claims: {agents: {text: 84 agents, source: a review, count: fleet.agents, is: 84}}`"
-        faults.add(
-            root.position, "wrong-type", f"the file is {describe_node(root)}, expected a mapping", hint
-        )
-        return None
-    decoder = StructDecoder(faults)
-    values = decoder.decode_fields(root, ClaimsKeys)
-    if len(faults):
-        return None
-    keys = ClaimsKeys(**values)
-    builder = _ClaimBuilder(keys, decoder, faults)
+def _build_claims(keys: ClaimsKeys, positions: Mapping[str, TextPosition], faults: FaultList) -> Claims:
+    builder = _ClaimBuilder(keys, positions, faults)
     for name, scope in keys.scopes.items():
         builder.build_scope(as_words(scope), f"scopes.{name}", {})
     claims = tuple(builder.build_claim(name, claim) for name, claim in keys.claims.items())
     if not claims:
-        faults.add(decoder.positions["claims"], "no-claims", "`claims` is empty: there is nothing to check")
+        faults.add(positions["claims"], "no-claims", "`claims` is empty: there is nothing to check")
     return Claims(keys.about, as_words(keys.fleet), claims)
 
 
 class _ClaimBuilder:
     """Builds the claims of one file; each error is a fault with its position."""
 
-    def __init__(self, keys: ClaimsKeys, decoder: StructDecoder, faults: FaultList) -> None:
+    def __init__(self, keys: ClaimsKeys, positions: Mapping[str, TextPosition], faults: FaultList) -> None:
         self.keys = keys
-        self.positions = decoder.positions
+        self.positions = positions
         self.faults = faults
 
     def build_claim(self, name: str, keys: ClaimKeys) -> Claim:

@@ -12,14 +12,19 @@ from argosy.refit.claims.query_result import CodeLocation, CountBounds, QueryRes
 NO_FLEET_MESSAGE = "no fleet is given: name its files under `fleet:`, or with `--fleet`"
 
 
-def _fleet_answer(
-    find: Callable[[FleetFacts, QueryContext], QueryResult],
-) -> Callable[[QueryContext], QueryResult]:
+FleetQuery = Callable[[FleetFacts, QueryContext], QueryResult]
+
+
+def _fleet_kind(
+    name: str, description: str, find: FleetQuery, *, argument: str = "", is_sum: bool = False
+) -> QueryKind:
     def answer(context: QueryContext) -> QueryResult:
         facts = context.codebase.fleet
         return QueryResult(error=NO_FLEET_MESSAGE) if facts is None else find(facts, context)
 
-    return answer
+    return QueryKind(
+        name=name, argument=argument, description=description, scope=(), is_sum=is_sum, answer=answer
+    )
 
 
 def _list_agents(facts: FleetFacts, context: QueryContext) -> QueryResult:
@@ -131,96 +136,32 @@ def _list_missing_scripts(facts: FleetFacts, context: QueryContext) -> QueryResu
     return _locations_of([agent for agent in facts.agents if agent.script and agent.script not in known])
 
 
-_ARGUMENT = "AGENT"
-
-
-def _argument_error(argument: str) -> str:
-    return "" if argument else "it needs the name of an agent"
-
-
 KINDS = (
-    QueryKind(
-        name="fleet.agents",
-        argument="[MACHINE]",
-        description="agents",
-        scope=(),
-        answer=_fleet_answer(_list_agents),
+    _fleet_kind("fleet.agents", "agents", _list_agents, argument="[MACHINE]"),
+    _fleet_kind("fleet.rows", "entries of agents in the fleet's files", _count_rows, is_sum=True),
+    _fleet_kind("fleet.optional", "agents that are not required", _list_optional),
+    _fleet_kind("fleet.edges", "needs", _list_edges),
+    _fleet_kind("fleet.dangling", "needs of agents that do not exist", _list_dangling),
+    _fleet_kind("fleet.redundant", "needs that other needs imply, after cutting cycles", _list_redundant),
+    _fleet_kind("fleet.cycles", "cycles of needs", _list_cycles),
+    _fleet_kind(
+        "fleet.levels", "levels of needs, where a cycle counts as one agent", _count_levels, is_sum=True
     ),
-    QueryKind(
-        name="fleet.rows",
-        description="entries of agents in the fleet's files",
-        scope=(),
+    _fleet_kind(
+        "fleet.chain",
+        "agents in the longest chain of needs, after cutting cycles",
+        _longest_chain,
         is_sum=True,
-        answer=_fleet_answer(_count_rows),
     ),
-    QueryKind(
-        name="fleet.optional",
-        description="agents that are not required",
-        scope=(),
-        answer=_fleet_answer(_list_optional),
+    _fleet_kind("fleet.needed-by", "agents that need this one, directly", _needed_by, argument="AGENT"),
+    _fleet_kind(
+        "fleet.affected-by",
+        "agents that need this one, directly or indirectly",
+        _affected_by,
+        argument="AGENT",
     ),
-    QueryKind(
-        name="fleet.edges",
-        description="needs",
-        scope=(),
-        answer=_fleet_answer(_list_edges),
+    _fleet_kind(
+        "fleet.ports-twice", "ports that more than one row of a file names", _list_port_clashes, is_sum=True
     ),
-    QueryKind(
-        name="fleet.dangling",
-        description="needs of agents that do not exist",
-        scope=(),
-        answer=_fleet_answer(_list_dangling),
-    ),
-    QueryKind(
-        name="fleet.redundant",
-        description="needs that other needs imply, after cutting cycles",
-        scope=(),
-        answer=_fleet_answer(_list_redundant),
-    ),
-    QueryKind(
-        name="fleet.cycles", description="cycles of needs", scope=(), answer=_fleet_answer(_list_cycles)
-    ),
-    QueryKind(
-        name="fleet.levels",
-        description="levels of needs, where a cycle counts as one agent",
-        scope=(),
-        is_sum=True,
-        answer=_fleet_answer(_count_levels),
-    ),
-    QueryKind(
-        name="fleet.chain",
-        description="agents in the longest chain of needs, after cutting cycles",
-        scope=(),
-        is_sum=True,
-        answer=_fleet_answer(_longest_chain),
-    ),
-    QueryKind(
-        name="fleet.needed-by",
-        argument=_ARGUMENT,
-        description="agents that need this one, directly",
-        scope=(),
-        argument_error=_argument_error,
-        answer=_fleet_answer(_needed_by),
-    ),
-    QueryKind(
-        name="fleet.affected-by",
-        argument=_ARGUMENT,
-        description="agents that need this one, directly or indirectly",
-        scope=(),
-        argument_error=_argument_error,
-        answer=_fleet_answer(_affected_by),
-    ),
-    QueryKind(
-        name="fleet.ports-twice",
-        description="ports that more than one row of a file names",
-        scope=(),
-        is_sum=True,
-        answer=_fleet_answer(_list_port_clashes),
-    ),
-    QueryKind(
-        name="fleet.missing",
-        description="agents whose script does not exist",
-        scope=(),
-        answer=_fleet_answer(_list_missing_scripts),
-    ),
+    _fleet_kind("fleet.missing", "agents whose script does not exist", _list_missing_scripts),
 )

@@ -11,6 +11,7 @@ from argosy.refit.claims.query_kind import (
     QueryContext,
     QueryKind,
     QueryMatch,
+    list_files,
     list_matches,
     longest_literal,
     name_error,
@@ -118,10 +119,6 @@ def _strings_from_tokens(outline: TokenOutline, argument: str) -> list[QueryMatc
     ]
 
 
-def _list_files(context: QueryContext) -> QueryResult:
-    return QueryResult(tuple(CodeLocation(path) for path in context.paths))
-
-
 def _match_broken(outline: TokenOutline, argument: str) -> list[QueryMatch]:
     return [QueryMatch(0, 0, "")]
 
@@ -156,7 +153,7 @@ KINDS = (
         matcher=FileMatcher(_match_strings, _strings_from_tokens),
         answer=list_matches,
     ),
-    QueryKind(name="python.files", description="Python files", answer=_list_files),
+    QueryKind(name="python.files", description="Python files", answer=list_files),
     QueryKind(
         name="python.broken",
         description="Python files that do not parse",

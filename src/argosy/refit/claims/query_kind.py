@@ -115,3 +115,8 @@ def list_matches(context: QueryContext) -> QueryResult:
     """Return the locations of all matches; files that could not be read may have any number of them."""
     locations = [location_of(path, item) for path in context.paths for item in context.matches.get(path, ())]
     return QueryResult(tuple(locations), dict.fromkeys(context.unread))
+
+
+def list_files(context: QueryContext) -> QueryResult:
+    """Return the files of the scope."""
+    return QueryResult(tuple(CodeLocation(path) for path in context.paths))

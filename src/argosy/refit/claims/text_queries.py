@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from argosy.refit.claims.query_kind import QueryContext, QueryKind, regex_error
+from argosy.refit.claims.query_kind import QueryContext, QueryKind, list_files, regex_error
 from argosy.refit.claims.query_result import CodeLocation, QueryResult
 
 
@@ -22,10 +22,6 @@ def _match_lines(context: QueryContext) -> QueryResult:
     return QueryResult(tuple(locations), dict.fromkeys(unread))
 
 
-def _list_files(context: QueryContext) -> QueryResult:
-    return QueryResult(tuple(CodeLocation(path) for path in context.paths))
-
-
 KINDS = (
     QueryKind(
         name="text.match",
@@ -34,5 +30,5 @@ KINDS = (
         argument_error=regex_error,
         answer=_match_lines,
     ),
-    QueryKind(name="text.files", description="files of any kind", scope=("all",), answer=_list_files),
+    QueryKind(name="text.files", description="files of any kind", scope=("all",), answer=list_files),
 )

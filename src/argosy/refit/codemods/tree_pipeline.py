@@ -23,7 +23,7 @@ from argosy.refit.transaction.file_transaction import Transaction, lock_tree
 from argosy.refit.transaction.post_checks import CHECK_DESCRIPTIONS
 from argosy.refit.transaction.source_view import RefusedSite, RewriteSite
 from argosy.refit.transaction.verify import bisect_failures, require_success, run_command
-from argosy.source.gc_pause import pause_gc
+from argosy.source.python_parser import pause_gc
 
 _BATCH_SIZE: Final = 8
 _SINGLE_PROCESS_LIMIT: Final = 24  # so few files take less time than starting processes

@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 import argosy
+from argosy.atomic_file import write_atomic
 from argosy.refit.core.discovery import TreeSnapshot, has_path
 from argosy.refit.core.finding import Finding, RuleFailure
 from argosy.refit.core.rule_manifest import FactManifest, RuleManifest
@@ -112,14 +113,10 @@ class TreeCache:
                 self._tree_dir.mkdir(parents=True, mode=0o700)
                 _evict_oldest(self._cache_dir)
             # No `tempfile`: loading it takes longer than this write.
-            path = self._tree_dir / os.urandom(16).hex()
-            try:
-                with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                    file.write(msgspec.msgpack.encode(value))
-                os.replace(path, self._tree_dir / name)
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
+            temp_path = self._tree_dir / os.urandom(16).hex()
+            write_atomic(
+                self._tree_dir / name, msgspec.msgpack.encode(value), mode=0o600, temp_path=temp_path
+            )
 
     def store_versioned(self, name: str, value: object) -> str:
         """Store a value under a new name that begins with `name`, delete older ones, and return the name."""

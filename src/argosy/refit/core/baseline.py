@@ -7,7 +7,6 @@ fixed is removed for good.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+from argosy.atomic_file import write_atomic
 from argosy.fault import Fault, InputError
 from argosy.refit.core.finding import Finding
 
@@ -105,11 +105,8 @@ def write_baseline(path: Path, entries: Sequence[BaselineEntry]) -> None:
     """
     lines = ",\n".join("  " + msgspec.json.encode(entry).decode() for entry in entries)
     text = '{"argosy": "baseline/1", "findings": [\n' + lines + "\n]}\n"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, "utf-8")
-        os.replace(temporary, path)
+        write_atomic(path, text.encode())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         message = f"the baseline cannot be written: {error.strerror}"
         raise InputError(Fault(str(path), "unwritable", message)) from None

@@ -19,8 +19,7 @@ from argosy.refit.core.parse_failure_fact import PARSE_FAILURES
 from argosy.refit.core.rule import Rule, collect_fact_kinds
 from argosy.refit.core.source_file import BrokenFile, PythonFile, TextFile
 from argosy.source.digest import blake2b
-from argosy.source.gc_pause import pause_gc
-from argosy.source.python_parser import compile_parsed, parse
+from argosy.source.python_parser import compile_parsed, parse, pause_gc
 from argosy.source.python_source import SourceText, Unparsed, decode_source, read_source_bytes
 
 _IGNORE_COMMENT = re.compile(r"#\s*argosy:\s*ignore(-file)?\b(?:\s*\[([^\]]*)\])?")

@@ -10,10 +10,8 @@ from typing import Any, TypeVar
 
 from argosy.refit.core.finding import Finding, FindingAction
 from argosy.source.ast_children import children
-from argosy.source.binder import find_scopes
-from argosy.source.import_origin import ImportOrigin, find_import_origin
-from argosy.source.name_scopes import NameScope
-from argosy.source.node_index import NodeIndex
+from argosy.source.binder import NodeIndex, find_scopes
+from argosy.source.name_scopes import ImportOrigin, NameScope, find_import_origin
 from argosy.source.python_parser import Parsed
 from argosy.source.python_source import SourceText, Unparsed, split_lines
 from argosy.source.use_before_def import UseBeforeDefinition, find_uses_before_definition
@@ -78,7 +76,7 @@ class PythonFile:
     def nodes(self, node_type: type[NodeT]) -> list[tuple[NodeT, NameScope]]:
         """Return the nodes of one type with the scope in which each is evaluated, in source order.
 
-        node_type: one of `source.node_index.INDEXED_TYPES`; for others walk the tree.
+        node_type: one of `source.binder.INDEXED_TYPES`; for others walk the tree.
         """
         return self.index.of_type(node_type)
 

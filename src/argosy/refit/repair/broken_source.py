@@ -6,11 +6,13 @@ import ast
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 
 from argosy.refit.analysis.block_structure import StructureBreak, find_structure_breaks
 from argosy.refit.analysis.lenient_statements import SourceStatement, split_statements
 from argosy.refit.analysis.lenient_tokens import Token, tokenize_leniently
-from argosy.refit.repair.span_edit import next_line_start
+from argosy.refit.transaction.text_edit import TextEdit
+from argosy.refit.transaction.text_positions import start_of_line, start_of_next_line
 from argosy.source.python_source import split_lines
 
 # Errors at the end of a truncated prefix, which say nothing about the text before it.
@@ -91,7 +93,7 @@ class BrokenSource:
             return self.structure_break.token.start
         line = self.first_problem.line
         start = next((token.start for token in self.tokens if token.line >= line), len(self.text))
-        return min(start + self.first_problem.column - 1, next_line_start(self.text, start))
+        return min(start + self.first_problem.column - 1, start_of_next_line(self.text, start))
 
     @property
     def break_line(self) -> int:
@@ -133,3 +135,47 @@ def find_enclosing_headers(statements: Sequence[SourceStatement], at: int, colum
         if column == 0:
             break
     return found[::-1]
+
+
+def whole_lines_span(text: str, statements: Sequence[SourceStatement]) -> tuple[int, int]:
+    """Return the span of the whole lines of consecutive `statements`."""
+    first, last = statements[0].first_token, statements[-1].last_token
+    return start_of_line(text, first.start), start_of_next_line(text, last.end)
+
+
+def reindent_first_line(statement: SourceStatement, indentation: str) -> TextEdit:
+    """Return the edit that gives the first line of `statement` another indentation."""
+    return TextEdit(statement.start, statement.first_token.start, indentation)
+
+
+def names_mentioned(statement: SourceStatement) -> set[str]:
+    """Return the names that a statement mentions, without attributes (`b` of `a.b`)."""
+    found = {statement.first_token.text} if statement.first_token.kind == "name" else set()
+    found |= {
+        token.text
+        for before, token in pairwise(statement.tokens)
+        if token.kind == "name" and before.text != "."
+    }
+    return found
+
+
+def names_bound(statement: SourceStatement) -> set[str]:
+    """Return the names that an import or a plain assignment binds; empty for any other statement."""
+    texts = [token.text for token in statement.tokens]
+    if statement.keyword == "import":
+        return {name.split(".")[0] for name in _bound_aliases("".join(f" {text} " for text in texts[1:]))}
+    if statement.keyword == "from" and "import" in texts:
+        listed = texts[texts.index("import") + 1 :]
+        return _bound_aliases(" ".join(text for text in listed if text not in "()"))
+    if len(texts) > 2 and statement.first_token.kind == "name" and texts[1] == "=":
+        return {texts[0]}
+    return set()
+
+
+def _bound_aliases(text: str) -> set[str]:
+    found: set[str] = set()
+    for part in text.split(","):
+        tokens = part.split()
+        if tokens and tokens[0].isidentifier():
+            found.add(tokens[-1] if "as" in tokens else tokens[0])
+    return found

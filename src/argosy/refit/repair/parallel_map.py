@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from argosy.refit.core.worker_pool import JobFunction, can_fork, map_in_processes
-from argosy.source.gc_pause import pause_gc
+from argosy.source.python_parser import pause_gc
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

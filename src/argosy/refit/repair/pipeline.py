@@ -9,19 +9,16 @@ import msgspec
 
 from argosy.refit.analysis.damage import Diagnosis, diagnose
 from argosy.refit.analysis.lenient_statements import read_statements
-from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.damage_families import find_family
-from argosy.refit.repair.name_resolution.module_view import ModuleView, UnresolvedName, compile_view
-from argosy.refit.repair.name_resolution.name_fixpoint import resolve_names
-from argosy.refit.repair.name_resolution.project_names import ProjectNames
-from argosy.refit.repair.proposal import ProposalCheck, RepairProposal, RepairStep, UnboundName
-from argosy.refit.repair.reencoded_source import with_text
+from argosy.refit.repair.broken_source import names_bound
+from argosy.refit.repair.module_view import ModuleView, UnresolvedName, compile_view
+from argosy.refit.repair.project_context import ProjectContext
+from argosy.refit.repair.proposal import ProposalCheck, RepairProposal, RepairStep, UnboundName, find_family
+from argosy.refit.repair.repair_rule import RepairCandidate
 from argosy.refit.repair.repair_search import Solution, find_solutions
-from argosy.refit.repair.span_edit import apply_edits, line_start, next_line_start
-from argosy.refit.repair.startup.project_context import ProjectContext
-from argosy.refit.repair.startup.startup_fixpoint import fix_startup, may_need_repair
-from argosy.refit.repair.statement_names import names_bound
-from argosy.refit.repair.untouched_check import check_untouched
+from argosy.refit.repair.view_repair import fix_startup, may_need_repair, resolve_names
+from argosy.refit.transaction.text_edit import edit_text
+from argosy.refit.transaction.text_positions import start_of_line, start_of_next_line
+from argosy.refit.transaction.token_diff import check_untouched
 from argosy.source.python_parser import Parsed
 from argosy.source.python_source import SourceText, Unparsed
 
@@ -45,7 +42,7 @@ class RepairState(msgspec.Struct, frozen=True):
         """Return the source with the repaired text, None if that does not parse."""
         if self.solution is None or self.solution.remaining_tokens:
             return None
-        return with_text(self.source, self.solution.text)
+        return self.source.with_text(self.solution.text)
 
 
 def inspect_parsed(parsed: Parsed, missing_packages: Collection[str] = ()) -> RepairState | None:
@@ -58,7 +55,7 @@ def inspect_parsed(parsed: Parsed, missing_packages: Collection[str] = ()) -> Re
     if (
         not (view.unresolved or may_need_repair(view, missing_packages))
         or compile_view(source) is None
-        or with_text(source, view.text) != source
+        or source.with_text(view.text) != source
     ):
         return None
     names = frozenset(item.name for item in view.unresolved)
@@ -67,7 +64,7 @@ def inspect_parsed(parsed: Parsed, missing_packages: Collection[str] = ()) -> Re
 
 def search_repair(source: SourceText, parse_error: Unparsed) -> RepairState:
     """Return the best text for a source that does not parse: the one that leaves the fewest names unbound."""
-    if with_text(source, source.text()) != source:
+    if source.with_text(source.text()) != source:
         # The bytes do not round-trip through the encoding: no edit could preserve the rest.
         return RepairState(source, parse_error, None, frozenset())
     best: tuple[tuple[int, int, int], Solution, frozenset[str]] | None = None
@@ -91,12 +88,10 @@ def search_repair(source: SourceText, parse_error: Unparsed) -> RepairState:
     return RepairState(source, parse_error, best[1], best[2])
 
 
-def build_proposal(
-    state: RepairState, project_names: ProjectNames, context: ProjectContext
-) -> RepairProposal:
+def build_proposal(state: RepairState, context: ProjectContext) -> RepairProposal:
     """Return the proposal for a file: names and start-up repaired from the tree, and the checks evaluated.
 
-    project_names: the names of the tree. context: answers other queries about it.
+    context: answers queries about the tree.
     """
     source, solution = state.source, state.solution
     damage = diagnose(source, state.parse_error) if state.parse_error is not None else None
@@ -106,12 +101,12 @@ def build_proposal(
     steps, text = _replay_steps(before, solution.steps)
     view = None if solution.remaining_tokens else _view_with_text(source, text)
     if view is not None:
-        view, name_steps = resolve_names(view, project_names)
+        view, name_steps = resolve_names(view, context)
         view, startup_steps = fix_startup(view, context)
         for candidate, earlier in (*name_steps, *startup_steps):
-            steps.append(_build_step(candidate, earlier, apply_edits(earlier, candidate.edits)))
+            steps.append(_build_step(candidate, earlier, edit_text(earlier, candidate.edits)))
         text = view.text
-    after = with_text(source, text)
+    after = source.with_text(text)
     if after is None:
         return _no_proposal(source, damage)
     undefined = _remaining_unbound(view, state) if view is not None else ()
@@ -133,7 +128,7 @@ def _no_proposal(source: SourceText, damage: Diagnosis | None) -> RepairProposal
 def _replay_steps(text: str, candidates: tuple[RepairCandidate, ...]) -> tuple[list[RepairStep | None], str]:
     steps: list[RepairStep | None] = []
     for candidate in candidates:
-        after = apply_edits(text, candidate.edits)
+        after = edit_text(text, candidate.edits)
         steps.append(_build_step(candidate, text, after))
         text = after
     return steps, text
@@ -144,26 +139,25 @@ def _build_step(candidate: RepairCandidate, before: str, after: str) -> RepairSt
     check = check_untouched(before, after, candidate.edits)
     if not check.is_unchanged:
         return None
-    family = find_family(candidate.rule, _lines_touched(candidate, before))
     return RepairStep(
         candidate.rule,
         candidate.line,
         candidate.description,
         check.unchanged_tokens,
         candidate.alternatives,
-        family.name if family is not None else "",
+        find_family(candidate.rule, _lines_touched(candidate, before)),
     )
 
 
 def _lines_touched(candidate: RepairCandidate, text: str) -> str:
     spans = sorted(
-        {(line_start(text, edit.start), next_line_start(text, edit.end)) for edit in candidate.edits}
+        {(start_of_line(text, edit.start), start_of_next_line(text, edit.stop)) for edit in candidate.edits}
     )
     return "".join(text[start:stop] for start, stop in spans)
 
 
 def _view_with_text(source: SourceText, text: str) -> ModuleView | None:
-    other = with_text(source, text)
+    other = source.with_text(text)
     return compile_view(other) if other is not None else None
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from typing import Literal
+import re
+from typing import Final, Literal
 
 import msgspec
 
@@ -79,3 +80,40 @@ def _patch_lines(data: bytes) -> list[str]:
     lines = data.decode("utf-8", "replace").split("\n")
     last = lines.pop()
     return [*lines, f"{last}\n\\ No newline at end of file"] if last else lines
+
+
+# Damage from known earlier rewrites: name, the rule that repairs it, and a pattern of the damaged lines.
+_FAMILIES: Final = (
+    ("path helper for nested calls", "extra-bracket", r"\(\s*\w*path\w*\([^()]*\)\)+"),
+    ("endpoint helper for texts", "mangled-call", r"\w\(\{"),
+    ("endpoint helper for texts", "extra-bracket", r"\.(?:connect|bind)\(\w+\(.*\)\)\)"),
+    ("import guard", "except-without-try", r"except ImportError\b.*:\s*\n\s*(?:print|pass|log)"),
+    ("imports at column 0", "dedented-lines", r"(?m)^(?:from|import)\s"),
+    ("constants at column 0", "dedented-lines", r"(?m)^[A-Z][A-Z0-9_]*\s*="),
+    (
+        "constructor call before a docstring",
+        "dedented-lines",
+        r"super\(\)\.__init__\(.*\)\s*\n(?:\"\"\"|'''|self\.)",
+    ),
+    ("statement in front of a definition", "glued-statements", r"\)(?:def\s|\"\"\"|[A-Z_]+\s*=)"),
+    ("constructor call in front of a line", "glued-statements", r"super\(\)\.__init__\(\*args, \*\*kwargs\)"),
+    (
+        "constructor call in front of a line",
+        "invalid-super-call",
+        r"super\(\)\.__init__\(\*args, \*\*kwargs\)",
+    ),
+    ("line in front of a method", "moved-header", r"(?m)^def \w+\(self"),
+    ("base class for every class", "second-bases", r"^class\s+\w+\(\w+\)\("),
+    ("method for every file", "method-outside-class", r"def _?\w*init\w*\(self"),
+    ("header in the middle of a line", "split-statement", r"=\s*\w+\(\)"),
+    ("calls taken by their tail", "dangling-attribute", r"\.\s*$"),
+)
+
+
+def find_family(rule: str, damaged: str) -> str:
+    """Return the family of a step by its rule and by the lines before the step, empty for none.
+
+    It is shown so that a reader sees that forty files have one cause, and can find the script that caused
+    it. It is not evidence for the repair: the rule and the checks are.
+    """
+    return next((name for name, own, pattern in _FAMILIES if own == rule and re.search(pattern, damaged)), "")

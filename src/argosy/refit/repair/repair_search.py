@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from argosy.refit.repair.broken_source import BrokenSource, find_syntax_problem
-from argosy.refit.repair.candidate import RepairCandidate, SyntaxRule
-from argosy.refit.repair.span_edit import apply_edits
-from argosy.refit.repair.syntax import RULES
+from argosy.refit.repair.registry import SYNTAX_RULES
+from argosy.refit.repair.repair_rule import RepairCandidate, SyntaxRule
+from argosy.refit.transaction.text_edit import edit_text
 
 
 class Solution(msgspec.Struct, frozen=True):
@@ -33,7 +33,7 @@ MAX_STATES = 120
 
 
 def find_solutions(
-    text: str, *, max_states: int = MAX_STATES, rules: Mapping[str, SyntaxRule] = RULES
+    text: str, *, max_states: int = MAX_STATES, rules: Mapping[str, SyntaxRule] = SYNTAX_RULES
 ) -> Iterator[Solution]:
     """Yield texts that parse, lowest penalty first, with their steps; if there are none, the best other text.
 
@@ -84,7 +84,7 @@ def _expand(
 ) -> Iterator[Solution | tuple[Solution, BrokenSource]]:
     for rule in rules.values():
         for candidate in rule(broken):
-            text = apply_edits(broken.text, candidate.edits)
+            text = edit_text(broken.text, candidate.edits)
             if text in seen:
                 continue
             seen.add(text)

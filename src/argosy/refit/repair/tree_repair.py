@@ -8,15 +8,14 @@ from collections.abc import Callable, Collection, Sequence
 import msgspec
 
 from argosy.refit.core.discovery import scan_tree
-from argosy.refit.repair.name_resolution.project_names import read_project_names
 from argosy.refit.repair.parallel_map import parallel_map
 from argosy.refit.repair.pipeline import RepairState, build_proposal, inspect_parsed, search_repair
+from argosy.refit.repair.project_context import ProjectContext
+from argosy.refit.repair.project_names import read_project_names
 from argosy.refit.repair.proposal import RepairProposal
-from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.transaction.atomic_replace import Conflict
 from argosy.refit.transaction.file_transaction import Transaction, lock_tree
-from argosy.source.gc_pause import pause_gc
-from argosy.source.python_parser import Parsed, parse
+from argosy.source.python_parser import Parsed, parse, pause_gc
 from argosy.source.python_source import SourceText, Unparsed, read_source
 
 
@@ -72,9 +71,9 @@ def repair_tree(
     repaired = {item.source.path: text for item in states if (text := item.repaired_source()) is not None}
     context_paths = _context_paths(folder, paths)
     project_names = read_project_names(folder, context_paths, names, repaired)
-    context = ProjectContext(folder, context_paths, repaired, missing_packages)
+    context = ProjectContext(folder, context_paths, project_names, repaired, missing_packages)
     finished = parallel_map(
-        lambda item: build_proposal(item, project_names, context),
+        lambda item: build_proposal(item, context),
         states,
         lambda done: notify("resolving names and start-up", done, len(states)),
     )

@@ -21,6 +21,7 @@ from typing import Literal
 
 import msgspec
 
+from argosy.atomic_file import write_atomic
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.refit.transaction.atomic_replace import (
     NOT_REGULAR,
@@ -318,14 +319,8 @@ def _restore_originals(
 def _write_manifest(directory: str, manifest: TransactionManifest) -> None:
     """Replace the manifest atomically."""
     path = os.path.join(directory, _MANIFEST)
-    try:
-        write_file(f"{path}.new", msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n", 0o644)
-        _require_fsync([f"{path}.new"])
-        os.replace(f"{path}.new", path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(f"{path}.new")
-        raise
+    data = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+    write_atomic(path, data, mode=0o644, is_synced=True, temp_path=f"{path}.new")
     _require_fsync([directory])
 
 

@@ -10,8 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from argosy.refit.core.source_file import PythonFile
-from argosy.source.import_origin import find_import_origin
-from argosy.source.name_scopes import NameScope
+from argosy.source.name_scopes import NameScope, find_import_origin
 from argosy.source.python_parser import Parsed
 
 ImportNode = ast.Import | ast.ImportFrom

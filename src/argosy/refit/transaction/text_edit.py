@@ -5,15 +5,14 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from argosy.refit.transaction.source_change import Change, Deletion, Insertion, NodePosition, Replacement
-from argosy.refit.transaction.text_positions import EncodedText, UnsafeEditError
+from argosy.refit.transaction.text_positions import EncodedText, UnsafeEditError, count_line_ends
 from argosy.source.python_source import SourceText
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
 _REST_OF_LINE = re.compile(r"[ \t\f]*(#.*)?")
 
 
@@ -44,9 +43,7 @@ def line_shifts(source: SourceText, changes: Sequence[Change]) -> LineShifts:
     text = EncodedText(source)
     found = []
     for edit in sorted(edit for change in changes for edit in _edits_of(text, change)):
-        delta = len(_LINE_END.findall(edit.replacement)) - len(
-            _LINE_END.findall(text.text[edit.start : edit.stop])
-        )
+        delta = count_line_ends(edit.replacement) - count_line_ends(text.text[edit.start : edit.stop])
         line = text.line_of(edit.start)
         is_whole_line = delta < 0 and edit.start == text.line_start(line)
         if delta:
@@ -69,26 +66,44 @@ def apply_edits(text: EncodedText, edits: Sequence[TextEdit]) -> bytes:
     Raises UnsafeEditError: two edits overlap or begin at the same character, or an edit would change bytes
     outside of it (encodings with a shift state).
     """
-    ordered = sorted(edits)
-    for first, second in itertools.pairwise(ordered):
-        if first.stop > second.start or first.start == second.start:
+    for first, second in itertools.pairwise(sorted(edits)):
+        if first.start == second.start:
             raise UnsafeEditError(f"two changes overlap at character {second.start}")
-    after: list[str] = []
-    encoded: list[bytes] = []
-    start = 0
+    pieces = _pieces(text.text, edits)
     try:
-        for edit in ordered:
-            after += [text.text[start : edit.start], edit.replacement]
-            encoded += [text.encode(start, edit.start), edit.replacement.encode(text.source.encoding)]
-            start = edit.stop
-        after.append(text.text[start:])
-        encoded.append(text.encode(start, len(text.text)))
-        encoded_whole = "".join(after).encode(text.source.encoding)
+        encoded = [
+            text.encode(kept.start, kept.stop) + new.encode(text.source.encoding) for kept, new in pieces
+        ]
+        encoded_whole = _join(text.text, pieces).encode(text.source.encoding)
     except UnicodeError as error:
         raise UnsafeEditError(f"the new text cannot be written in {text.source.encoding}: {error}") from None
     if encoded_whole != b"".join(encoded):
         raise UnsafeEditError(f"an edit would change bytes beside it in {text.source.encoding}")
     return text.bom + encoded_whole
+
+
+def edit_text(text: str, edits: Iterable[TextEdit]) -> str:
+    """Return a text with the edits applied; insertions before another edit of the same place come first.
+
+    Raises UnsafeEditError: two edits overlap.
+    """
+    return _join(text, _pieces(text, edits))
+
+
+def _pieces(text: str, edits: Iterable[TextEdit]) -> list[tuple[slice, str]]:
+    """Return the kept spans of a text, in order, each with the replacement that follows it."""
+    found: list[tuple[slice, str]] = []
+    position = 0
+    for edit in sorted(edits):
+        if not position <= edit.start <= edit.stop <= len(text):
+            raise UnsafeEditError(f"two changes overlap at character {edit.start}")
+        found.append((slice(position, edit.start), edit.replacement))
+        position = edit.stop
+    return [*found, (slice(position, len(text)), "")]
+
+
+def _join(text: str, pieces: Iterable[tuple[slice, str]]) -> str:
+    return "".join(text[kept] + new for kept, new in pieces)
 
 
 def _edits_of(text: EncodedText, change: Change) -> list[TextEdit]:

@@ -15,9 +15,15 @@ import io
 import tokenize
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+import msgspec
+
+from argosy.refit.analysis.lenient_tokens import Token as LenientToken
+from argosy.refit.analysis.lenient_tokens import tokenize_leniently
 from argosy.refit.transaction.source_change import Change, Deletion, Insertion, Replacement
+from argosy.refit.transaction.text_edit import TextEdit
+from argosy.refit.transaction.text_positions import TextLines, count_line_ends
 from argosy.source.python_source import split_lines
 
 _LAYOUT_TOKENS = frozenset(
@@ -210,3 +216,76 @@ def _replacement_tokens(source: str) -> list[_Token]:
 
 def _is_after_statement(change: Change) -> bool:
     return isinstance(change, Insertion) and not change.is_before
+
+
+_MAY_SPAN_LINES: Final = frozenset({"string", "open_string"})
+
+
+class UntouchedCheck(msgspec.Struct, frozen=True):
+    """The result of a check. unchanged_tokens: on lines without an edit. is_unchanged: they are equal."""
+
+    unchanged_tokens: int
+    is_unchanged: bool
+
+
+def check_untouched(before: str, after: str, edits: Sequence[TextEdit]) -> UntouchedCheck:
+    """Return whether `after` differs from `before` only in the lines that `edits` touch.
+
+    Neither has to parse. Both texts are tokenized again, and all tokens on lines that no edit touches have to
+    be equal, in the same order, each line at the same column. So an edit that opens a string or a bracket and
+    swallows the following code is detected.
+    """
+    removed = [before[edit.start : edit.stop] for edit in edits]
+    old = _tokens_outside(
+        before, [(edit.start, edit.stop) for edit in edits], [edit.replacement for edit in edits]
+    )
+    new = _tokens_outside(after, _spans_after(edits), removed)
+    return UntouchedCheck(len(old), old == new)
+
+
+def _spans_after(edits: Sequence[TextEdit]) -> list[tuple[int, int]]:
+    """Return the spans of the new texts in the result, in the order of `edits`."""
+    found: list[tuple[int, int]] = []
+    for edit in edits:
+        moved = sum(len(other.replacement) - (other.stop - other.start) for other in edits if other < edit)
+        found.append((edit.start + moved, edit.start + moved + len(edit.replacement)))
+    return found
+
+
+def _tokens_outside(
+    text: str, spans: Sequence[tuple[int, int]], others: Sequence[str]
+) -> list[tuple[str, int]]:
+    """Return the tokens on lines that no span touches, with the column of each that begins a line.
+
+    others: the text that replaces each span in the other version.
+    """
+    lines = TextLines(text)
+    touched: set[int] = set()
+    for (begin, end), other in zip(spans, others, strict=True):
+        touched |= _touched_lines(lines, (begin, end), other)
+    found: list[tuple[str, int]] = []
+    last = 0
+    for token in _code_tokens(text):
+        line = stop = token.line
+        if token.kind in _MAY_SPAN_LINES:
+            stop += count_line_ends(token.text)
+        if line not in touched and (stop == line or touched.isdisjoint(range(line + 1, stop + 1))):
+            found.append((token.text, token.column if line > last else -1))
+        last = stop
+    return found
+
+
+@functools.lru_cache(maxsize=2)
+def _code_tokens(text: str) -> tuple[LenientToken, ...]:
+    """Return the code tokens; cached, since one step's result is the next step's input."""
+    return tuple(token for token in tokenize_leniently(text) if token.is_code)
+
+
+def _touched_lines(lines: TextLines, span: tuple[int, int], other: str) -> set[int]:
+    """Return the lines, from 1, that a span touches; whole lines touch no others."""
+    begin, end = span
+    first, last = lines.line_of(begin), lines.line_of(end)
+    is_whole = begin == lines.line_start(first) and all(
+        not part or part.endswith(("\n", "\r")) for part in (lines.text[begin:end], other)
+    )
+    return set(range(first, last if is_whole else last + 1))

@@ -15,6 +15,7 @@ import msgspec
 import zmq
 from zmq.utils import z85
 
+from argosy.atomic_file import create_atomic, write_atomic
 from argosy.fault import Fault, MissingError, RefusedError
 from argosy.wire.security.curve_keys import (
     PUBLIC_SUFFIX,
@@ -70,12 +71,11 @@ def _make_machine_key(keys_dir: str, machine: str, new_pair: Callable[[], KeyPai
     if has_public:
         return False
     if not has_secret:
-        _write_new(key_path(keys_dir, machine, SECRET_SUFFIX), new_pair().secret)
+        secret_path = key_path(keys_dir, machine, SECRET_SUFFIX)
+        create_atomic(secret_path, new_pair().secret + b"\n", mode=FILE_MODE)
     # Also where only the public key was lost, or another maker wrote the secret first.
-    _write_new(
-        key_path(keys_dir, machine, PUBLIC_SUFFIX),
-        zmq.curve_public(read_key(keys_dir, machine, SECRET_SUFFIX)),
-    )
+    public = zmq.curve_public(read_key(keys_dir, machine, SECRET_SUFFIX))
+    create_atomic(key_path(keys_dir, machine, PUBLIC_SUFFIX), public + b"\n", mode=FILE_MODE)
     return True
 
 
@@ -90,7 +90,7 @@ def renew_key(keys_dir: str, machine: str, new_pair: Callable[[], KeyPair] = mak
     try:
         for kind, key in ((SECRET_SUFFIX, key_pair.secret), (PUBLIC_SUFFIX, key_pair.public)):
             path = key_path(keys_dir, machine, kind)
-            os.replace(_write_temporary(path, key), path)
+            write_atomic(path, key + b"\n", mode=FILE_MODE)
     except OSError as error:
         raise _write_fault(keys_dir, error) from error
 
@@ -187,30 +187,10 @@ def export_keys(keys_dir: str, machine: str, target_dir: str) -> tuple[str, ...]
         os.makedirs(target_dir, DIR_MODE, exist_ok=True)
         os.chmod(target_dir, DIR_MODE)
         for (name, kind), key in keys.items():
-            _write_new(key_path(target_dir, name, kind), key)
+            create_atomic(key_path(target_dir, name, kind), key + b"\n", mode=FILE_MODE)
     except OSError as error:
         raise _write_fault(target_dir, error) from error
     return tuple(sorted(name + kind for name, kind in keys))
-
-
-def _write_new(path: str, key: bytes) -> None:
-    """Write a key unless the file exists; one written meanwhile stays."""
-    temp_path = _write_temporary(path, key)
-    try:
-        os.link(temp_path, path)
-    except FileExistsError:
-        pass
-    finally:
-        os.unlink(temp_path)
-
-
-def _write_temporary(path: str, key: bytes) -> str:
-    temp_path = f"{path}.{os.getpid()}.new"
-    descriptor = os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
-    with open(descriptor, "wb") as file:
-        os.fchmod(descriptor, FILE_MODE)
-        file.write(key + b"\n")
-    return temp_path
 
 
 def _write_fault(keys_dir: str, error: OSError) -> MissingError:

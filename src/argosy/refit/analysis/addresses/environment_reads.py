@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from argosy.refit.analysis.ast_queries import keyword_argument
 from argosy.source import control_flow
-from argosy.source.import_origin import ImportOrigin, find_import_origin
-from argosy.source.name_scopes import NameScope
+from argosy.source.name_scopes import ImportOrigin, NameScope, find_import_origin
 
 _VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 # Names of readers that projects define, and packages that provide one.

@@ -90,7 +90,7 @@ def collect_broken(file: BrokenFile) -> ExternalImports | None:
     """Return the imports at the start of lines, for a file that does not parse."""
     if file.source is None:
         return None
-    from argosy.source.import_scan import scan_imports  # noqa: PLC0415 - most files parse
+    from argosy.source.import_statements import scan_imports  # noqa: PLC0415 - most files parse
 
     by_module: dict[str, ExternalPackageImport] = {}
     for item in scan_imports(file.source.text()):

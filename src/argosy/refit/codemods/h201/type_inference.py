@@ -10,7 +10,7 @@ from argosy.refit.analysis.health.health_payloads import HEALTH_HOOK, is_super_c
 from argosy.refit.codemods.h201.health_base import method_of
 from argosy.refit.transaction.source_view import FunctionNode, SourceView
 from argosy.source import control_flow
-from argosy.source.import_origin import find_import_origin
+from argosy.source.name_scopes import find_import_origin
 
 PossibleValues = list[ast.expr | None]  # None: a value that cannot be determined
 

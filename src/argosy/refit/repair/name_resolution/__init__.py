@@ -1,4 +1,4 @@
-"""Resolves names that nothing in a parsing file binds, from what the file and its tree show.
+"""Rules that resolve names which nothing in a parsing file binds, from what the file and its tree show.
 
-From outside: `module_view`, `name_fixpoint`, `project_names`.
+From outside: `damaged_code`, `missing_definitions`.
 """

@@ -12,14 +12,12 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.name_resolution.module_view import ModuleView
-from argosy.refit.repair.span_edit import SpanEdit
-from argosy.refit.repair.startup.project_context import ProjectContext
-from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
+from argosy.refit.repair.module_view import ModuleView
+from argosy.refit.repair.project_context import ProjectContext
+from argosy.refit.repair.repair_rule import RepairCandidate, RepairRule, StartupCase
+from argosy.refit.transaction.text_edit import TextEdit
 from argosy.source.control_flow import dotted_name
 
-NAME = "duplicate-thread"
 _RECEIVE_METHODS: Final = frozenset(
     {"recv", "recv_json", "recv_string", "recv_multipart", "recv_pyobj", "poll"}
 )
@@ -165,7 +163,10 @@ def _removal(
         "one is removed"
     )
     yield RepairCandidate(
-        NAME, thread_assignment.lineno, tuple(sorted(edit for edit in edits if edit)), description
+        "duplicate-thread",
+        thread_assignment.lineno,
+        tuple(sorted(edit for edit in edits if edit)),
+        description,
     )
 
 
@@ -187,16 +188,16 @@ def _enclosing_statement(view: ModuleView, node: ast.AST) -> ast.stmt:
     return node
 
 
-def _remove_line(view: ModuleView, statement: ast.stmt) -> SpanEdit | None:
+def _remove_line(view: ModuleView, statement: ast.stmt) -> TextEdit | None:
     """Return the edit that removes a statement with its lines; None if it shares them with another."""
     last = statement.end_lineno or statement.lineno
     start, stop = view.line_offset(statement.lineno), view.line_offset(last + 1)
     before = view.text[start : view.offset(statement.lineno, statement.col_offset)]
     behind = view.text[view.offset(last, statement.end_col_offset or 0) : stop]
-    return SpanEdit(start, stop, "") if not (before + behind).strip() else None
+    return TextEdit(start, stop, "") if not (before + behind).strip() else None
 
 
-def _remove_from_list(view: ModuleView, use: ast.Name, statement: ast.stmt) -> SpanEdit | None:
+def _remove_from_list(view: ModuleView, use: ast.Name, statement: ast.stmt) -> TextEdit | None:
     """Return the edit that removes a name from a list of several that is only kept."""
     items = view.parents[use]
     call = _statement_call(statement)
@@ -206,8 +207,8 @@ def _remove_from_list(view: ModuleView, use: ast.Name, statement: ast.stmt) -> S
         return None
     at = items.elts.index(use)
     if at:
-        return SpanEdit(view.span(items.elts[at - 1])[1], view.span(use)[1], "")
-    return SpanEdit(view.span(use)[0], view.span(items.elts[1])[0], "")
+        return TextEdit(view.span(items.elts[at - 1])[1], view.span(use)[1], "")
+    return TextEdit(view.span(use)[0], view.span(items.elts[1])[0], "")
 
 
 _START_THREAD = "self.loop = threading.Thread(target=self._loop)\n        self.loop.start()"
@@ -268,4 +269,4 @@ MUST_NOT_CHANGE = (
     ),
 )
 
-RULE = StartupRule(NAME, may_apply, propose, MUST_CHANGE, MUST_NOT_CHANGE)
+DUPLICATE_THREAD = RepairRule("duplicate-thread", propose, may_apply, MUST_CHANGE, MUST_NOT_CHANGE)

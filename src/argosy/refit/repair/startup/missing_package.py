@@ -1,36 +1,120 @@
-"""Guards an import of a package that is declared missing: each use then fails with the package's name.
-
-`argosy repair --absent torch` says that torch is not installed where the code will run. The import gets a
-handler that replaces each name by a placeholder (`argosy.api.placeholder`); if the package is installed
-after all, nothing changes. Only for a module-level statement, and only if every use of its names is in the
-body of a function: an annotation, a decorator, a default, a base class or a class body would use the
-placeholder while the module loads.
-
-If the module only checks for a device with a name, and uses it only if there is one, the placeholder is
-marked so (see `device_check`): nothing of it can fail on a machine without such a device.
-"""
+"""Guards imports of packages that are declared missing."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.name_resolution.module_view import ModuleView
-from argosy.refit.repair.span_edit import SpanEdit, detect_newline
-from argosy.refit.repair.startup.device_check import is_guarded_by_device_check
-from argosy.refit.repair.startup.project_context import ProjectContext
-from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
+from argosy.agent.missing_packages import DEVICE_CHECKS
+from argosy.refit.repair.module_view import ModuleView
+from argosy.refit.repair.project_context import ProjectContext
+from argosy.refit.repair.repair_rule import RepairCandidate, RepairRule, StartupCase
+from argosy.refit.transaction.text_edit import TextEdit
+from argosy.refit.transaction.text_positions import detect_newline
 
-NAME = "missing-package"
+
+def is_guarded_by_device_check(view: ModuleView, name: str, path: str) -> bool:
+    """Return whether every use of a name that stands for the module or name `path` is guarded.
+
+    Each is a check for a device, or runs only if one returned true: in the body of an `if`, in a conditional
+    expression, or after an `and`.
+
+    False for a name without uses, which other modules may import, and if the file imports the package a
+    second time: that import fails by itself.
+    """
+    if len(list(_imports_of_package(view, path.partition(".")[0]))) != 1:
+        return False
+    uses = list(_evaluated_uses(view, name))
+    return bool(uses) and all(
+        _is_device_check(use, view, name, path) or _is_guarded(use, view, name, path) for use in uses
+    )
+
+
+def _imports_of_package(view: ModuleView, top: str) -> Iterator[ast.stmt]:
+    for node in ast.walk(view.parsed.tree):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            modules = [node.module or ""]
+        else:
+            continue
+        if any(module.partition(".")[0] == top for module in modules):
+            yield node
+
+
+def _evaluated_uses(view: ModuleView, name: str) -> Iterator[ast.Name]:
+    for scope in view.scope.walk():
+        for use in scope.uses:
+            if use.name == name and use.is_evaluated and scope.owner_of(name) is view.scope:
+                yield use.node
+
+
+def _is_device_check(use: ast.expr, view: ModuleView, name: str, path: str) -> bool:
+    """Return whether a use is part of a device check that is called."""
+    node: ast.expr = use
+    while isinstance(parent := view.parents[node], ast.Attribute):
+        node = parent
+    return isinstance(parent, ast.Call) and parent.func is node and _calls_device_check(parent, name, path)
+
+
+def _calls_device_check(node: ast.expr, name: str, path: str) -> bool:
+    """Return whether an expression is the call of a device check, without arguments."""
+    if not isinstance(node, ast.Call) or node.args or node.keywords:
+        return False
+    attributes: list[str] = []
+    function = node.func
+    while isinstance(function, ast.Attribute):
+        attributes.insert(0, function.attr)
+        function = function.value
+    return (
+        isinstance(function, ast.Name)
+        and function.id == name
+        and ".".join([path, *attributes]) in DEVICE_CHECKS
+    )
+
+
+def _is_guarded(use: ast.AST, view: ModuleView, name: str, path: str) -> bool:
+    """Return whether a use is reached only after a device check returned true."""
+    node = use
+    while (parent := view.parents.get(node)) is not None:
+        if isinstance(parent, ast.If) and node in parent.body and _implies_device(parent.test, name, path):
+            return True
+        if isinstance(parent, ast.IfExp) and node is parent.body and _implies_device(parent.test, name, path):
+            return True
+        if isinstance(parent, ast.BoolOp) and isinstance(parent.op, ast.And):
+            before = parent.values[: parent.values.index(node)] if isinstance(node, ast.expr) else []
+            if any(_implies_device(each, name, path) for each in before):
+                return True
+        node = parent
+    return False
+
+
+def _implies_device(test: ast.expr, name: str, path: str) -> bool:
+    """Return whether a condition can be true only if a device check returned true."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        return any(_implies_device(each, name, path) for each in test.values)
+    return _calls_device_check(test, name, path)
+
+
 _PLACEHOLDER_MODULE = "argosy.api"
 
 
-def may_apply(view: ModuleView) -> bool:
+def _may_missing_package(view: ModuleView) -> bool:
     return any(isinstance(node, ast.Import | ast.ImportFrom) for node in view.body)
 
 
-def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandidate]:
+def propose_missing_package(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandidate]:
+    """Guards an import of a package that is declared missing: each use then fails with the package's name.
+
+    `argosy repair --absent torch` says that torch is not installed where the code will run. The import gets a
+    handler that replaces each name by a placeholder (`argosy.api.placeholder`); if the package is installed
+    after all, nothing changes. Only for a module-level statement, and only if every use of its names is in
+    the body of a function: an annotation, a decorator, a default, a base class or a class body would use the
+    placeholder while the module loads.
+
+    If the module only checks for a device with a name, and uses it only if there is one, the placeholder is
+    marked so (see `device_check`): nothing of it can fail on a machine without such a device.
+    """
     placeholder_bindings = view.scope.bindings.get("placeholder", ())
     if not context.missing_packages or any(
         item.origin != f"{_PLACEHOLDER_MODULE}.placeholder" for item in placeholder_bindings
@@ -47,7 +131,7 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
             edit = _build_edit(view, node, names)
             packages = ", ".join(f"`{top}`" for top in sorted(tops))
             yield RepairCandidate(
-                NAME,
+                "missing-package",
                 node.lineno,
                 (edit,),
                 f"{packages} may be missing: each use then raises an error that names it",
@@ -79,9 +163,8 @@ def _is_used_in_functions(view: ModuleView, name: str) -> bool:
 
 def _build_edit(
     view: ModuleView, node: ast.Import | ast.ImportFrom, names: list[tuple[str, str]]
-) -> SpanEdit:
-    start = view.line_offset(node.lineno)
-    stop = view.line_offset((node.end_lineno or node.lineno) + 1)
+) -> TextEdit:
+    start, stop = view.lines_span(node)
     newline = detect_newline(view.text)
     import_lines = view.text[start:stop].rstrip("\r\n").split(newline)
     lines = [
@@ -95,7 +178,7 @@ def _build_edit(
             for name, path in dict.fromkeys(names)
         ),
     ]
-    return SpanEdit(start, stop, newline.join(lines) + newline)
+    return TextEdit(start, stop, newline.join(lines) + newline)
 
 
 def _placeholder_arguments(view: ModuleView, name: str, path: str) -> str:
@@ -111,7 +194,7 @@ _CHECKS_DEVICE = (
     "    return 'cuda' if torch.cuda.is_available() else 'cpu'\n"
 )
 _USES_DEVICE = _CHECKS_DEVICE.replace("'cpu'", "torch.device('cpu')")
-MUST_CHANGE = (
+_MISSING_PACKAGE_MUST_CHANGE = (
     StartupCase(
         "import torch\n\n\ndef f():\n    return torch.zeros(1)\n",
         f'try:\n    import torch\n{_HANDLER}    torch = placeholder("torch")\n\n\n'
@@ -144,7 +227,7 @@ MUST_CHANGE = (
         missing_packages=_MISSING,
     ),
 )
-MUST_NOT_CHANGE = (
+_MISSING_PACKAGE_MUST_NOT_CHANGE = (
     # Not declared missing.
     StartupCase("import torch\n\n\ndef f():\n    return torch.zeros(1)\n"),
     # Used while the module loads.
@@ -167,4 +250,10 @@ MUST_NOT_CHANGE = (
     ),
 )
 
-RULE = StartupRule(NAME, may_apply, propose, MUST_CHANGE, MUST_NOT_CHANGE)
+MISSING_PACKAGE = RepairRule(
+    "missing-package",
+    propose_missing_package,
+    _may_missing_package,
+    _MISSING_PACKAGE_MUST_CHANGE,
+    _MISSING_PACKAGE_MUST_NOT_CHANGE,
+)

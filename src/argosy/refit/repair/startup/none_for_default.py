@@ -10,14 +10,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.name_resolution.module_view import ModuleView
-from argosy.refit.repair.span_edit import SpanEdit
-from argosy.refit.repair.startup.project_context import ProjectContext
-from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
+from argosy.refit.repair.module_view import ModuleView
+from argosy.refit.repair.project_context import ProjectContext
+from argosy.refit.repair.repair_rule import RepairCandidate, RepairRule, StartupCase
+from argosy.refit.transaction.text_edit import TextEdit
 from argosy.source.control_flow import dotted_name
 
-NAME = "none-for-default"
 _NUMBER_TYPES = frozenset({"int", "float"})
 _ENVIRONMENT_READERS = frozenset({"os.environ.get", "os.getenv"})
 
@@ -133,7 +131,9 @@ def _build_candidate(
     key_text, fallback_text = view.source_segment(key), view.source_segment(fallback)
     text = f"{kwargs_name}[{key_text}] if {kwargs_name}.get({key_text}) is not None else {fallback_text}"
     description = f"{key_text} may be passed as None, which is not a number: the fallback is used then"
-    return RepairCandidate(NAME, inner.lineno, (SpanEdit(*view.span(inner), text),), description)
+    return RepairCandidate(
+        "none-for-default", inner.lineno, (TextEdit(*view.span(inner), text),), description
+    )
 
 
 def _mutates_kwargs(view: ModuleView, node: ast.AST, kwargs_name: str) -> bool:
@@ -215,4 +215,4 @@ MUST_NOT_CHANGE = (
     StartupCase(_sample("port = int(more.get('port', count.pop()))", more="count = [1]\n"), files=_LIB),
 )
 
-RULE = StartupRule(NAME, may_apply, propose, MUST_CHANGE, MUST_NOT_CHANGE)
+NONE_FOR_DEFAULT = RepairRule("none-for-default", propose, may_apply, MUST_CHANGE, MUST_NOT_CHANGE)

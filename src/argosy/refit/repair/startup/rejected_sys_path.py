@@ -14,15 +14,12 @@ import ast
 import os
 from collections.abc import Iterator
 
-from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.name_resolution.module_view import ModuleView
-from argosy.refit.repair.span_edit import SpanEdit
-from argosy.refit.repair.startup.project_context import ProjectContext
-from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
+from argosy.refit.repair.module_view import ModuleView
+from argosy.refit.repair.project_context import ProjectContext
+from argosy.refit.repair.repair_rule import RepairCandidate, RepairRule, StartupCase
+from argosy.refit.transaction.text_edit import TextEdit
 from argosy.source.control_flow import dotted_name
 from argosy.source.module_finder import is_standard
-
-NAME = "rejected-sys-path"
 
 
 def may_apply(view: ModuleView) -> bool:
@@ -38,16 +35,13 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
         if not (_are_imports_resolvable(view, context) or _has_other_addition(view, context, indexes)):
             continue
         edits = tuple(
-            SpanEdit(
-                view.line_offset(node.lineno), view.line_offset((node.end_lineno or node.lineno) + 1), ""
-            )
-            for node in (view.body[index] for index in indexes)
+            TextEdit(*view.lines_span(node), "") for node in (view.body[index] for index in indexes)
         )
         if all(view.has_own_lines(index) for index in indexes):
             description = (
                 f"a change of sys.path that always ends in `{view.source_segment(rejected)}` is removed"
             )
-            yield RepairCandidate(NAME, view.body[at].lineno, edits, description)
+            yield RepairCandidate("rejected-sys-path", view.body[at].lineno, edits, description)
 
 
 def _find_path_changes(view: ModuleView) -> Iterator[tuple[int, list[ast.Call]]]:
@@ -204,4 +198,4 @@ MUST_NOT_CHANGE = (
     StartupCase(f'{_HEAD}sys.path.insert(0, os.environ.get("ROOT") or join_path("app", ".."))\n', files=_LIB),
 )
 
-RULE = StartupRule(NAME, may_apply, propose, MUST_CHANGE, MUST_NOT_CHANGE)
+REJECTED_SYS_PATH = RepairRule("rejected-sys-path", propose, may_apply, MUST_CHANGE, MUST_NOT_CHANGE)

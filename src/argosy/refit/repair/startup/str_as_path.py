@@ -11,15 +11,14 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.name_resolution.module_view import ModuleView
-from argosy.refit.repair.span_edit import SpanEdit, detect_newline
-from argosy.refit.repair.startup.project_context import ProjectContext
-from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
+from argosy.refit.repair.module_view import ModuleView
+from argosy.refit.repair.project_context import ProjectContext
+from argosy.refit.repair.repair_rule import RepairCandidate, RepairRule, StartupCase
+from argosy.refit.transaction.text_edit import TextEdit
+from argosy.refit.transaction.text_positions import detect_newline
 from argosy.source.control_flow import dotted_name
 from argosy.source.module_finder import is_standard
 
-NAME = "str-as-path"
 _STR_ATTRIBUTES = frozenset(dir(str))
 _PATH_ATTRIBUTES = frozenset(name for name in dir(Path) if not name.startswith("_")) - _STR_ATTRIBUTES
 _PATH_CONSUMERS = frozenset(
@@ -40,7 +39,7 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
             edits = _build_edits(view, node)
             if edits is not None:
                 description = f"`{name}` is a string and used as a path: its value is wrapped in `Path(...)`"
-                yield RepairCandidate(NAME, node.lineno, edits, description)
+                yield RepairCandidate("str-as-path", node.lineno, edits, description)
 
 
 def _find_path_names(view: ModuleView) -> Iterator[tuple[str, ast.Call]]:
@@ -104,16 +103,16 @@ def _returns_str(view: ModuleView, call: ast.Call, context: ProjectContext) -> b
     return bool(called) and context.returns_text(view, called)
 
 
-def _build_edits(view: ModuleView, call: ast.Call) -> tuple[SpanEdit, ...] | None:
+def _build_edits(view: ModuleView, call: ast.Call) -> tuple[TextEdit, ...] | None:
     start, stop = view.span(call)
-    edits = [SpanEdit(start, start, "Path("), SpanEdit(stop, stop, ")")]
+    edits = [TextEdit(start, start, "Path("), TextEdit(stop, stop, ")")]
     bound = [binding for scope in view.scope.walk() for binding in scope.bindings.get("Path", ())]
     if any(binding.origin != "pathlib.Path" for binding in bound):
         return None
     path_bindings = view.scope.bindings.get("Path", [])
     if not path_bindings or min(binding.line for binding in path_bindings) > call.lineno:
         place = view.find_import_offset(call.lineno)
-        edits.append(SpanEdit(place, place, f"from pathlib import Path{detect_newline(view.text)}"))
+        edits.append(TextEdit(place, place, f"from pathlib import Path{detect_newline(view.text)}"))
     return tuple(sorted(edits))
 
 
@@ -161,4 +160,4 @@ MUST_NOT_CHANGE = (
     StartupCase(f"{_HEAD}ROOT = root()\nprint(ROOT.upper(), ROOT.parent if 0 else 1)\n", files=_LIB),
 )
 
-RULE = StartupRule(NAME, may_apply, propose, MUST_CHANGE, MUST_NOT_CHANGE)
+STR_AS_PATH = RepairRule("str-as-path", propose, may_apply, MUST_CHANGE, MUST_NOT_CHANGE)
