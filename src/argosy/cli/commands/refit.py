@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
             codemods,
             fleet=_load_fleet(root, args.fleet),
             exclude=args.exclude,
-            progress=partial(progress.show, "refit"),
+            progress=partial(progress.show, "rewriting files"),
         )
     if args.apply:
         if (
