@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from argosy.wire.atomic_file import write_atomic
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
@@ -89,11 +91,9 @@ class MemoryHistory:
             self._write()
 
     def _write(self) -> None:
-        temporary_path = self._path.with_suffix(".new")
         self._written = dict(self._peak_bytes)
         with contextlib.suppress(OSError):
-            temporary_path.write_bytes(msgspec.json.encode(self._peak_bytes))
-            os.replace(temporary_path, self._path)
+            write_atomic(self._path, msgspec.json.encode(self._peak_bytes))
 
 
 class SampledProcess(Protocol):
