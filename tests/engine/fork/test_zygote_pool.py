@@ -137,7 +137,7 @@ def test_starts_that_a_dying_zygote_took_with_it_are_ordered_again(sail: Sail, s
         os.kill(zygote, signal.SIGSTOP)
         for name in "AB":
             sea.crew.units[name].start()
-        await until(sea, lambda: all(sea.crew.units[name].incarnation for name in "AB"))
+        await until(sea, lambda: all(sea.crew.units[name].process.incarnation for name in "AB"))
         os.kill(zygote, signal.SIGKILL)
         await sea.until("A", "B", state=State.READY)
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from argosy.engine.plan.process_plan import ProcessSpec
-    from argosy.engine.process.os_process import ProcessIdentity
     from argosy.engine.unit.process_backend import ProcessOwner
     from argosy.engine.unit.services import UnitServices
 
@@ -247,11 +246,6 @@ class SharedProcess:
         if self._is_attached:
             return self._cell.process.pid
         return None if self._leftover is None else self._leftover.pid
-
-    @property
-    def identity(self) -> ProcessIdentity | None:
-        """The cell's process while the agent is attached."""
-        return self._cell.process.identity if self._is_attached else None
 
     @property
     def memory(self) -> ProcessMemory | None:

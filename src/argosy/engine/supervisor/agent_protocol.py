@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.agent.health import HEALTH_ACTIONS
 from argosy.engine.plan.applied_plan import load_applied_plan
+from argosy.engine.state.runtime_sockets import is_listening
 from argosy.wire.address_book import read_address_book, socket_path
 
 if TYPE_CHECKING:
     from argosy.engine.plan.process_plan import ProcessSpec
     from argosy.engine.state.state_dir import StateDir
-
-_CONNECT_TIMEOUT_S = 1.0
 
 
 class ArgosyWire(NamedTuple):
@@ -62,7 +61,7 @@ def detect_protocol(agent: str, state_dir: StateDir) -> AgentProtocol:
     if spec is None or spec.is_sdk:
         return ArgosyWire()
     path = socket_path(read_address_book(state_dir.address_book).runtime, agent)
-    if path is not None and _is_listening(path):
+    if path is not None and is_listening(Path(path)):
         return ArgosyWire()
     return _detect_by_probe(spec)
 
@@ -88,13 +87,3 @@ def _probe_action(send: dict[str, object] | str | None) -> str:
     document = {"action": "health"} if send is None else send
     action = document.get("action") if isinstance(document, dict) else None
     return action if isinstance(action, str) else ""
-
-
-def _is_listening(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.settimeout(_CONNECT_TIMEOUT_S)
-        try:
-            client.connect(path)
-        except OSError:
-            return False
-    return True

@@ -13,7 +13,6 @@ import contextlib
 import gc
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +26,7 @@ from argosy.engine.process.prctl import adopt_orphans
 from argosy.engine.protocol.messages import READY, SUPERVISOR_ALREADY_RUNNING, Refused, encode_line
 from argosy.engine.state.filesystem import is_network_filesystem
 from argosy.engine.state.generation import acquire_lock, raise_generation
-from argosy.engine.state.runtime_sockets import remove_dead_sockets
+from argosy.engine.state.runtime_sockets import is_listening, remove_dead_sockets
 from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.engine.supervisor.supervisor import Supervisor, SupervisorConfig
 from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
@@ -88,7 +87,7 @@ def serve(
 
 def _already_running_fault(state_dir: StateDir) -> Fault:
     pids = ", ".join(map(str, pids_with_open_file(str(state_dir.supervisor_lock)))) or "unknown"
-    if _is_listening(state_dir):
+    if is_listening(state_dir.control_socket):
         message = f"the supervisor of this fleet is already running (pid {pids})"
         return Fault(
             str(state_dir.supervisor_lock),
@@ -103,18 +102,6 @@ def _already_running_fault(state_dir: StateDir) -> Fault:
         f" `{state_dir.control_socket}`",
         f"`kill {pids}` ends it, its agents keep running; then `argosy up` adopts them",
     )
-
-
-def _is_listening(state_dir: StateDir) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.setblocking(False)
-        try:
-            client.connect(str(state_dir.control_socket))
-        except BlockingIOError:
-            return True  # its backlog is full
-        except OSError:
-            return False
-    return True
 
 
 async def _serve(

@@ -295,13 +295,7 @@ class Supervisor:
     def _handle_immediately(
         self,
         session: ClientSession,
-        request: ClientHello
-        | GetStatus
-        | Subscribe
-        | MarkMachineFailed
-        | InjectFault
-        | ResumeProcess
-        | Shutdown,
+        request: ControlRequest,
     ) -> None:
         match request:
             case ClientHello():
@@ -452,17 +446,7 @@ class Supervisor:
         self._unit_set.dependents.on_remote_change(remote_agent, before)
         self._rollout.on_transition(remote_agent)
         if remote_agent.state is not before:
-            self._broadcast(
-                AgentStateChanged(
-                    agent=remote_agent.name,
-                    state=remote_agent.state,
-                    at_s=time.time(),
-                    reason=remote_agent.reason,
-                    pid=remote_agent.pid,
-                    last_lines=remote_agent.last_lines,
-                    is_silent=remote_agent.silent_s is not None,
-                )
-            )
+            self._broadcast_state(remote_agent, time.time(), [])
 
     def _on_reachability_change(self, connection: PeerConnection) -> None:
         kind = "machine-connected" if connection.is_connected else "machine-unreachable"
@@ -483,16 +467,19 @@ class Supervisor:
         self._rollout.on_transition(unit)
         if self._peers.plan is not None:
             self._peers.publish(unit.name, agent_status(unit))
+        self._broadcast_state(unit, unit.since_s, unit.waiting_on)
+
+    def _broadcast_state(self, agent: Unit | RemoteAgent, at_s: float, waiting_on: list[str]) -> None:
         self._broadcast(
             AgentStateChanged(
-                agent=unit.name,
-                state=unit.state,
-                at_s=unit.since_s,
-                reason=unit.reason,
-                pid=unit.pid,
-                waiting_on=unit.waiting_on,
-                last_lines=unit.last_lines,
-                is_silent=unit.silent_s is not None,
+                agent=agent.name,
+                state=agent.state,
+                at_s=at_s,
+                reason=agent.reason,
+                pid=agent.pid,
+                waiting_on=waiting_on,
+                last_lines=agent.last_lines,
+                is_silent=agent.silent_s is not None,
             )
         )
 

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from argosy.engine.admission.memory_sampler import ProcessMemory
     from argosy.engine.plan.process_plan import ProcessSpec
-    from argosy.engine.process.os_process import ProcessIdentity
     from argosy.engine.unit.process_backend import ProcessBackend
     from argosy.engine.unit.services import UnitServices
     from argosy.fault import Fault
@@ -128,16 +127,6 @@ class Unit:
         self._pending_spec: ProcessSpec | None = None
 
     # ---- what others ask of it
-
-    @property
-    def identity(self) -> ProcessIdentity | None:
-        """Its process, until nothing of it is left."""
-        return self._process.identity
-
-    @property
-    def incarnation(self) -> int:
-        """The incarnation of its process, or of the last one; 0 before the first."""
-        return self._process.incarnation
 
     @property
     def pid(self) -> int | None:
@@ -396,7 +385,7 @@ class Unit:
         """Adopt the process of an earlier supervisor; it is ready again once it reports so."""
         saved = self._services.unit_states.read(self.name)
         state = saved or PersistedUnitState(desired_up=True, digest=self.spec.digest)
-        is_same = state.incarnation == self.incarnation
+        is_same = state.incarnation == self._process.incarnation
         self.desired_up = self.desired_up or state.desired_up
         self.restarts = state.restarts
         self.version = state.version if is_same else ""
@@ -524,7 +513,7 @@ class Unit:
             PersistedUnitState(
                 desired_up=self.desired_up,
                 digest=self.running_digest,
-                incarnation=self.incarnation,
+                incarnation=self._process.incarnation,
                 restarts=self.restarts,
                 ready_s=self.since_s if self.is_ready else None,
                 reason=self.reason,
