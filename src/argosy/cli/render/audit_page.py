@@ -19,8 +19,8 @@ from argosy.cli.render.audit_view import AuditView
 from argosy.cli.render.inline_markup import render_inline_code
 from argosy.cli.render.refit_section import render_refit_section
 from argosy.cli.render.treemap import TreemapBox, layout_treemap
-from argosy.refit.audit.rule_registry import RuleReference, load_references
 from argosy.refit.core.finding import Finding
+from argosy.refit.rules.registry import RuleReference, load_references
 
 _WIDTH, _HEIGHT = 1200, 560
 _LETTER_WIDTH = 6.3  # approximate width of a letter at 11 px

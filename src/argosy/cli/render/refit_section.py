@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from html import escape
 
 from argosy.cli.render.inline_markup import render_inline_code
-from argosy.refit.codemods.b501.base_replacement import BASE_CLASS, SERVICE_DISCOVERY
 from argosy.refit.codemods.tree_pipeline import RefitReport
+from argosy.refit.rules.b501_own_base_class.codemod import BASE_CLASS, SERVICE_DISCOVERY
 
 _MAX_REASONS = 12
 # Codes of a refit that an audit does not have.
