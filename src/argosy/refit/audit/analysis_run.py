@@ -21,8 +21,7 @@ from argosy.refit.core.discovery import FilePatterns, FileStat, TreeSnapshot, ha
 from argosy.refit.core.fact import FactKind
 from argosy.refit.core.fact_store import FactStore, StoredFacts
 from argosy.refit.core.file_analyzer import FileAnalyzer, describe_error
-from argosy.refit.core.file_result import FileResult
-from argosy.refit.core.finding import Finding, IgnoreComment, RuleFailure
+from argosy.refit.core.finding import FileResult, Finding, IgnoreComment, RuleFailure
 from argosy.refit.core.rule import Rule, collect_fact_kinds
 from argosy.refit.core.rule_manifest import RuleManifest, describe_fact_kinds
 from argosy.refit.core.source_file import has_any

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.analysis.addresses.address_text import parse_address_text
+from argosy.refit.analysis.addresses.address_literals import parse_address_text
 from argosy.refit.analysis.addresses.name_semantics import is_bind_call, is_connect_call, is_inert_call
 from argosy.refit.analysis.addresses.name_values import NameValues
 from argosy.refit.analysis.ast_queries import fstring_template, last_name

@@ -17,6 +17,7 @@ import ast
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from argosy.refit.analysis.addresses.address_literals import can_hold_address
 from argosy.refit.analysis.addresses.address_sites import (
     AddressRole,
     AddressSite,
@@ -24,7 +25,6 @@ from argosy.refit.analysis.addresses.address_sites import (
     find_literal_fallbacks,
 )
 from argosy.refit.analysis.addresses.address_sites import AddressSite as Literal
-from argosy.refit.analysis.addresses.address_text import can_hold_address
 from argosy.refit.analysis.ast_queries import last_name
 from argosy.refit.rewrite.codemod import Codemod, CodemodPlan
 from argosy.refit.rewrite.import_insertion import has_import, import_at_top, is_argosy_shadowed

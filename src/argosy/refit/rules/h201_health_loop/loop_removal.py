@@ -18,10 +18,17 @@ from argosy.refit.analysis.health.health_payloads import iter_own_nodes
 from argosy.refit.rewrite.tree_index import TreeIndex
 from argosy.refit.rules.h201_health_loop.health_base import HealthBase
 from argosy.refit.rules.h201_health_loop.remaining_references import find_remaining_references
-from argosy.refit.rules.h201_health_loop.resource_lists import holding_attributes, remove_element
-from argosy.refit.rules.h201_health_loop.side_effects import is_log_call, is_side_effect_free, is_sleep_call
-from argosy.refit.rules.h201_health_loop.socket_factories import only_creates_socket
-from argosy.refit.rules.h201_health_loop.thread_join import is_harmless_join
+from argosy.refit.rules.h201_health_loop.resource_lists import (
+    holding_attributes,
+    is_harmless_join,
+    remove_element,
+)
+from argosy.refit.rules.h201_health_loop.side_effects import (
+    is_log_call,
+    is_side_effect_free,
+    is_sleep_call,
+    only_creates_socket,
+)
 from argosy.refit.rules.h201_health_loop.type_inference import TypeInference
 from argosy.refit.transaction.source_change import Change, Deletion, position_of
 from argosy.refit.transaction.source_view import FunctionNode, SourceView

@@ -11,6 +11,8 @@ from collections.abc import Collection
 from typing import Final
 
 from argosy.refit.analysis.health.health_payloads import iter_own_nodes
+from argosy.refit.rewrite.module_resolution import find_imported_function, parameter_of
+from argosy.refit.rewrite.tree_index import TreeIndex
 from argosy.refit.rules.h201_health_loop.type_inference import READ_ONLY_METHODS, TypeInference
 from argosy.source import control_flow
 
@@ -66,3 +68,86 @@ def _is_pure_call(types: TypeInference, call: ast.Call) -> bool:
         return False
     receiver_type, method = types.type_of(call.func.value), call.func.attr
     return method in READ_ONLY_METHODS.get(receiver_type, ()) or (receiver_type, method) in _WAITING_METHODS
+
+
+# -- functions that only create a socket -------------------------------------------------------------
+
+
+def only_creates_socket(types: TypeInference, index: TreeIndex, value: ast.expr) -> bool:
+    """Return whether an expression only creates a socket, directly or by such a function.
+
+    types: the inferred types of the expression's file, which must know its context.
+    """
+    if not isinstance(value, ast.Call):
+        return False
+    func = value.func
+    if isinstance(func, ast.Attribute) and func.attr == "socket":
+        return types.type_of(func.value) == "context" and len(value.args) == 1 and not value.keywords
+    arguments = [*value.args, *(item.value for item in value.keywords)]
+    found = (
+        find_imported_function(types.view, index, func)
+        if all(is_side_effect_free(types, each) for each in arguments)
+        else None
+    )
+    if found is None:
+        return False
+    function_view, function = found
+    context = _socket_factory_parameter(TypeInference(function_view), function)
+    return any(
+        types.type_of(each) == "context" and parameter_of(function, value, each) == context
+        for each in arguments
+    )
+
+
+def _socket_factory_parameter(types: TypeInference, function: ast.FunctionDef) -> str:
+    """Return the context parameter from which a function creates the socket it returns, or empty.
+
+    Setting options of the socket is allowed; a function that does more returns empty.
+    """
+    names = {arg.arg for arg in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)}
+    body = [node for node in function.body if not _is_docstring(node)]
+    first, last = (body[0], body[-1]) if len(body) > 1 else (None, None)
+    if not (isinstance(first, ast.Assign) and isinstance(last, ast.Return)):
+        return ""
+    target = control_flow.dotted_name(first.targets[0]) if len(first.targets) == 1 else ""
+    call = first.value
+    is_socket_call = (
+        isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "socket"
+    )
+    if not (is_socket_call and target.isidentifier() and _context_name(call) in names):
+        return ""
+    if last.value is None or control_flow.dotted_name(last.value) != target:
+        return ""
+    return _context_name(call) if all(_only_sets_options(types, node, target) for node in body[1:-1]) else ""
+
+
+def _context_name(call: ast.expr) -> str:
+    func = call.func if isinstance(call, ast.Call) else None
+    return control_flow.dotted_name(func.value) if isinstance(func, ast.Attribute) else ""
+
+
+def _only_sets_options(types: TypeInference, node: ast.stmt, socket: str) -> bool:
+    """Return whether a statement only sets options of a socket, logs, or tests a parameter."""
+    if isinstance(node, ast.If):
+        inner = (*node.body, *node.orelse)
+        return is_side_effect_free(types, node.test) and all(
+            _only_sets_options(types, each, socket) for each in inner
+        )
+    if isinstance(node, ast.Pass) or _is_docstring(node):
+        return True
+    if isinstance(node, ast.Assign):
+        is_its = [control_flow.dotted_name(target).rpartition(".")[0] for target in node.targets] == [socket]
+        return is_its and is_side_effect_free(types, node.value)
+    if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
+        return False
+    call = node.value
+    receiver, _, method = control_flow.dotted_name(call.func).rpartition(".")
+    is_option = receiver == socket and method in ("setsockopt", "setsockopt_string", "set")
+    arguments = [*call.args, *(item.value for item in call.keywords)]
+    return is_log_call(types, call) or (
+        is_option and all(is_side_effect_free(types, each) for each in arguments)
+    )
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.refit.analysis.addresses.address_text import address_kind, find_addresses, parse_address_text
+from argosy.refit.analysis.addresses.address_literals import address_kind, find_addresses, parse_address_text
 from argosy.refit.audit.tree_audit import audit
 
 FLEET = """\
