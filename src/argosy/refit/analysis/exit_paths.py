@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 SocketEvent = Literal["create", "close", "escape", "use"]
 ExitKind = Literal["end", "return", "raise", "use", "recreate"]
@@ -244,7 +245,7 @@ def _is_catching(handler: ast.ExceptHandler) -> bool:
     if handler.type is None:
         return True
     types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    names = {control_flow.dotted_name(item).rpartition(".")[2] for item in types}
+    names = {dotted_name(item).rpartition(".")[2] for item in types}
     return bool(names & {"Exception", "BaseException", "ZMQError", "ZMQBaseError", "Again"})
 
 

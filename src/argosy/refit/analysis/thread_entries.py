@@ -14,7 +14,7 @@ import msgspec
 
 from argosy.refit.analysis.socket_uses import SELF_NAMES, enclosing_class, enclosing_function
 from argosy.refit.core.source_file import PythonFile
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 from argosy.source.name_scopes import NameScope
 
 MAIN_THREAD = "main"
@@ -127,7 +127,7 @@ def _thread_targets(file: PythonFile, call: ast.Call, scope: NameScope) -> Itera
     """Yield the functions that a call passes to another thread."""
     func = call.func
     origin = file.origin(func, scope)
-    name = origin.name if origin is not None else control_flow.dotted_name(func)
+    name = origin.name if origin is not None else dotted_name(func)
     method = func.attr if isinstance(func, ast.Attribute) else name
     if name in _THREAD_CLASSES:
         at = 1

@@ -29,7 +29,7 @@ from argosy.refit.analysis.thread_entries import MAIN_THREAD, FunctionGroup, fin
 from argosy.refit.core.finding import Finding
 from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_file import PythonFile
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 _WORKING_METHODS = RECEIVE_METHODS | SEND_METHODS | {"poll"}
 _SETUP_METHODS = frozenset({"__init__", "__new__", "__enter__", "setUp"})
@@ -89,7 +89,7 @@ def _is_locked(file: PythonFile, use: SocketUse) -> bool:
 
 
 def _is_lock(node: ast.expr) -> bool:
-    written = control_flow.dotted_name(node.func if isinstance(node, ast.Call) else node).lower()
+    written = dotted_name(node.func if isinstance(node, ast.Call) else node).lower()
     return any(word in written for word in _LOCK_WORDS)
 
 

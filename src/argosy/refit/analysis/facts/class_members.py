@@ -9,8 +9,8 @@ import msgspec
 
 from argosy.refit.core.fact import FactKind
 from argosy.refit.core.source_file import PythonFile
-from argosy.source import control_flow
 from argosy.source.ast_children import children
+from argosy.source.control_flow import dotted_name
 from argosy.source.name_scopes import NameScope
 
 
@@ -154,7 +154,7 @@ def _read_members(file: PythonFile, cls: ast.ClassDef, methods: list[_MethodUses
 def _self_name(method: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
     """Return what a method calls its object; empty for a static method."""
     parameters = [*method.args.posonlyargs, *method.args.args]
-    is_static = any(control_flow.dotted_name(item).endswith("staticmethod") for item in method.decorator_list)
+    is_static = any(dotted_name(item).endswith("staticmethod") for item in method.decorator_list)
     return parameters[0].arg if parameters and not is_static else ""
 
 

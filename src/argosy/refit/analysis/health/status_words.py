@@ -129,22 +129,18 @@ def _status_literals_of_name(
             for target in node.targets:
                 if isinstance(target, ast.Name) and target.id == name:
                     yield from _status_literals(file, node.value, scope, depth + 1)
-                elif _is_status_item(target, name):
+                elif (
+                    isinstance(target, ast.Subscript)
+                    and isinstance(target.value, ast.Name)
+                    and target.value.id == name
+                    and isinstance(target.slice, ast.Constant)
+                    and target.slice.value == "status"
+                ):
                     yield from ((scope, word) for word in _string_constants(node.value))
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
             value = node.func.value
             if node.func.attr == "update" and isinstance(value, ast.Name) and value.id == name:
                 yield from _status_literals(file, node.args[0], scope, depth + 1)
-
-
-def _is_status_item(target: ast.expr, name: str) -> bool:
-    return (
-        isinstance(target, ast.Subscript)
-        and isinstance(target.value, ast.Name)
-        and target.value.id == name
-        and isinstance(target.slice, ast.Constant)
-        and target.slice.value == "status"
-    )
 
 
 def _string_constants(node: ast.expr) -> Iterator[ast.Constant]:

@@ -24,7 +24,7 @@ from argosy.refit.rewrite.import_insertion import import_at_top
 from argosy.refit.rewrite.tree_index import TreeIndex
 from argosy.refit.transaction.source_change import Change, Deletion, position_of
 from argosy.refit.transaction.source_view import RefusedSite, RewriteSite, SourceView
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 BASE_CLASS: Final = "B501"
 SERVICE_DISCOVERY: Final = "B502"
@@ -91,14 +91,14 @@ def _find_replaceable(view: SourceView, index: TreeIndex) -> Iterator[tuple[str,
 def _is_base(view: SourceView, index: TreeIndex, node: ast.ClassDef) -> bool:
     """Return whether a class is a base of agents: it owns context, REP socket, threads, health and loop."""
     if index.subclass_count(node.name) < MIN_SUBCLASSES or any(
-        control_flow.dotted_name(base).rpartition(".")[2] not in ("object", "ABC") for base in node.bases
+        dotted_name(base).rpartition(".")[2] not in ("object", "ABC") for base in node.bases
     ):
         return False
     methods = {each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
     if not ({"__init__", "run"} <= methods and methods & _HEALTH_METHODS):
         return False
-    calls = {control_flow.dotted_name(each.func) for each in ast.walk(node) if isinstance(each, ast.Call)}
-    named = {control_flow.dotted_name(each) for each in ast.walk(node) if isinstance(each, ast.Attribute)}
+    calls = {dotted_name(each.func) for each in ast.walk(node) if isinstance(each, ast.Call)}
+    named = {dotted_name(each) for each in ast.walk(node) if isinstance(each, ast.Attribute)}
     makes_context = any(name.endswith(("zmq.Context", *CONTEXT_FUNCTIONS)) for name in calls)
     return makes_context and "zmq.REP" in named and any(name.endswith(".bind") for name in calls)
 
@@ -109,7 +109,7 @@ def _is_discovery(view: SourceView, defined: Sequence[DefinitionNode]) -> bool:
     if not ("register_service" in names and names & _LOOKUPS):
         return False
     constants = {node.value for node in view.nodes if isinstance(node, ast.Constant)}
-    named = {control_flow.dotted_name(each) for each in view.nodes if isinstance(each, ast.Attribute)}
+    named = {dotted_name(each) for each in view.nodes if isinstance(each, ast.Attribute)}
     return constants >= _REGISTRY_WORDS and "zmq.REQ" in named
 
 
@@ -139,7 +139,7 @@ def _has_attribute_assignments(view: SourceView, name: str) -> bool:
     return any(
         isinstance(node, ast.Attribute)
         and not isinstance(node.ctx, ast.Load)
-        and control_flow.dotted_name(node.value) == name
+        and dotted_name(node.value) == name
         for node in view.nodes
     )
 
@@ -176,7 +176,7 @@ def _members(node: ast.ClassDef) -> set[str]:
         if (
             isinstance(each, ast.Attribute)
             and isinstance(each.ctx, ast.Store)
-            and control_flow.dotted_name(each.value) == "self"
+            and dotted_name(each.value) == "self"
         ):
             found.add(each.attr)
     return found

@@ -11,7 +11,7 @@ from argosy.refit.rewrite.module_resolution import view_file
 from argosy.refit.rewrite.tree_index import TreeIndex
 from argosy.refit.rules.h201_health_loop.health_base import HealthBase
 from argosy.refit.transaction.source_view import SourceView
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 # A class that looks up its own attributes by name.
 _SELF_GETATTR: Final = re.compile(rb"\b(?:has|get|set|del)attr\(\s*self\s*,\s*[\"']\w+[\"']")
@@ -67,11 +67,7 @@ def _subclass_files(index: TreeIndex, owner: ast.ClassDef) -> set[str]:
 def _is_named_outside_class(view: SourceView, owner: ast.ClassDef, name: str) -> bool:
     """Return whether the rest of the module names an attribute."""
     for node in _nodes_outside(view, owner):
-        is_other = (
-            isinstance(node, ast.Attribute)
-            and node.attr == name
-            and control_flow.dotted_name(node.value) != "self"
-        )
+        is_other = isinstance(node, ast.Attribute) and node.attr == name and dotted_name(node.value) != "self"
         if is_other or (isinstance(node, ast.Constant) and node.value == name):
             return True
     return False

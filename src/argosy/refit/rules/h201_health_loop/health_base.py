@@ -22,7 +22,7 @@ from argosy.refit.rewrite.module_resolution import module_file, view_file
 from argosy.refit.rewrite.tree_index import TreeIndex
 from argosy.refit.rules.b501_own_base_class.codemod import BASE_MODULE, exports_of
 from argosy.refit.transaction.source_view import FunctionNode, SourceView
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 ARGOSY_BASE: Final = "argosy.agent.compat.BaseAgent"
 _ARGOSY_BASES: Final = (
@@ -61,14 +61,10 @@ _ARGOSY_HEALTH_BASE: Final = HealthBase(
 
 def find_health_base(view: SourceView, index: TreeIndex, owner: ast.ClassDef) -> HealthBase | str:
     """Return the health base that a class derives from, or the reason why there is none."""
-    bases = [
-        base
-        for base in owner.bases
-        if control_flow.dotted_name(base).rpartition(".")[2] not in ("ABC", "object")
-    ]
+    bases = [base for base in owner.bases if dotted_name(base).rpartition(".")[2] not in ("ABC", "object")]
     if len(bases) != 1:
         return f"`{owner.name}` derives from {len(bases) or 'no'} classes, not from one base"
-    written = control_flow.dotted_name(bases[0])
+    written = dotted_name(bases[0])
     target = view.resolve_imported_name(bases[0])
     if not target:
         return f"its base `{written}` is not certainly bound by one import"
@@ -137,7 +133,13 @@ def _as_health_base(view: SourceView, owner: ast.ClassDef) -> HealthBase | None:
                 loop.socket,
                 loop.definition.name,
                 ports,
-                _other_methods(owner, loop.definition.name),
+                frozenset(
+                    node.name
+                    for node in owner.body
+                    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+                    and node.name != loop.definition.name
+                    and not _is_thread_target(node, loop.definition.name)
+                ),
             )
     return None
 
@@ -153,21 +155,9 @@ def _sent_values(file: PythonFile, loop: HealthLoop, send: ast.Call) -> list[ast
     ]
 
 
-def _other_methods(owner: ast.ClassDef, loop: str) -> frozenset[str]:
-    return frozenset(
-        node.name
-        for node in owner.body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.name != loop
-        and not _is_thread_target(node, loop)
-    )
-
-
 def _is_thread_target(owner: ast.ClassDef | FunctionNode, method: str) -> bool:
     return any(
-        isinstance(node, ast.keyword)
-        and node.arg == "target"
-        and control_flow.dotted_name(node.value) == f"self.{method}"
+        isinstance(node, ast.keyword) and node.arg == "target" and dotted_name(node.value) == f"self.{method}"
         for node in ast.walk(owner)
     )
 
@@ -179,8 +169,8 @@ def _bound_ports(view: SourceView, loop: HealthLoop) -> frozenset[str]:
         if place.name == loop.socket and place.owner is loop.function.parent:
             for use in place.calls_to("bind"):
                 port = port_of(use.call.args[0]) if use.call is not None and use.call.args else None
-                if port is not None and control_flow.dotted_name(port).startswith("self."):
-                    found.add(control_flow.dotted_name(port))
+                if port is not None and dotted_name(port).startswith("self."):
+                    found.add(dotted_name(port))
     return frozenset(found)
 
 
@@ -218,7 +208,7 @@ def base_constructor_call(node: ast.stmt) -> ast.Call | None:
     func = node.value.func
     if not (isinstance(func, ast.Attribute) and func.attr == "__init__"):
         return None
-    is_named = bool(node.value.args) and control_flow.dotted_name(node.value.args[0]) == "self"
+    is_named = bool(node.value.args) and dotted_name(node.value.args[0]) == "self"
     return node.value if is_super_call(func.value) or is_named else None
 
 
@@ -237,7 +227,7 @@ def port_mismatch_reason(
 ) -> str:
     """Return why the base does not answer on the port that the loop's own socket is bound to."""
     resolved = _resolve_once_assigned(view, owner, bound)
-    written = control_flow.dotted_name(bound)
+    written = dotted_name(bound)
     if written in health_base.port_attributes and not _assigns(owner, written):
         return ""
     if health_base.path:
@@ -272,8 +262,7 @@ def _is_next_port(view: SourceView, owner: ast.ClassDef, resolved: ast.expr) -> 
     assigned = [
         node.value
         for node in ast.walk(owner)
-        if isinstance(node, ast.Assign)
-        and any(control_flow.dotted_name(target) == "self.port" for target in node.targets)
+        if isinstance(node, ast.Assign) and any(dotted_name(target) == "self.port" for target in node.targets)
     ]
     return all(
         _keeps_port(value) or (given_port is not None and is_same_expression(view, value, given_port))
@@ -287,10 +276,10 @@ def _keeps_port(value: ast.expr) -> bool:
     The base has always set a port by then.
     """
     if isinstance(value, ast.BoolOp) and isinstance(value.op, ast.Or):
-        return control_flow.dotted_name(value.values[0]) == "self.port"
+        return dotted_name(value.values[0]) == "self.port"
     return isinstance(value, ast.IfExp) and {
-        control_flow.dotted_name(value.test),
-        control_flow.dotted_name(value.body),
+        dotted_name(value.test),
+        dotted_name(value.body),
     } == {"self.port"}
 
 
@@ -322,23 +311,20 @@ def _constructor_argument(owner: ast.ClassDef, names: tuple[str, ...]) -> ast.ex
         if call is None:
             continue
         named = [item.value for item in call.keywords if item.arg in names]
-        return next(
-            iter([*named, *(each for each in call.args if control_flow.dotted_name(each) in names)]), None
-        )
+        return next(iter([*named, *(each for each in call.args if dotted_name(each) in names)]), None)
     return None
 
 
 def _resolve_once_assigned(view: SourceView, owner: ast.ClassDef, node: ast.expr) -> ast.expr:
     """Resolve names that are assigned once, in the class or in the module."""
     for _ in range(_MAX_DEPTH):
-        name = control_flow.dotted_name(node)
+        name = dotted_name(node)
         is_module = len(view.module_scope.bindings.get(name, ())) == 1 and not _is_local(owner, name)
         within = view.tree.body if is_module else list(ast.walk(owner))
         values = [
             each.value
             for each in within
-            if isinstance(each, ast.Assign)
-            and any(control_flow.dotted_name(target) == name for target in each.targets)
+            if isinstance(each, ast.Assign) and any(dotted_name(target) == name for target in each.targets)
         ]
         if not name or len(values) != 1:
             return node
@@ -357,7 +343,6 @@ def _is_local(owner: ast.ClassDef, name: str) -> bool:
 
 def _assigns(owner: ast.ClassDef, name: str) -> bool:
     return any(
-        isinstance(node, ast.Assign)
-        and any(control_flow.dotted_name(target) == name for target in node.targets)
+        isinstance(node, ast.Assign) and any(dotted_name(target) == name for target in node.targets)
         for node in ast.walk(owner)
     )

@@ -32,7 +32,7 @@ from argosy.refit.rules.h201_health_loop.side_effects import (
 from argosy.refit.rules.h201_health_loop.type_inference import TypeInference
 from argosy.refit.transaction.source_change import Change, Deletion, position_of
 from argosy.refit.transaction.source_view import FunctionNode, SourceView
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 _SOCKET_CALLS: Final = frozenset(
     {"setsockopt", "setsockopt_string", "set", "set_hwm", "bind", "unbind", "disconnect", "close"}
@@ -100,7 +100,7 @@ class LoopRemoval:
         assert isinstance(self.thread, ast.Call)
         parent = self.view.parents[self.thread]
         if isinstance(parent, ast.Assign) and len(parent.targets) == 1:
-            self.thread_name = control_flow.dotted_name(parent.targets[0])
+            self.thread_name = dotted_name(parent.targets[0])
             if not self.thread_name:
                 return "its thread is stored where its uses are not visible"
         elif isinstance(parent, ast.List):
@@ -115,9 +115,7 @@ class LoopRemoval:
     def _is_thread(self, node: ast.AST, target: str) -> bool:
         if not (isinstance(node, ast.Call) and self.view.resolve_imported_name(node.func) == _THREAD):
             return False
-        return any(
-            item.arg == "target" and control_flow.dotted_name(item.value) == target for item in node.keywords
-        )
+        return any(item.arg == "target" and dotted_name(item.value) == target for item in node.keywords)
 
     def _daemon_reason(self) -> str:
         assert self.thread is not None
@@ -135,7 +133,7 @@ class LoopRemoval:
         return isinstance(node, ast.Assign) and any(
             isinstance(target, ast.Attribute)
             and target.attr == "daemon"
-            and self._is_thread_name(control_flow.dotted_name(target.value), node)
+            and self._is_thread_name(dotted_name(target.value), node)
             for target in node.targets
         )
 
@@ -265,7 +263,7 @@ class LoopRemoval:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             is_removed = len(targets) == 1 and self._concerns_removed(
-                control_flow.dotted_name(targets[0]), node.value, node
+                dotted_name(targets[0]), node.value, node
             )
             return StatementFate.REMOVED if is_removed else StatementFate.KEPT
         if isinstance(node, ast.If) and is_side_effect_free(self.types, node.test):
@@ -293,11 +291,7 @@ class LoopRemoval:
     def _names_removed(self, node: ast.expr) -> bool:
         """Return whether an expression names the removed thread or socket."""
         names = {self.thread_name, self.socket} - {""}
-        return any(
-            control_flow.dotted_name(each) in names
-            for each in ast.walk(node)
-            if isinstance(each, ast.Attribute)
-        )
+        return any(dotted_name(each) in names for each in ast.walk(node) if isinstance(each, ast.Attribute))
 
     def _expression_fate(self, node: ast.expr) -> StatementFate:
         if isinstance(node, ast.Constant):
@@ -306,7 +300,7 @@ class LoopRemoval:
             return StatementFate.KEPT
         if is_log_call(self.types, node):
             return StatementFate.INERT
-        receiver, _, method = control_flow.dotted_name(node.func).rpartition(".")
+        receiver, _, method = dotted_name(node.func).rpartition(".")
         if receiver == "self" and method in self.methods and not node.args and not node.keywords:
             # A direct call of the loop blocks until the loop ends.
             return StatementFate.KEPT if method == self.method.name else StatementFate.REMOVED
@@ -347,7 +341,7 @@ class LoopRemoval:
 
     def _is_bind_helper_call(self, call: ast.Call, method: str) -> bool:
         """Return whether a call passes the socket to a method of the class that only binds it."""
-        if not self.socket or not call.args or control_flow.dotted_name(call.args[0]) != self.socket:
+        if not self.socket or not call.args or dotted_name(call.args[0]) != self.socket:
             return False
         helper = [n for n in self.owner.body if isinstance(n, ast.FunctionDef) and n.name == method]
         if len(helper) != 1 or len(helper[0].args.args) < 2:
@@ -401,11 +395,7 @@ class LoopRemoval:
 
     def _removed_name_at(self, node: ast.AST, names: set[str]) -> str:
         """Return which of the removed names a node is; empty if none."""
-        if (
-            isinstance(node, ast.Attribute)
-            and node.attr in names
-            and control_flow.dotted_name(node.value) == "self"
-        ):
+        if isinstance(node, ast.Attribute) and node.attr in names and dotted_name(node.value) == "self":
             return f"self.{node.attr}"
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in names:
             return node.value
@@ -440,7 +430,7 @@ def _binds_or_waits(types: TypeInference, node: ast.AST, name: str) -> bool:
     if isinstance(node, ast.Attribute | ast.Subscript):
         return isinstance(node.ctx, ast.Load)
     if isinstance(node, ast.Call):
-        is_bind = control_flow.dotted_name(node.func) == f"{name}.bind"
+        is_bind = dotted_name(node.func) == f"{name}.bind"
         is_plain = types.origin(node.func) in ("range", "str") or is_sleep_call(types, node)
         return is_bind or is_plain or is_log_call(types, node)
     return not isinstance(node, ast.Await | ast.Yield | ast.YieldFrom | ast.Global | ast.Nonlocal)

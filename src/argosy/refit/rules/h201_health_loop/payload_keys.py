@@ -14,7 +14,7 @@ from argosy.refit.rules.h201_health_loop.health_base import (
 )
 from argosy.refit.rules.h201_health_loop.type_inference import TypeInference
 from argosy.refit.transaction.source_view import FunctionNode, SourceView
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 PayloadItem = tuple[str, ast.expr | None]  # the key, empty for one that cannot be determined
 
@@ -88,7 +88,7 @@ class _Payload:
         ):
             return
         own_method = method_of(self.owner, func.attr) if isinstance(func, ast.Attribute) else None
-        if own_method is not None and receiver is not None and control_flow.dotted_name(receiver) == "self":
+        if own_method is not None and receiver is not None and dotted_name(receiver) == "self":
             yield from self.items_of_function(own_method, depth + 1)
         elif (
             isinstance(func, ast.Attribute) and receiver is not None and func.attr == "copy" and not node.args
@@ -158,9 +158,7 @@ class _Payload:
             for each in (*call.args, *(item.value for item in call.keywords if item.arg in _NAME_PARAMETERS))
         ]
         values = (
-            self.types.attribute_values(self.owner, "name")
-            if control_flow.dotted_name(value) == "self.name"
-            else [value]
+            self.types.attribute_values(self.owner, "name") if dotted_name(value) == "self.name" else [value]
         )
         return all(
             each is not None and any(is_same_expression(self.view, each, other) for other in base_arguments)
@@ -178,7 +176,7 @@ class _Payload:
         ):
             return False
         since = value.right
-        if not (isinstance(since, ast.Attribute) and control_flow.dotted_name(since.value) == "self"):
+        if not (isinstance(since, ast.Attribute) and dotted_name(since.value) == "self"):
             return False
         values = self.types.attribute_values(self.owner, since.attr)
         if not values:
@@ -198,7 +196,7 @@ class _Payload:
             for use in ast.walk(self.owner)
             if isinstance(use, ast.Attribute)
             and use.attr == function.name
-            and control_flow.dotted_name(use.value) == "self"
+            and dotted_name(use.value) == "self"
         ]
         within = [self.types.enclosing_function(use) for use in uses]
         return len(uses) == 1 and within[0] is not None and within[0].name == "__init__"

@@ -25,7 +25,7 @@ from argosy.refit.rules.h201_health_loop.type_inference import (
     TypeInference,
 )
 from argosy.refit.transaction.source_view import SourceView
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 # Grouped by what they do with their arguments: only read them, iterate over them, or call the first one.
 _PURE_BUILTINS: Final = frozenset(
@@ -118,7 +118,7 @@ def loop_input_reason(view: SourceView, loop: HealthLoop) -> str:
             )
             or (
                 method == "poll"
-                and (control_flow.dotted_name(receiver) == loop.socket or types.type_of(receiver) == "poller")
+                and (dotted_name(receiver) == loop.socket or types.type_of(receiver) == "poller")
             )
         )
         if not is_known:
@@ -135,7 +135,7 @@ def _is_received_message(types: TypeInference, node: ast.expr) -> bool:
         isinstance(value, ast.Call)
         and (
             types.origin(value.func) == "json.loads"
-            or control_flow.dotted_name(value.func).rpartition(".")[2] in RECEIVE_METHODS
+            or dotted_name(value.func).rpartition(".")[2] in RECEIVE_METHODS
         )
         for value in values
     )
@@ -155,7 +155,7 @@ class _PurityCheck:
         method = method_of(owner, name)
         if method is None:
             return "" if name == HEALTH_HOOK else f"its payload calls `{name}`, which is not in its class"
-        is_plain = all(control_flow.dotted_name(each) == "property" for each in method.decorator_list)
+        is_plain = all(dotted_name(each) == "property" for each in method.decorator_list)
         if isinstance(method, ast.AsyncFunctionDef) or not is_plain or depth > _MAX_DEPTH:
             return f"its payload `{name}` is a coroutine, decorated, or nests calls too deeply"
         for statement in method.body:
@@ -219,7 +219,7 @@ class _PurityCheck:
             return f"`{ast.unparse(node.value):.60}` creates missing keys" if inserts_missing else ""
         parent = self.view.parents[node]
         is_called = isinstance(parent, ast.Call) and parent.func is node
-        if control_flow.dotted_name(node.value) == "self":
+        if dotted_name(node.value) == "self":
             is_run = method_of(owner, node.attr) is not None and not is_called
             if reason := self._first_method_reason(
                 owner, self._members_run(owner, {node.attr} if is_run else set()), depth
@@ -282,7 +282,7 @@ class _PurityCheck:
 
     def _getattr_reason(self, owner: ast.ClassDef, call: ast.Call, depth: int) -> str:
         """Return the side effects of `getattr(self, "name")`."""
-        if not call.args or control_flow.dotted_name(call.args[0]) != "self":
+        if not call.args or dotted_name(call.args[0]) != "self":
             return ""
         attribute = call.args[1] if len(call.args) > 1 else None
         name = (
@@ -313,7 +313,7 @@ class _PurityCheck:
                 filter(None, [self._callbacks_reason(owner, call), *map(self._iteration_reason, iterated)]),
                 "",
             )
-        if control_flow.dotted_name(func.value) == "self":
+        if dotted_name(func.value) == "self":
             return self.method_reason(owner, func.attr, depth + 1)
         instance_class = self.types.instance_class(func.value)
         if instance_class is not None and method_of(instance_class, func.attr) is not None:
@@ -336,9 +336,7 @@ class _PurityCheck:
 
     def _callback_reason(self, owner: ast.ClassDef, node: ast.expr) -> str:
         """Return why calling a value may have side effects; lambdas and methods are checked separately."""
-        is_method = (
-            control_flow.dotted_name(node.value) == "self" if isinstance(node, ast.Attribute) else False
-        )
+        is_method = dotted_name(node.value) == "self" if isinstance(node, ast.Attribute) else False
         is_own = is_method and method_of(owner, node.attr) is not None  # type: ignore[attr-defined]
         is_none = isinstance(node, ast.Constant) and node.value is None
         if is_own or is_none or isinstance(node, ast.Lambda) or self.types.origin(node) in _PURE_BUILTINS:

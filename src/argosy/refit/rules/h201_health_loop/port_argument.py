@@ -13,7 +13,7 @@ from typing import Final
 from argosy.refit.rules.h201_health_loop.health_base import PORT_NAMES, base_constructor_call, method_of
 from argosy.refit.transaction.source_change import Change, Replacement, position_of
 from argosy.refit.transaction.source_view import FunctionNode, SourceView
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 PORT_KEYWORD: Final = "health_check_port"
 
@@ -31,9 +31,7 @@ def pass_port_to_base(view: SourceView, owner: ast.ClassDef, bound: ast.expr) ->
         return None
     call_index, call = found
     port_name = _port_name(view, owner, constructor, bound)
-    if any(
-        isinstance(each, ast.Starred) or control_flow.dotted_name(each) in PORT_NAMES for each in call.args
-    ):
+    if any(isinstance(each, ast.Starred) or dotted_name(each) in PORT_NAMES for each in call.args):
         return None
     if not port_name or not _is_bound_before(view, constructor, call_index, port_name):
         return None
@@ -53,11 +51,7 @@ def _port_name(view: SourceView, owner: ast.ClassDef, constructor: FunctionNode,
     """Return the name in the constructor that has the value of a port; empty if that is not certain."""
     if isinstance(bound, ast.Name):
         return bound.id if view.enclosing_function(bound) is constructor else ""
-    attribute = (
-        bound.attr
-        if isinstance(bound, ast.Attribute) and control_flow.dotted_name(bound.value) == "self"
-        else ""
-    )
+    attribute = bound.attr if isinstance(bound, ast.Attribute) and dotted_name(bound.value) == "self" else ""
     if not attribute:
         return ""
     setters = []
@@ -86,8 +80,7 @@ def _is_bound_before(view: SourceView, constructor: FunctionNode, call_index: in
     if bindings[0].kind == "parameter":
         return name != "self"
     return any(
-        isinstance(node, ast.Assign)
-        and any(control_flow.dotted_name(target) == name for target in node.targets)
+        isinstance(node, ast.Assign) and any(dotted_name(target) == name for target in node.targets)
         for node in constructor.body[:call_index]
     )
 

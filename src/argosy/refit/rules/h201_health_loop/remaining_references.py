@@ -18,7 +18,7 @@ from argosy.refit.analysis.health.health_payloads import HEALTH_HOOK
 from argosy.refit.rules.h201_health_loop.resource_lists import removable_elements, remove_element
 from argosy.refit.transaction.source_change import Change, Replacement, position_of
 from argosy.refit.transaction.source_view import SourceView
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 
 class RemainingReferences(msgspec.Struct, frozen=True):
@@ -79,7 +79,7 @@ def _is_alive(node: ast.expr, handle: str) -> bool:
         is_and = isinstance(node.op, ast.And)
         return is_and and all(_tests_existence(each, handle) for each in tests) and _is_alive(last, handle)
     is_call = isinstance(node, ast.Call) and not node.args and not node.keywords
-    return is_call and control_flow.dotted_name(node.func) == f"{handle}.is_alive"  # type: ignore[attr-defined]
+    return is_call and dotted_name(node.func) == f"{handle}.is_alive"  # type: ignore[attr-defined]
 
 
 def _tests_existence(node: ast.expr, name: str) -> bool:
@@ -90,22 +90,15 @@ def _tests_existence(node: ast.expr, name: str) -> bool:
         return _is_hasattr(node, name)
     if isinstance(node, ast.Compare):
         is_none = isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None
-        return is_none and isinstance(node.ops[0], ast.IsNot) and control_flow.dotted_name(node.left) == name
-    return control_flow.dotted_name(node) == name
+        return is_none and isinstance(node.ops[0], ast.IsNot) and dotted_name(node.left) == name
+    return dotted_name(node) == name
 
 
 def _is_hasattr(node: ast.AST, name: str) -> bool:
-    if not (
-        isinstance(node, ast.Call)
-        and control_flow.dotted_name(node.func) == "hasattr"
-        and len(node.args) == 2
-    ):
+    if not (isinstance(node, ast.Call) and dotted_name(node.func) == "hasattr" and len(node.args) == 2):
         return False
     receiver, attribute = node.args
-    return (
-        isinstance(attribute, ast.Constant)
-        and f"{control_flow.dotted_name(receiver)}.{attribute.value!s}" == name
-    )
+    return isinstance(attribute, ast.Constant) and f"{dotted_name(receiver)}.{attribute.value!s}" == name
 
 
 # -- the base's socket -------------------------------------------------------------------------------
@@ -114,7 +107,7 @@ def _is_hasattr(node: ast.AST, name: str) -> bool:
 def _existence_tests(view: SourceView, owner: ast.ClassDef, socket: str) -> Iterator[ast.AST]:
     """Yield the tests whether the socket exists; the base's socket answers them after the removal."""
     for node in ast.walk(owner):
-        if isinstance(node, ast.Attribute) and control_flow.dotted_name(node) == socket:
+        if isinstance(node, ast.Attribute) and dotted_name(node) == socket:
             if isinstance(node.ctx, ast.Load) and _is_condition(view, node):
                 yield node
         elif isinstance(node, ast.Call) and _is_hasattr(node, socket):

@@ -18,7 +18,7 @@ from argosy.refit.rules.h201_health_loop.side_effects import is_log_call, is_sid
 from argosy.refit.rules.h201_health_loop.type_inference import TypeInference
 from argosy.refit.transaction.source_change import Change, Replacement, position_of
 from argosy.refit.transaction.source_view import SourceView
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 _CLEANUP_CALLS: Final = frozenset({"close", "join", "is_alive", "setsockopt", "term", "disable_monitor"})
 
@@ -37,7 +37,7 @@ def removable_elements(
     for node in ast.walk(owner):
         if not (isinstance(node, ast.List | ast.Tuple) and isinstance(node.ctx, ast.Load)):
             continue
-        found = [each for each in node.elts if control_flow.dotted_name(each) in names]
+        found = [each for each in node.elts if dotted_name(each) in names]
         is_enough = len(node.elts) > (1 if isinstance(node, ast.List) else 2)
         uses = _list_uses(view, node) if len(found) == 1 and is_enough else None
         is_plain = uses is not None and bool(uses.loops) and not uses.attributes
@@ -71,7 +71,7 @@ def _list_uses(view: SourceView, node: ast.List | ast.Tuple) -> _ListUses | None
         if isinstance(parent, ast.For) and parent.iter is use:
             found.loops.append(parent)
         elif isinstance(parent, ast.Assign) and len(parent.targets) == 1 and parent.value is use:
-            name = control_flow.dotted_name(parent.targets[0])
+            name = dotted_name(parent.targets[0])
             more = _other_uses(view, parent, name)
             if more is None:
                 return None
@@ -103,7 +103,7 @@ def _other_uses(view: SourceView, assignment: ast.Assign, name: str) -> list[ast
 
 def _is_logged_length(view: SourceView, node: ast.AST) -> bool:
     """Return whether a use is the length of the list in a log call."""
-    if not (isinstance(node, ast.Call) and control_flow.dotted_name(node.func) == "len"):
+    if not (isinstance(node, ast.Call) and dotted_name(node.func) == "len"):
         return False
     statement = view.enclosing_statement(node)
     call = statement.value if isinstance(statement, ast.Expr) else None
@@ -120,7 +120,7 @@ def _only_cleans_up(view: SourceView, loop: HealthLoop, loop_over: ast.For, call
 
     Then one element less has no other effect. loop: the health loop whose thread may be joined.
     """
-    name, types = control_flow.dotted_name(loop_over.target), TypeInference(view)
+    name, types = dotted_name(loop_over.target), TypeInference(view)
     if (
         not name.isidentifier()
         or loop_over.orelse
@@ -133,7 +133,7 @@ def _only_cleans_up(view: SourceView, loop: HealthLoop, loop_over: ast.For, call
 
 
 def _is_join_call(node: ast.AST, name: str) -> TypeGuard[ast.Call]:
-    return isinstance(node, ast.Call) and control_flow.dotted_name(node.func) == f"{name}.join"
+    return isinstance(node, ast.Call) and dotted_name(node.func) == f"{name}.join"
 
 
 def _is_cleanup_statement(types: TypeInference, node: ast.stmt, name: str, calls: Collection[str]) -> bool:
@@ -149,12 +149,12 @@ def _is_cleanup_statement(types: TypeInference, node: ast.stmt, name: str, calls
     if isinstance(node, ast.Pass | ast.Continue):
         return True
     if isinstance(node, ast.Assign):
-        return [control_flow.dotted_name(each) for each in node.targets] == [
-            f"{name}.daemon"
-        ] and is_side_effect_free(types, node.value)
+        return [dotted_name(each) for each in node.targets] == [f"{name}.daemon"] and is_side_effect_free(
+            types, node.value
+        )
     if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
         return False
-    receiver, _, method = control_flow.dotted_name(node.value.func).rpartition(".")
+    receiver, _, method = dotted_name(node.value.func).rpartition(".")
     arguments = [*node.value.args, *(item.value for item in node.value.keywords)]
     is_end = (
         receiver == name and method in calls and all(is_side_effect_free(types, each) for each in arguments)
@@ -216,11 +216,7 @@ def is_harmless_join(view: SourceView, loop: HealthLoop, join: ast.Call) -> bool
     for node in _preceding_statements(view, join):
         if _tells_loop_to_end(node, stop_conditions):
             return True
-        if any(
-            control_flow.dotted_name(inner) in names
-            for inner in ast.walk(node)
-            if isinstance(inner, ast.Attribute)
-        ):
+        if any(dotted_name(inner) in names for inner in ast.walk(node) if isinstance(inner, ast.Attribute)):
             return False
     return False
 
@@ -262,11 +258,11 @@ def _stop_conditions(test: ast.expr, *, is_true: bool) -> Iterator[tuple[str, bo
             for value in test.values:
                 yield from _stop_conditions(value, is_true=is_true)
     elif isinstance(test, ast.Call):
-        receiver, _, method = control_flow.dotted_name(test.func).rpartition(".")
+        receiver, _, method = dotted_name(test.func).rpartition(".")
         if receiver.startswith("self.") and method in ("is_set", "wait"):
             yield receiver, is_true
-    elif control_flow.dotted_name(test).startswith("self."):
-        yield control_flow.dotted_name(test), is_true
+    elif dotted_name(test).startswith("self."):
+        yield dotted_name(test), is_true
 
 
 def _tells_loop_to_end(node: ast.stmt, stop_conditions: set[tuple[str, bool]]) -> bool:
@@ -274,7 +270,7 @@ def _tells_loop_to_end(node: ast.stmt, stop_conditions: set[tuple[str, bool]]) -
     if isinstance(node, ast.Assign):
         value = node.value.value if isinstance(node.value, ast.Constant) else None
         return isinstance(value, bool) and any(
-            (control_flow.dotted_name(each), value) in stop_conditions for each in node.targets
+            (dotted_name(each), value) in stop_conditions for each in node.targets
         )
     call = node.value if isinstance(node, ast.Expr) else None
     if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
@@ -282,7 +278,4 @@ def _tells_loop_to_end(node: ast.stmt, stop_conditions: set[tuple[str, bool]]) -
     method = call.func.attr
     if is_super_call(call.func.value) and method == _CLEANUP:
         return ("self.running", False) in stop_conditions
-    return (
-        method in ("set", "clear")
-        and (control_flow.dotted_name(call.func.value), method == "set") in stop_conditions
-    )
+    return method in ("set", "clear") and (dotted_name(call.func.value), method == "set") in stop_conditions

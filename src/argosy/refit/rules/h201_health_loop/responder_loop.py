@@ -10,7 +10,7 @@ from argosy.refit.analysis.socket_uses import RECEIVE_METHODS, SEND_METHODS
 from argosy.refit.rules.h201_health_loop.side_effects import is_log_call, is_side_effect_free, is_sleep_call
 from argosy.refit.rules.h201_health_loop.type_inference import TypeInference
 from argosy.refit.transaction.source_view import SourceView
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 
 def not_responder_reason(view: SourceView, loop: HealthLoop) -> str:
@@ -109,7 +109,7 @@ class _ResponderVisitor:
     def is_allowed_call(self, call: ast.Call, in_handler: bool) -> bool:
         if is_log_call(self.types, call) or self.is_receiving(call):
             return True
-        name = control_flow.dotted_name(call.func)
+        name = dotted_name(call.func)
         method = name.rpartition(".")[2]
         if name == f"{self.loop.socket}.{method}" and method in SEND_METHODS:
             self.send_count += 1
@@ -121,16 +121,14 @@ class _ResponderVisitor:
             return True
         if isinstance(call.func, ast.Attribute) and method == "register":
             is_poller = self.types.type_of(call.func.value) == "poller"
-            return (
-                is_poller and bool(call.args) and control_flow.dotted_name(call.args[0]) == self.loop.socket
-            )
+            return is_poller and bool(call.args) and dotted_name(call.args[0]) == self.loop.socket
         # The error report of the loop itself is removed with it.
         return in_handler and name == "self.report_error"
 
     def is_receiving(self, node: ast.expr) -> bool:
         if not isinstance(node, ast.Call):
             return False
-        name = control_flow.dotted_name(node.func)
+        name = dotted_name(node.func)
         return name.rpartition(".")[0] == self.loop.socket and name.rpartition(".")[2] in RECEIVE_METHODS
 
     def payload_method_of(self, node: ast.expr) -> str:

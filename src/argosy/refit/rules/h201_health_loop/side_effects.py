@@ -14,7 +14,7 @@ from argosy.refit.analysis.health.health_payloads import iter_own_nodes
 from argosy.refit.rewrite.module_resolution import find_imported_function, parameter_of
 from argosy.refit.rewrite.tree_index import TreeIndex
 from argosy.refit.rules.h201_health_loop.type_inference import READ_ONLY_METHODS, TypeInference
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 # Calls allowed in tests and log calls.
 _PURE_CALLS: Final = frozenset(
@@ -45,7 +45,7 @@ def is_side_effect_free(types: TypeInference, node: ast.expr, known_pure: Collec
         if isinstance(inner, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
             return False
         if isinstance(inner, ast.Call) and not (
-            control_flow.dotted_name(inner.func) in known_pure or _is_pure_call(types, inner)
+            dotted_name(inner.func) in known_pure or _is_pure_call(types, inner)
         ):
             return False
     return True
@@ -109,21 +109,21 @@ def _socket_factory_parameter(types: TypeInference, function: ast.FunctionDef) -
     first, last = (body[0], body[-1]) if len(body) > 1 else (None, None)
     if not (isinstance(first, ast.Assign) and isinstance(last, ast.Return)):
         return ""
-    target = control_flow.dotted_name(first.targets[0]) if len(first.targets) == 1 else ""
+    target = dotted_name(first.targets[0]) if len(first.targets) == 1 else ""
     call = first.value
     is_socket_call = (
         isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "socket"
     )
     if not (is_socket_call and target.isidentifier() and _context_name(call) in names):
         return ""
-    if last.value is None or control_flow.dotted_name(last.value) != target:
+    if last.value is None or dotted_name(last.value) != target:
         return ""
     return _context_name(call) if all(_only_sets_options(types, node, target) for node in body[1:-1]) else ""
 
 
 def _context_name(call: ast.expr) -> str:
     func = call.func if isinstance(call, ast.Call) else None
-    return control_flow.dotted_name(func.value) if isinstance(func, ast.Attribute) else ""
+    return dotted_name(func.value) if isinstance(func, ast.Attribute) else ""
 
 
 def _only_sets_options(types: TypeInference, node: ast.stmt, socket: str) -> bool:
@@ -136,12 +136,12 @@ def _only_sets_options(types: TypeInference, node: ast.stmt, socket: str) -> boo
     if isinstance(node, ast.Pass) or _is_docstring(node):
         return True
     if isinstance(node, ast.Assign):
-        is_its = [control_flow.dotted_name(target).rpartition(".")[0] for target in node.targets] == [socket]
+        is_its = [dotted_name(target).rpartition(".")[0] for target in node.targets] == [socket]
         return is_its and is_side_effect_free(types, node.value)
     if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
         return False
     call = node.value
-    receiver, _, method = control_flow.dotted_name(call.func).rpartition(".")
+    receiver, _, method = dotted_name(call.func).rpartition(".")
     is_option = receiver == socket and method in ("setsockopt", "setsockopt_string", "set")
     arguments = [*call.args, *(item.value for item in call.keywords)]
     return is_log_call(types, call) or (

@@ -9,7 +9,7 @@ from typing import Final
 from argosy.refit.analysis.health.health_payloads import HEALTH_HOOK, is_super_call, iter_own_nodes
 from argosy.refit.rules.h201_health_loop.health_base import method_of
 from argosy.refit.transaction.source_view import FunctionNode, SourceView
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 from argosy.source.import_origin import find_import_origin
 
 PossibleValues = list[ast.expr | None]  # None: a value that cannot be determined
@@ -143,7 +143,7 @@ class TypeInference:
         return self._type_of_call(node, depth) if isinstance(node, ast.Call) else ""
 
     def _type_of_name(self, node: ast.Name | ast.Attribute, depth: int) -> str:
-        if self.socket and control_flow.dotted_name(node) == self.socket:
+        if self.socket and dotted_name(node) == self.socket:
             return "socket"
         if isinstance(node, ast.Attribute):
             return self._type_of_attribute(node, depth)
@@ -163,7 +163,7 @@ class TypeInference:
             return ""
         owner = scope.owner_of(root.id)
         if owner is None:
-            return control_flow.dotted_name(node)
+            return dotted_name(node)
         found = find_import_origin(node, scope)
         if found is None:
             return ""
@@ -176,7 +176,7 @@ class TypeInference:
             for node in self.view.nodes_of(ast.Assign)
             if isinstance(node.value, ast.Constant)
             and node.value.value is None
-            and [control_flow.dotted_name(target) for target in node.targets] == [name]
+            and [dotted_name(target) for target in node.targets] == [name]
         }
 
     def values_of(self, name: ast.Name) -> PossibleValues:
@@ -189,8 +189,7 @@ class TypeInference:
         assigned = [
             node.value
             for node in self.view.tree.body
-            if isinstance(node, ast.Assign)
-            and [control_flow.dotted_name(target) for target in node.targets] == [name.id]
+            if isinstance(node, ast.Assign) and [dotted_name(target) for target in node.targets] == [name.id]
         ]
         return [*assigned] if len(assigned) == len(scope.bindings.get(name.id, ())) == 1 else [None]
 
@@ -234,13 +233,12 @@ class TypeInference:
         found: PossibleValues = [
             node.value
             for node in owner.body
-            if isinstance(node, ast.Assign)
-            and any(control_flow.dotted_name(target) == name for target in node.targets)
+            if isinstance(node, ast.Assign) and any(dotted_name(target) == name for target in node.targets)
         ]
         for node in self.view.nodes:
             if not (isinstance(node, ast.Attribute) and node.attr == name) or isinstance(node.ctx, ast.Load):
                 continue
-            is_self = control_flow.dotted_name(node.value) == "self"
+            is_self = dotted_name(node.value) == "self"
             if is_self and self.view.enclosing_class(node) is not owner:
                 continue
             parent = self.view.parents[node]
@@ -253,13 +251,11 @@ class TypeInference:
     def instance_class(self, node: ast.expr) -> ast.ClassDef | None:
         """Return the class of this file that `self.name` is an instance of; None if that is not certain."""
         owner = self.view.enclosing_class(node)
-        if owner is None or not (
-            isinstance(node, ast.Attribute) and control_flow.dotted_name(node.value) == "self"
-        ):
+        if owner is None or not (isinstance(node, ast.Attribute) and dotted_name(node.value) == "self"):
             return None
         assigned = [value for value in self.attribute_values(owner, node.attr) if not _is_none_literal(value)]
         call = assigned[0] if len(assigned) == 1 else None
-        name = control_flow.dotted_name(call.func) if isinstance(call, ast.Call) else ""
+        name = dotted_name(call.func) if isinstance(call, ast.Call) else ""
         classes = [
             each for each in self.view.tree.body if isinstance(each, ast.ClassDef) and each.name == name
         ]
@@ -267,7 +263,7 @@ class TypeInference:
 
     def _type_of_attribute(self, node: ast.Attribute, depth: int) -> str:
         owner = self.view.enclosing_class(node)
-        if owner is None or control_flow.dotted_name(node.value) != "self":
+        if owner is None or dotted_name(node.value) != "self":
             return "dict" if self.origin(node) == "os.environ" else ""
         values = self.attribute_values(owner, node.attr)
         inferred = self._common_type(values, depth) if values else _BASE_ATTRIBUTE_TYPES.get(node.attr, "")
@@ -279,11 +275,11 @@ class TypeInference:
         if not isinstance(node.func, ast.Attribute):
             return ""
         receiver, method = node.func.value, node.func.attr
-        if self.socket and control_flow.dotted_name(receiver) == self.socket and method in _RECEIVE_TYPES:
+        if self.socket and dotted_name(receiver) == self.socket and method in _RECEIVE_TYPES:
             return _RECEIVE_TYPES[method]
         if is_super_call(receiver):
             return "dict" if method == HEALTH_HOOK else ""
-        owner = self.view.enclosing_class(node) if control_flow.dotted_name(receiver) == "self" else None
+        owner = self.view.enclosing_class(node) if dotted_name(receiver) == "self" else None
         own_method = method_of(owner, method) if owner is not None else None
         if own_method is not None and not own_method.decorator_list:
             returned = [each.value for each in iter_own_nodes(own_method) if isinstance(each, ast.Return)]

@@ -11,7 +11,7 @@ from argosy.refit.rules.h201_health_loop.side_effects import is_side_effect_free
 from argosy.refit.rules.h201_health_loop.type_inference import TypeInference
 from argosy.refit.transaction.source_change import Change, Deletion, position_of
 from argosy.refit.transaction.source_view import SourceView
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 
 def remove_unused_attributes(
@@ -33,7 +33,7 @@ def _unused_assignments(
     """Return the assignments of attributes whose every read is removed, and which no other file names."""
     used: dict[str, list[ast.Attribute]] = {}
     for node in ast.walk(owner):
-        if isinstance(node, ast.Attribute) and control_flow.dotted_name(node.value) == "self":
+        if isinstance(node, ast.Attribute) and dotted_name(node.value) == "self":
             used.setdefault(node.attr, []).append(node)
     found: list[ast.Assign] = []
     for name, nodes in used.items():

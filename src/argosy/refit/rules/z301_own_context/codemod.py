@@ -34,7 +34,7 @@ from argosy.refit.rewrite.tree_index import TreeIndex
 from argosy.refit.rules.z301_own_context.file_constraints import file_refusal_reason
 from argosy.refit.transaction.source_change import Change, replace_node
 from argosy.refit.transaction.source_view import RefusedSite, SourceView
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 from argosy.source.name_scopes import NameScope
 
 OWN_CONTEXT: Final = "Z301"
@@ -165,9 +165,9 @@ class _ContextUse:
     def _callee_reason(self, source: ast.expr) -> str:
         target = self.view.resolve_imported_name(source)
         if not target:
-            if control_flow.dotted_name(source) == "Context":
+            if dotted_name(source) == "Context":
                 return "its class comes from a star import"
-            if not control_flow.dotted_name(source):
+            if not dotted_name(source):
                 return f"its class comes from `{ast.unparse(source)}`, not from an import"
             return "the called name is bound more than once, or not by an import"
         if target != CONTEXT_CLASS:
@@ -209,7 +209,7 @@ class _ContextUse:
     def _patch_reason(self, site: ContextCreation) -> str:
         """Return the test that replaces the object through which this file accesses pyzmq."""
         for named in (site.source, self.call.func):
-            root = control_flow.dotted_name(named).partition(".")[0]
+            root = dotted_name(named).partition(".")[0]
             if where := self.index.patching_file(self.view.path, root):
                 return f"`{where}` replaces `{root}` in this module"
         return ""
@@ -259,7 +259,7 @@ class _ContextUse:
         callee_use = _ContextUse(view, self.index, self.call)
         callee_use._visited = self._visited | {key}
         reason = file_refusal_reason(view, self.index) or callee_use._reads_reason(
-            name, _scope_of(view, function)
+            name, next(scope for scope in view.module_scope.walk() if scope.node is function)
         )
         return f"its context is passed to `{function.name}` of `{view.path}`: {reason}" if reason else ""
 
@@ -273,7 +273,7 @@ class _ContextUse:
         """Return why a context cannot be assigned to `target`, given the uses of that name."""
         if isinstance(target, ast.Name):
             return self._name_uses_reason(target)
-        if isinstance(target, ast.Attribute) and control_flow.dotted_name(target.value) in ("self", "cls"):
+        if isinstance(target, ast.Attribute) and dotted_name(target.value) in ("self", "cls"):
             return self._attribute_uses_reason(target.attr)
         return f"its context is stored in `{ast.unparse(target)}`, whose uses are not all visible"
 
@@ -339,7 +339,7 @@ class _ContextUse:
         """Yield the calls that get an attribute by its name."""
         for call in self.view.nodes_of(ast.Call):
             is_named = any(isinstance(each, ast.Constant) and each.value == name for each in call.args)
-            if is_named and control_flow.dotted_name(call.func).rpartition(".")[2] in _GETTERS:
+            if is_named and dotted_name(call.func).rpartition(".")[2] in _GETTERS:
                 yield call
 
 
@@ -352,17 +352,13 @@ def _descriptor_in_family(view: SourceView, family: Collection[str], name: str) 
             if not (isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call)):
                 continue
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            is_its = any(control_flow.dotted_name(each) == name for each in targets)
+            is_its = any(dotted_name(each) == name for each in targets)
             if is_its and view.resolve_imported_name(node.value.func) not in (
                 CONTEXT_CLASS,
                 *CONTEXT_FUNCTIONS,
             ):
                 return f"`{ast.unparse(node.value):.60}` may validate its value, in line {node.lineno}"
     return ""
-
-
-def _scope_of(view: SourceView, function: ast.FunctionDef) -> NameScope:
-    return next(scope for scope in view.module_scope.walk() if scope.node is function)
 
 
 _ENCODERS: Final = frozenset({"json.dump", "json.dumps"})

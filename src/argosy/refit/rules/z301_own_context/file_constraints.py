@@ -15,7 +15,7 @@ from argosy.refit.analysis.context_class import find_context_class_uses
 from argosy.refit.rewrite.import_insertion import is_argosy_shadowed
 from argosy.refit.rewrite.tree_index import TreeIndex
 from argosy.refit.transaction.source_view import SourceView
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 # File contents for which a shared context is not equivalent to an own one.
 _REFUSED_CONTENT: Final = (
@@ -97,7 +97,7 @@ def _is_native_wait(view: SourceView, node: ast.AST, names: set[str]) -> TypeGua
         if node.attr not in _NATIVE_WAITS:
             return False
         return _is_native_wait_target(view.resolve_imported_name(node)) or (
-            node.attr == "FD" and control_flow.dotted_name(node.value) in _socket_names(view)
+            node.attr == "FD" and dotted_name(node.value) in _socket_names(view)
         )
     return (
         isinstance(node, ast.Name)
@@ -114,7 +114,7 @@ def _uses_context_of_socket(view: SourceView, node: ast.Attribute) -> bool:
     parent = view.parents[node]
     if not (isinstance(parent, ast.Attribute) and parent.attr != "closed"):
         return False
-    return control_flow.dotted_name(node.value) in _socket_names(view)
+    return dotted_name(node.value) in _socket_names(view)
 
 
 def _socket_names(view: SourceView) -> set[str]:
@@ -124,7 +124,7 @@ def _socket_names(view: SourceView) -> set[str]:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             func = node.value.func
             if isinstance(func, ast.Attribute) and func.attr == "socket":
-                found.update(control_flow.dotted_name(target) for target in node.targets)
+                found.update(dotted_name(target) for target in node.targets)
     return found - {""}
 
 
