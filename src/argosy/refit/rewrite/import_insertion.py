@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 
+from argosy.refit.analysis.ast_queries import is_docstring
 from argosy.refit.transaction.source_change import Insertion, position_of
 from argosy.refit.transaction.source_view import SourceView
 
@@ -38,7 +39,7 @@ def import_at_top(view: SourceView, source: str) -> Insertion:
     body = view.tree.body
     last = None
     for statement in body:
-        if isinstance(statement, ast.Import | ast.ImportFrom) or (last is None and _is_docstring(statement)):
+        if isinstance(statement, ast.Import | ast.ImportFrom) or (last is None and is_docstring(statement)):
             last = statement
         else:
             break
@@ -53,7 +54,7 @@ def has_import(view: SourceView, source: str) -> bool:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             if ast.unparse(statement) == source:
                 return True
-        elif not _is_docstring(statement):
+        elif not is_docstring(statement):
             return False
     return False
 
@@ -65,7 +66,3 @@ def is_argosy_shadowed(view: SourceView) -> bool:
         for scope in view.module_scope.walk()
         for binding in scope.bindings.get("argosy", ())
     )
-
-
-def _is_docstring(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

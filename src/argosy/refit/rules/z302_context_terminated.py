@@ -21,6 +21,7 @@ from collections.abc import Iterator
 import msgspec
 
 from argosy.refit.analysis import pyzmq_names
+from argosy.refit.analysis.ast_queries import is_none_literal
 from argosy.refit.analysis.facts.class_facts import CLASS_FACTS, find_ancestors
 from argosy.refit.analysis.socket_uses import (
     SELF_NAMES,
@@ -190,7 +191,7 @@ def _is_parameter_attribute(file: PythonFile, receiver: ast.expr, scope: NameSco
             if is_it and enclosing_class(where) is owner:
                 if isinstance(node.value, ast.Name) and _is_parameter(where, node.value.id):
                     is_parameter = True
-                elif not (isinstance(node.value, ast.Constant) and node.value.value is None):
+                elif not is_none_literal(node.value):
                     return False
     return is_parameter
 

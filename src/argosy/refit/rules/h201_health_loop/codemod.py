@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Final
 
-from argosy.refit.analysis.health.health_loops import HealthLoop, find_health_loops, find_socket_type
+from argosy.refit.analysis.health.health_loops import HealthLoop, find_health_loops
 from argosy.refit.analysis.socket_uses import SocketPlace, find_sockets
 from argosy.refit.rewrite.codemod import Codemod, CodemodPlan
 from argosy.refit.rewrite.tree_index import TreeIndex
-from argosy.refit.rules.h201_health_loop.external_references import external_reference_reason
 from argosy.refit.rules.h201_health_loop.health_base import (
-    HealthBase,
     constructor_reason,
-    declared_port_reason,
     find_health_base,
     inherited_members,
-    port_mismatch_reason,
-    port_of,
 )
+from argosy.refit.rules.h201_health_loop.health_port import socket_changes
 from argosy.refit.rules.h201_health_loop.loop_removal import LoopRemoval, RemovalObstacle
 from argosy.refit.rules.h201_health_loop.payload_keys import reserved_key_reason
 from argosy.refit.rules.h201_health_loop.payload_purity import impurity_reason, loop_input_reason
-from argosy.refit.rules.h201_health_loop.port_argument import pass_port_to_base
+from argosy.refit.rules.h201_health_loop.references import external_reference_reason, remove_unused_attributes
 from argosy.refit.rules.h201_health_loop.responder_loop import not_responder_reason, payload_mismatch_reason
-from argosy.refit.rules.h201_health_loop.unused_attributes import remove_unused_attributes
 from argosy.refit.transaction.source_change import Change
 from argosy.refit.transaction.source_view import RefusedSite, RewriteSite, SourceView
 
@@ -60,54 +55,54 @@ def plan(view: SourceView, index: TreeIndex) -> CodemodPlan:
 
 def _plan_loop(view: SourceView, index: TreeIndex, loop: HealthLoop) -> list[Change] | str:
     """Return the changes that remove one loop, or the first condition that does not hold."""
-    if reason := not_responder_reason(view, loop) or loop_input_reason(view, loop):
-        return _condition_reason(1, reason)
-    scope = loop.function.parent
-    owner = scope.node if scope is not None else None
+    changes: list[Change] = []
+    for condition, reason in _check_conditions(view, index, loop, changes):
+        if reason:
+            return f"condition {condition}: {reason}"
+    return changes
+
+
+def _check_conditions(
+    view: SourceView, index: TreeIndex, loop: HealthLoop, changes: list[Change]
+) -> Iterator[tuple[int, str]]:
+    """Yield the conditions by their numbers in docs/refit.md, each with the reason why it does not hold.
+
+    The caller stops at the first reason: later conditions rely on earlier ones. Past the last one, `changes`
+    has the changes.
+    """
+    yield 1, not_responder_reason(view, loop) or loop_input_reason(view, loop)
+    owner = loop.function.parent.node if loop.function.parent is not None else None
     if not isinstance(owner, ast.ClassDef):
-        return _condition_reason(7, "it is not a method, so no base class answers instead")
-    namesakes = [node for node in view.nodes if isinstance(node, ast.ClassDef) and node.name == owner.name]
-    if len(namesakes) > 1 or view.enclosing_function(owner) is not None:
-        return _condition_reason(6, f"`{owner.name}` is defined more than once, or inside a function")
-    if reason := impurity_reason(view, index, owner):
-        return _condition_reason(2, reason)
-    if reason := reserved_key_reason(view, owner):
-        return _condition_reason(7, reason)
+        yield 7, "it is not a method, so no base class answers instead"
+        return
+    is_only = [node.name for node in view.nodes_of(ast.ClassDef)].count(owner.name) == 1
+    is_plain = is_only and view.enclosing_function(owner) is None
+    yield 6, "" if is_plain else f"`{owner.name}` is defined more than once, or inside a function"
+    yield 2, impurity_reason(view, index, owner)
+    yield 7, reserved_key_reason(view, owner)
     health_base = find_health_base(view, index, owner)
     if isinstance(health_base, str):
-        return _condition_reason(7, health_base)
-    if reason := constructor_reason(owner):
-        return _condition_reason(7, reason)
-    if reason := payload_mismatch_reason(view, loop):
-        return _condition_reason(3, reason)
-    return _plan_removal(view, index, loop, owner, health_base)
-
-
-def _condition_reason(condition: int, reason: str) -> str:
-    """Return a reason with the number of the condition that does not hold, as numbered in docs/refit.md."""
-    return f"condition {condition}: {reason}"
-
-
-def _plan_removal(
-    view: SourceView, index: TreeIndex, loop: HealthLoop, owner: ast.ClassDef, health_base: HealthBase
-) -> list[Change] | str:
+        yield 7, health_base
+        return
+    yield 7, constructor_reason(owner)
+    yield 3, payload_mismatch_reason(view, loop)
     place = _own_socket_place(view, loop)
-    port_changes = _socket_changes(view, index, loop, owner, health_base, place)
+    port_changes = socket_changes(view, index, loop, owner, health_base, place)
     if isinstance(port_changes, str):
-        return _condition_reason(4, port_changes)
+        yield 4, port_changes
+        return
     removal = LoopRemoval(view, index, owner, loop, loop.socket if place is not None else "", health_base)
-    if reason := removal.thread_reason():
-        return _condition_reason(5, reason)
-    changes = removal.changes()
-    if isinstance(changes, RemovalObstacle):
-        return _condition_reason(changes.condition, changes.reason)
-    if own := sorted(set(removal.methods) & health_base.other_methods):
-        return _condition_reason(6, f"`{own[0]}` overrides its base's method, which would be called instead")
-    if reason := external_reference_reason(
-        view, index, owner, removal.removed_names() | removal.holding_attributes, health_base
-    ):
-        return _condition_reason(6, reason)
-    return [*port_changes, *changes, *remove_unused_attributes(view, index, owner, removal)]
+    yield 5, removal.thread_reason()
+    removed = removal.changes()
+    if isinstance(removed, RemovalObstacle):
+        yield removed
+        return
+    own = sorted(set(removal.methods) & health_base.other_methods)
+    yield 6, f"`{own[0]}` overrides its base's method, which would be called instead" if own else ""
+    names = removal.removed_names() | removal.holding_attributes
+    yield 6, external_reference_reason(view, index, owner, names, health_base)
+    unused = remove_unused_attributes(view, index, owner, removal.removed_nodes())
+    changes += [*port_changes, *removed, *unused]
 
 
 def _own_socket_place(view: SourceView, loop: HealthLoop) -> SocketPlace | None:
@@ -118,89 +113,6 @@ def _own_socket_place(view: SourceView, loop: HealthLoop) -> SocketPlace | None:
         if place.name == loop.socket and place.owner is loop.function.parent
     ]
     return found[0] if found else None
-
-
-def _socket_changes(
-    view: SourceView,
-    index: TreeIndex,
-    loop: HealthLoop,
-    owner: ast.ClassDef,
-    health_base: HealthBase,
-    place: SocketPlace | None,
-) -> list[Change] | str:
-    """Return the changes that pass the socket's port to the base where the base has another one.
-
-    A string is the reason why the socket is not private to the loop, or why the base cannot answer on its
-    port.
-    """
-    if not loop.socket.startswith("self."):
-        return f"`{loop.socket}` is not an attribute of its class"
-    if place is None:
-        return _inherited_socket_reason(view, loop, owner, health_base) or []
-    if find_socket_type(view.python_file, loop.function, loop.socket) != "REP":
-        return f"`{loop.socket}` is not certainly a REP socket"
-    ports = _ports(place)
-    if isinstance(ports, str):
-        return ports
-    changes: list[Change] = []
-    for port in ports:
-        found = _port_changes(view, index, owner, health_base, port)
-        if isinstance(found, str):
-            return found
-        changes += found
-    return changes if ports else f"the bind of `{loop.socket}` is not visible"
-
-
-def _port_changes(
-    view: SourceView, index: TreeIndex, owner: ast.ClassDef, health_base: HealthBase, port: ast.expr
-) -> list[Change] | str:
-    """Return the change that passes a port to the base, empty if the base has it, or a refusal reason."""
-    if reason := declared_port_reason(view, index, owner, port):
-        return reason
-    reason = port_mismatch_reason(view, owner, health_base, port)
-    port_change = pass_port_to_base(view, owner, port) if reason and not health_base.path else None
-    return [port_change] if port_change is not None else reason or []
-
-
-def _ports(place: SocketPlace) -> Sequence[ast.expr] | str:
-    """Return the ports that a socket is bound to, directly or by a method that takes socket and port."""
-    ports: list[ast.expr] = []
-    for use in place.uses:
-        call = use.call
-        if call is None or not call.args:
-            continue
-        if use.kind == "call" and use.method == "bind":
-            port = port_of(call.args[0])
-            if port is None:
-                return f"the port of `{ast.unparse(call)}` is not visible"
-            ports.append(port)
-        elif use.kind == "argument" and "bind" in use.method and len(call.args) > 1:
-            ports.append(call.args[1])
-    return ports
-
-
-def _inherited_socket_reason(
-    view: SourceView, loop: HealthLoop, owner: ast.ClassDef, health_base: HealthBase
-) -> str:
-    """Return why a loop on a socket that its class does not create is not on its base's socket."""
-    name = loop.socket.removeprefix("self.")
-    if loop.socket != health_base.socket:
-        return f"`{loop.socket}` is created neither in its class nor by its base"
-    for node in ast.walk(owner):
-        if not (isinstance(node, ast.Attribute) and node.attr == name) or _is_inside(
-            view, node, loop.definition
-        ):
-            continue
-        above = view.parents[node]
-        is_closed = isinstance(above, ast.Attribute) and above.attr in ("close", "closed", "linger")
-        is_tested = isinstance(above, ast.BoolOp | ast.UnaryOp | ast.If | ast.Compare)
-        if not (isinstance(node.ctx, ast.Load) and (is_closed or is_tested)):
-            return f"`{loop.socket}` has other uses"
-    return ""
-
-
-def _is_inside(view: SourceView, node: ast.AST, ancestor: ast.AST) -> bool:
-    return any(each is ancestor for each in view.ancestors_of(node))
 
 
 CODEMOD: Final = Codemod(4, (OWN_HEALTH_LOOP,), may_match, plan, inherited_members)

@@ -13,17 +13,19 @@ import enum
 from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple, TypeGuard
 
+from argosy.refit.analysis.ast_queries import is_none_literal
 from argosy.refit.analysis.health.health_loops import HealthLoop
 from argosy.refit.analysis.health.health_payloads import iter_own_nodes
 from argosy.refit.rewrite.tree_index import TreeIndex
 from argosy.refit.rules.h201_health_loop.health_base import HealthBase
-from argosy.refit.rules.h201_health_loop.remaining_references import find_remaining_references
+from argosy.refit.rules.h201_health_loop.references import find_remaining_references
 from argosy.refit.rules.h201_health_loop.resource_lists import (
     holding_attributes,
     is_harmless_join,
     remove_element,
 )
 from argosy.refit.rules.h201_health_loop.side_effects import (
+    has_pure_arguments,
     is_log_call,
     is_side_effect_free,
     is_sleep_call,
@@ -168,14 +170,13 @@ class LoopRemoval:
             self.methods
         )
 
-    def removed_statements(self) -> list[ast.stmt]:
-        """Return the removed statements, including methods."""
-        found: list[ast.stmt] = list(self.methods.values())
+    def removed_nodes(self) -> set[int]:
+        """Return by `id` the nodes of the removed statements, methods included, and of the thread."""
+        removed: list[ast.AST] = [*self.methods.values(), *([self.thread] if self.thread is not None else [])]
         for body in self._blocks():
-            found += [
-                node for node in body if self.fate_of(node) is StatementFate.REMOVED
-            ] + self._trailing_log_lines(body)
-        return found
+            removed += [node for node in body if self.fate_of(node) is StatementFate.REMOVED]
+            removed += self._trailing_log_lines(body)
+        return {id(node) for each in removed for node in ast.walk(each)}
 
     def _add_removable_methods(self) -> None:
         """Add the methods of which every statement is removed, until there are no more."""
@@ -304,12 +305,10 @@ class LoopRemoval:
         if receiver == "self" and method in self.methods and not node.args and not node.keywords:
             # A direct call of the loop blocks until the loop ends.
             return StatementFate.KEPT if method == self.method.name else StatementFate.REMOVED
-        has_pure_arguments = all(
-            is_side_effect_free(self.types, each) for each in (*node.args, *(k.value for k in node.keywords))
-        )
-        if self.socket and receiver == self.socket and method in _SOCKET_CALLS and has_pure_arguments:
+        is_plain = has_pure_arguments(self.types, node)
+        if self.socket and receiver == self.socket and method in _SOCKET_CALLS and is_plain:
             return StatementFate.REMOVED
-        if self._is_thread_name(receiver, node) and method in _THREAD_CALLS and has_pure_arguments:
+        if self._is_thread_name(receiver, node) and method in _THREAD_CALLS and is_plain:
             is_removed = method != "join" or is_harmless_join(self.view, self.loop, node)
             return StatementFate.REMOVED if is_removed else StatementFate.KEPT
         is_started = isinstance(node.func, ast.Attribute) and node.func.value is self.thread
@@ -319,7 +318,7 @@ class LoopRemoval:
 
     def _concerns_removed(self, target: str, value: ast.expr, node: ast.stmt) -> bool:
         """Return whether an assignment creates, resets or configures the removed socket or thread."""
-        is_none = isinstance(value, ast.Constant) and value.value is None
+        is_none = is_none_literal(value)
         if self.socket and target == self.socket:
             return is_none or only_creates_socket(self.types, self.index, value)
         if self._is_thread_name(target, node):
@@ -368,11 +367,7 @@ class LoopRemoval:
 
         resolved: the `id`s of the nodes that may name it.
         """
-        inside: set[int] = set(resolved)
-        for statement in self.removed_statements():
-            inside.update(id(node) for node in ast.walk(statement))
-        if self.thread is not None:
-            inside.update(id(node) for node in ast.walk(self.thread))
+        inside = self.removed_nodes() | set(resolved)
         names = self.removed_names()
         remaining = [
             node

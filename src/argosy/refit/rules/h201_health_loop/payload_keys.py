@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Final
 
+from argosy.refit.analysis.ast_queries import is_none_literal, string_literal
 from argosy.refit.analysis.health.health_payloads import HEALTH_HOOK, is_super_call, iter_own_nodes
 from argosy.refit.rules.h201_health_loop.health_base import (
     base_constructor_call,
@@ -60,7 +61,7 @@ class _Payload:
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
                 yield from (
-                    ((_string_value(key), value),) if key is not None else self._items_of(value, depth + 1)
+                    ((string_literal(key), value),) if key is not None else self._items_of(value, depth + 1)
                 )
         elif depth > _MAX_DEPTH:
             yield "", None
@@ -74,7 +75,7 @@ class _Payload:
             yield from self._items_of_name(node, depth)
         elif isinstance(node, ast.Call):
             yield from self._items_of_call(node, depth)
-        elif not (isinstance(node, ast.Constant) and node.value is None):
+        elif not is_none_literal(node):
             yield "", None
 
     def _items_of_call(self, node: ast.Call, depth: int) -> Iterator[PayloadItem]:
@@ -117,7 +118,7 @@ class _Payload:
             parent = self.view.parents[use]
             if isinstance(parent, ast.Subscript) and not isinstance(parent.ctx, ast.Load):
                 above = self.view.parents[parent]
-                yield _string_value(parent.slice), above.value if isinstance(above, ast.Assign) else None
+                yield string_literal(parent.slice), above.value if isinstance(above, ast.Assign) else None
             elif isinstance(parent, ast.AugAssign) and parent.target is use:
                 yield from self._items_of(parent.value, depth + 1)
             elif isinstance(parent, ast.Attribute):
@@ -130,7 +131,7 @@ class _Payload:
         if method.attr == "update":
             yield from self._items_of_arguments(call, depth)
         elif method.attr == "setdefault" and call.args:
-            yield _string_value(call.args[0]), call.args[1] if len(call.args) > 1 else None
+            yield string_literal(call.args[0]), call.args[1] if len(call.args) > 1 else None
 
     # -- comparison with the endpoint ----------------------------------------------------------------
 
@@ -203,7 +204,3 @@ class _Payload:
 
 
 _NAME_PARAMETERS: Final = ("name", "agent_name")
-
-
-def _string_value(node: ast.expr) -> str:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

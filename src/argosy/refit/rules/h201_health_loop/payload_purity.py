@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
+from argosy.refit.analysis.ast_queries import is_none_literal
 from argosy.refit.analysis.health.health_loops import HealthLoop
 from argosy.refit.analysis.health.health_payloads import HEALTH_HOOK, is_super_call
 from argosy.refit.analysis.socket_uses import RECEIVE_METHODS
@@ -338,7 +339,7 @@ class _PurityCheck:
         """Return why calling a value may have side effects; lambdas and methods are checked separately."""
         is_method = dotted_name(node.value) == "self" if isinstance(node, ast.Attribute) else False
         is_own = is_method and method_of(owner, node.attr) is not None  # type: ignore[attr-defined]
-        is_none = isinstance(node, ast.Constant) and node.value is None
+        is_none = is_none_literal(node)
         if is_own or is_none or isinstance(node, ast.Lambda) or self.types.origin(node) in _PURE_BUILTINS:
             return ""
         return f"it passes `{ast.unparse(node):.60}` on to be called"

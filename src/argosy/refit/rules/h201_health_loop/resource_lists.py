@@ -11,10 +11,15 @@ from typing import Final, TypeGuard
 
 import msgspec
 
+from argosy.refit.analysis.ast_queries import call_arguments, is_none_literal
 from argosy.refit.analysis.health.health_loops import HealthLoop
 from argosy.refit.analysis.health.health_payloads import is_super_call
 from argosy.refit.rules.h201_health_loop.health_base import method_of
-from argosy.refit.rules.h201_health_loop.side_effects import is_log_call, is_side_effect_free
+from argosy.refit.rules.h201_health_loop.side_effects import (
+    has_pure_arguments,
+    is_log_call,
+    is_side_effect_free,
+)
 from argosy.refit.rules.h201_health_loop.type_inference import TypeInference
 from argosy.refit.transaction.source_change import Change, Replacement, position_of
 from argosy.refit.transaction.source_view import SourceView
@@ -111,8 +116,7 @@ def _is_logged_length(view: SourceView, node: ast.AST) -> bool:
 
 
 def _is_empty_value(node: ast.expr) -> bool:
-    is_none = isinstance(node, ast.Constant) and node.value is None
-    return is_none or (isinstance(node, ast.List) and not node.elts)
+    return is_none_literal(node) or (isinstance(node, ast.List) and not node.elts)
 
 
 def _only_cleans_up(view: SourceView, loop: HealthLoop, loop_over: ast.For, calls: Collection[str]) -> bool:
@@ -155,10 +159,7 @@ def _is_cleanup_statement(types: TypeInference, node: ast.stmt, name: str, calls
     if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
         return False
     receiver, _, method = dotted_name(node.value.func).rpartition(".")
-    arguments = [*node.value.args, *(item.value for item in node.value.keywords)]
-    is_end = (
-        receiver == name and method in calls and all(is_side_effect_free(types, each) for each in arguments)
-    )
+    is_end = receiver == name and method in calls and has_pure_arguments(types, node.value)
     return is_end or is_log_call(types, node.value)
 
 
@@ -228,8 +229,8 @@ def _is_property(owner: ast.ClassDef | None, name: str) -> bool:
 
 def has_timeout(join: ast.Call) -> bool:
     """Return whether a `join` has a timeout."""
-    arguments = [*join.args, *(item.value for item in join.keywords)]
-    return len(arguments) == 1 and not (isinstance(arguments[0], ast.Constant) and arguments[0].value is None)
+    arguments = call_arguments(join)
+    return len(arguments) == 1 and not is_none_literal(arguments[0])
 
 
 def _preceding_statements(view: SourceView, node: ast.AST) -> Iterator[ast.stmt]:

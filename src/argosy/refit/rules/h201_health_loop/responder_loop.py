@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from argosy.refit.analysis.ast_queries import is_docstring
 from argosy.refit.analysis.health.health_loops import HealthLoop
 from argosy.refit.analysis.health.health_payloads import HEALTH_HOOK, self_method_name, unwrap_payload
 from argosy.refit.analysis.socket_uses import RECEIVE_METHODS, SEND_METHODS
@@ -144,7 +145,7 @@ def _delegated_method(loop: HealthLoop, method: str) -> str:
     owner = loop.function.parent
     for child in owner.children if owner is not None else ():
         if child.name == method and isinstance(child.node, ast.FunctionDef):
-            body = [node for node in child.node.body if not _is_docstring(node)]
+            body = [node for node in child.node.body if not is_docstring(node)]
             only = body[0] if len(body) == 1 else None
             if isinstance(only, ast.Return) and only.value is not None:
                 return self_method_name(only.value) or method
@@ -168,10 +169,6 @@ def _may_leave_loop(node: ast.If) -> bool:
 def _tests_only_self(test: ast.expr) -> bool:
     """Return whether a condition depends on the agent alone, such as `self.running`, not on a request."""
     return all(node.id in ("self", "hasattr") for node in ast.walk(test) if isinstance(node, ast.Name))
-
-
-def _is_docstring(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _extra_work_reason(node: ast.stmt) -> str:

@@ -10,6 +10,7 @@ import ast
 from collections.abc import Collection
 from typing import Final
 
+from argosy.refit.analysis.ast_queries import call_arguments, is_docstring
 from argosy.refit.analysis.health.health_payloads import iter_own_nodes
 from argosy.refit.rewrite.module_resolution import find_imported_function, parameter_of
 from argosy.refit.rewrite.tree_index import TreeIndex
@@ -31,9 +32,7 @@ def is_log_call(types: TypeInference, call: ast.Call) -> bool:
     is_logging = types.origin(func) == "print"
     if isinstance(func, ast.Attribute) and func.attr in _LOG_METHODS:
         is_logging = types.origin(func.value) == "logging" or types.type_of(func.value) == "logger"
-    return is_logging and all(
-        is_side_effect_free(types, each) for each in (*call.args, *(k.value for k in call.keywords))
-    )
+    return is_logging and has_pure_arguments(types, call)
 
 
 def is_side_effect_free(types: TypeInference, node: ast.expr, known_pure: Collection[str] = ()) -> bool:
@@ -51,14 +50,17 @@ def is_side_effect_free(types: TypeInference, node: ast.expr, known_pure: Collec
     return True
 
 
+def has_pure_arguments(types: TypeInference, call: ast.Call) -> bool:
+    """Return whether all arguments of a call are free of side effects."""
+    return all(is_side_effect_free(types, each) for each in call_arguments(call))
+
+
 def is_sleep_call(types: TypeInference, call: ast.Call) -> bool:
     """Return whether a call only lets time pass: a sleep, or a wait for an event."""
     func = call.func
     is_wait = isinstance(func, ast.Attribute) and (types.type_of(func.value), func.attr) == ("event", "wait")
     is_sleep = is_wait or types.origin(func) == "time.sleep"
-    return is_sleep and all(
-        is_side_effect_free(types, each) for each in (*call.args, *(k.value for k in call.keywords))
-    )
+    return is_sleep and has_pure_arguments(types, call)
 
 
 def _is_pure_call(types: TypeInference, call: ast.Call) -> bool:
@@ -83,19 +85,14 @@ def only_creates_socket(types: TypeInference, index: TreeIndex, value: ast.expr)
     func = value.func
     if isinstance(func, ast.Attribute) and func.attr == "socket":
         return types.type_of(func.value) == "context" and len(value.args) == 1 and not value.keywords
-    arguments = [*value.args, *(item.value for item in value.keywords)]
-    found = (
-        find_imported_function(types.view, index, func)
-        if all(is_side_effect_free(types, each) for each in arguments)
-        else None
-    )
+    found = find_imported_function(types.view, index, func) if has_pure_arguments(types, value) else None
     if found is None:
         return False
     function_view, function = found
     context = _socket_factory_parameter(TypeInference(function_view), function)
     return any(
         types.type_of(each) == "context" and parameter_of(function, value, each) == context
-        for each in arguments
+        for each in call_arguments(value)
     )
 
 
@@ -105,7 +102,7 @@ def _socket_factory_parameter(types: TypeInference, function: ast.FunctionDef) -
     Setting options of the socket is allowed; a function that does more returns empty.
     """
     names = {arg.arg for arg in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)}
-    body = [node for node in function.body if not _is_docstring(node)]
+    body = [node for node in function.body if not is_docstring(node)]
     first, last = (body[0], body[-1]) if len(body) > 1 else (None, None)
     if not (isinstance(first, ast.Assign) and isinstance(last, ast.Return)):
         return ""
@@ -129,11 +126,9 @@ def _context_name(call: ast.expr) -> str:
 def _only_sets_options(types: TypeInference, node: ast.stmt, socket: str) -> bool:
     """Return whether a statement only sets options of a socket, logs, or tests a parameter."""
     if isinstance(node, ast.If):
-        inner = (*node.body, *node.orelse)
-        return is_side_effect_free(types, node.test) and all(
-            _only_sets_options(types, each, socket) for each in inner
-        )
-    if isinstance(node, ast.Pass) or _is_docstring(node):
+        is_test_pure = is_side_effect_free(types, node.test)
+        return is_test_pure and all(_only_sets_options(types, n, socket) for n in (*node.body, *node.orelse))
+    if isinstance(node, ast.Pass) or is_docstring(node):
         return True
     if isinstance(node, ast.Assign):
         is_its = [dotted_name(target).rpartition(".")[0] for target in node.targets] == [socket]
@@ -143,11 +138,4 @@ def _only_sets_options(types: TypeInference, node: ast.stmt, socket: str) -> boo
     call = node.value
     receiver, _, method = dotted_name(call.func).rpartition(".")
     is_option = receiver == socket and method in ("setsockopt", "setsockopt_string", "set")
-    arguments = [*call.args, *(item.value for item in call.keywords)]
-    return is_log_call(types, call) or (
-        is_option and all(is_side_effect_free(types, each) for each in arguments)
-    )
-
-
-def _is_docstring(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return is_log_call(types, call) or (is_option and has_pure_arguments(types, call))

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from argosy.refit.analysis.ast_queries import assigns, is_none_literal
 from argosy.refit.analysis.health.health_payloads import HEALTH_HOOK, is_super_call, iter_own_nodes
 from argosy.refit.rules.h201_health_loop.health_base import method_of
 from argosy.refit.transaction.source_view import FunctionNode, SourceView
@@ -174,9 +175,7 @@ class TypeInference:
         return {
             node.lineno
             for node in self.view.nodes_of(ast.Assign)
-            if isinstance(node.value, ast.Constant)
-            and node.value.value is None
-            and [dotted_name(target) for target in node.targets] == [name]
+            if is_none_literal(node.value) and [dotted_name(target) for target in node.targets] == [name]
         }
 
     def values_of(self, name: ast.Name) -> PossibleValues:
@@ -230,11 +229,7 @@ class TypeInference:
 
     def attribute_values(self, owner: ast.ClassDef, name: str) -> PossibleValues:
         """Return the values that an attribute of self is assigned anywhere in the file."""
-        found: PossibleValues = [
-            node.value
-            for node in owner.body
-            if isinstance(node, ast.Assign) and any(dotted_name(target) == name for target in node.targets)
-        ]
+        found: PossibleValues = [node.value for node in owner.body if assigns(node, name)]
         for node in self.view.nodes:
             if not (isinstance(node, ast.Attribute) and node.attr == name) or isinstance(node.ctx, ast.Load):
                 continue
@@ -253,7 +248,7 @@ class TypeInference:
         owner = self.view.enclosing_class(node)
         if owner is None or not (isinstance(node, ast.Attribute) and dotted_name(node.value) == "self"):
             return None
-        assigned = [value for value in self.attribute_values(owner, node.attr) if not _is_none_literal(value)]
+        assigned = [value for value in self.attribute_values(owner, node.attr) if not is_none_literal(value)]
         call = assigned[0] if len(assigned) == 1 else None
         name = dotted_name(call.func) if isinstance(call, ast.Call) else ""
         classes = [
@@ -318,7 +313,3 @@ def _names_bound_by(view: SourceView, node: ast.AST) -> Iterator[tuple[str, ast.
         yield node.name, None
     elif isinstance(node, ast.MatchMapping) and node.rest:
         yield node.rest, None
-
-
-def _is_none_literal(node: ast.expr | None) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None

@@ -16,6 +16,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
+from argosy.refit.analysis.ast_queries import call_arguments
 from argosy.refit.analysis.context_class import (
     ContextCreation,
     find_context_class_uses,
@@ -201,7 +202,7 @@ class _ContextUse:
         call = self.call
         if any(keyword.arg != "io_threads" for keyword in call.keywords) or len(call.args) > 1:
             return "its context is created with more than a number of I/O threads"
-        for value in (*call.args, *(keyword.value for keyword in call.keywords)):
+        for value in call_arguments(call):
             if not (isinstance(value, ast.Constant) and type(value.value) is int):
                 return "its context is created with an argument that is not a literal number"
         return ""

@@ -11,6 +11,7 @@ import ast
 from collections.abc import Iterator
 from typing import Final, TypeGuard
 
+from argosy.refit.analysis.ast_queries import call_arguments
 from argosy.refit.analysis.context_class import find_context_class_uses
 from argosy.refit.rewrite.import_insertion import is_argosy_shadowed
 from argosy.refit.rewrite.tree_index import TreeIndex
@@ -213,7 +214,7 @@ def _selects_non_fork_method(view: SourceView, node: ast.expr, name: str) -> boo
     call = view.parents[node]
     if name != "get_context" or not isinstance(call, ast.Call) or call.func is not node:
         return False
-    arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
+    arguments = call_arguments(call)
     return (
         len(arguments) == 1
         and isinstance(arguments[0], ast.Constant)
