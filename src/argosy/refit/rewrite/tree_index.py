@@ -187,10 +187,6 @@ class TreeIndex:
         found = {owner} | _reachable(owner, self._subclasses)
         return found.union(*(_reachable(name, self._bases) for name in found))
 
-    def bases_of(self, owner: str) -> set[str]:
-        """Return the names of all bases of a class, as far as the tree defines them."""
-        return _reachable(owner, self._bases)
-
     def subclasses_of(self, owner: str) -> set[str]:
         """Return the names of all direct and indirect subclasses of a class."""
         return _reachable(owner, self._subclasses)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 import msgspec
 
 from argosy.fleet import Fleet
 from argosy.fleet.hosts import parse_address, referenced_variable
+from argosy.refit.analysis.addresses.name_semantics import host_variable_names, normalize_name
 from argosy.refit.rewrite.tree_index import TreeIndex
 from argosy.refit.rules.a401_literal_address.expression_evaluator import AddressProfile
-
-_NON_ALPHANUMERIC: Final = re.compile(r"[^a-z0-9]+")
-_ADDRESS_SUFFIXES: Final = ("ip", "host", "hostname", "address", "addr")
 
 
 class FleetAddress(msgspec.Struct, frozen=True):
@@ -117,8 +112,4 @@ def fleet_addresses(index: TreeIndex) -> FleetAddresses | None:
 
 def _is_variable_for(variable: str, name: str) -> bool:
     """Return whether a variable such as MAIN_PC_IP is about `mainpc`."""
-    normalized = _NON_ALPHANUMERIC.sub("", name.lower())
-    return _NON_ALPHANUMERIC.sub("", variable.lower()) in {
-        normalized,
-        *(normalized + ending for ending in _ADDRESS_SUFFIXES),
-    }
+    return normalize_name(variable) in (normalize_name(name), *host_variable_names(name))
