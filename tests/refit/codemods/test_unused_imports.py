@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from argosy.refit.codemods.file_pipeline import FileOutcome, rewrite_file, select_codemods
-from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.rewrite.tree_index import TreeIndex
 
 
 def refit(source: str, others: dict[str, str] | None = None, path: str = "agents/it.py") -> FileOutcome:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.refit.audit.rule_registry import RuleReference, load_references
 from argosy.refit.audit.tree_audit import AuditReport, audit
 from argosy.refit.core.finding import Finding
 from argosy.refit.core.line_shift import ShiftedFacts, find_line_shift, shift_findings
 from argosy.refit.core.rule import RuleCase
 from argosy.refit.core.rule_manifest import RuleManifest
+from argosy.refit.rules.registry import RuleReference, load_references
 
 JOINT = [
     (item, case)

@@ -10,7 +10,7 @@ import yaml
 from argosy.cli.command_table import COMMANDS
 from argosy.cli.commands import audit
 from argosy.cli.dispatch import ArgosyParser
-from argosy.refit.audit.rule_registry import load_references
+from argosy.refit.rules.registry import load_references
 
 ROOT = Path(__file__).resolve().parents[3]
 

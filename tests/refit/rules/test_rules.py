@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from argosy.refit.audit.rule_registry import RuleReference, load_references
 from argosy.refit.audit.tree_audit import audit
 from argosy.refit.core.rule import RuleCase
+from argosy.refit.rules.registry import RuleReference, load_references
 
 REFERENCES = load_references()
 MUST = [(item, case) for item in REFERENCES for case in item.must_find]

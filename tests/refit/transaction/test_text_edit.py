@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.refit.codemods.file_pipeline import CODEMODS, rewrite_file
-from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.codemods.file_pipeline import rewrite_file
+from argosy.refit.rewrite.tree_index import TreeIndex
+from argosy.refit.rules.registry import load_codemods
 from argosy.refit.transaction.source_change import Deletion, Insertion, Replacement, position_of, replace_node
 from argosy.refit.transaction.text_edit import (
     TextEdit,
@@ -33,7 +34,7 @@ def source_of(data: bytes) -> SourceText:
 def test_a_context_is_exchanged_and_every_other_byte_kept(program: tuple[str, str, str, bool]) -> None:
     marked, encoding, newline, is_ended = program
     before = written(marked.replace("@", "zmq.Context()"), encoding, newline, is_ended)
-    outcome = rewrite_file("it.py", before, TreeIndex({"it.py": before}), CODEMODS)
+    outcome = rewrite_file("it.py", before, TreeIndex({"it.py": before}), load_codemods())
     assert {name: reason for name, reason in outcome.checks.items() if reason} == {}
     if "@" not in marked:
         assert outcome.after is None
@@ -42,7 +43,7 @@ def test_a_context_is_exchanged_and_every_other_byte_kept(program: tuple[str, st
     expected = marked.replace("@", "argosy.wire.context()").replace("import zmq\n", imported)
     assert outcome.refused == ()
     assert outcome.after == written(expected, encoding, newline, is_ended)
-    again = rewrite_file("it.py", outcome.after, TreeIndex({"it.py": outcome.after}), CODEMODS)
+    again = rewrite_file("it.py", outcome.after, TreeIndex({"it.py": outcome.after}), load_codemods())
     assert (again.after, again.migrated) == (None, ())
 
 
@@ -50,7 +51,7 @@ def test_a_context_is_exchanged_and_every_other_byte_kept(program: tuple[str, st
 def test_sites_are_told_by_the_lines_of_the_file_on_disk(program: tuple[str, str, str, bool]) -> None:
     marked, encoding, newline, is_ended = program
     before = written(marked.replace("@", "zmq.Context()"), encoding, newline, is_ended)
-    outcome = rewrite_file("it.py", before, TreeIndex({"it.py": before}), CODEMODS)
+    outcome = rewrite_file("it.py", before, TreeIndex({"it.py": before}), load_codemods())
     lines = [number for number, line in enumerate(marked.split("\n"), 1) for _ in range(line.count("@"))]
     assert [site.line for site in outcome.migrated] == lines
 

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.fleet import load_fleet
-from argosy.refit.audit.rule_registry import load_references
-from argosy.refit.codemods.file_pipeline import CODEMODS
-from argosy.refit.codemods.tree_index import TreeIndex
-from argosy.refit.codemods.z301.context_replacement import plan_context_replacement
+from argosy.refit.rewrite.tree_index import TreeIndex
+from argosy.refit.rules.registry import load_codemods, load_references
+from argosy.refit.rules.z301_own_context.codemod import plan
 from argosy.refit.transaction.source_change import Change, Deletion, Insertion, position_of, replace_node
 from argosy.refit.transaction.source_view import SourceView
 from argosy.refit.transaction.text_edit import apply_changes
@@ -138,7 +137,7 @@ def test_windows_find_what_the_whole_file_shows(
     text = program[0].replace("@", "zmq.Context()")
     file = parsed(written(text, *program[1:]))
     assert file is not None
-    made = plan_context_replacement(SourceView("it.py", file), TreeIndex({"it.py": file.source.data})).changes
+    made = plan(SourceView("it.py", file), TreeIndex({"it.py": file.source.data})).changes
     source = decode_source(apply_changes(file.source, made), "it.py")
     assert isinstance(source, SourceText)
     before, after = file.source.text(), source.text()
@@ -218,7 +217,7 @@ def test_planning_changes_no_tree() -> None:
                 if not path.endswith(".py") or (file := parsed(data)) is None:
                     continue
                 was = ast.dump(file.tree, include_attributes=True)
-                for each in CODEMODS:
+                for each in load_codemods():
                     each.plan(SourceView(path, file), index)
                 assert ast.dump(file.tree, include_attributes=True) == was
                 looked += 1

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from argosy.refit.codemods.file_pipeline import rewrite_file, select_codemods
-from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.rewrite.tree_index import TreeIndex
 from rig.differential.program import Program, shorter, write
 
 _PATH: Final = "program.py"

@@ -17,10 +17,10 @@ import msgspec
 from argosy.cli.render.audit_view import AuditView
 from argosy.cli.render.treemap import TreemapBox, layout_treemap
 from argosy.html_page import inline_code, render_page, table
-from argosy.refit.audit.rule_registry import RuleReference, load_references
-from argosy.refit.codemods.b501.base_replacement import BASE_CLASS, SERVICE_DISCOVERY
 from argosy.refit.codemods.tree_pipeline import RefitReport
 from argosy.refit.core.finding import Finding
+from argosy.refit.rules.b501_own_base_class.codemod import BASE_CLASS, SERVICE_DISCOVERY
+from argosy.refit.rules.registry import RuleReference, load_references
 
 _WIDTH, _HEIGHT = 1200, 560
 _LETTER_WIDTH = 6.3  # approximate width of a letter at 11 px

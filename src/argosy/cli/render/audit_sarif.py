@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from argosy import __version__
 from argosy.cli.render.audit_view import AuditView
-from argosy.refit.audit.rule_registry import RuleReference, load_references
 from argosy.refit.core.finding import Finding
+from argosy.refit.rules.registry import RuleReference, load_references
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = {"S": "error"}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from argosy.refit.core.source_file import PythonFile
+from argosy.source.control_flow import dotted_name
 from argosy.source.name_scopes import NameScope
 
 
@@ -24,6 +26,26 @@ def string_literal(node: ast.expr | None) -> str:
 def fstring_template(node: ast.JoinedStr) -> str:
     """Return the text of an f-string, with `{}` for each value."""
     return "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+
+
+def is_none_literal(node: ast.AST | None) -> bool:
+    """Return whether `node` is the constant None."""
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def is_docstring(node: ast.stmt) -> bool:
+    """Return whether a statement is only a constant, such as a docstring."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def assigns(node: ast.AST, name: str) -> TypeGuard[ast.Assign]:
+    """Return whether a statement assigns to `name`, which may have dots."""
+    return isinstance(node, ast.Assign) and any(dotted_name(target) == name for target in node.targets)
+
+
+def call_arguments(call: ast.Call) -> list[ast.expr]:
+    """Return the values of all arguments of a call."""
+    return [*call.args, *(item.value for item in call.keywords)]
 
 
 def keyword_argument(call: ast.Call, *names: str) -> ast.expr | None:

@@ -15,7 +15,7 @@ import msgspec
 
 from argosy.refit.analysis.context_names import find_context_names, find_foreign_context_names
 from argosy.refit.core.source_file import PythonFile
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 from argosy.source.name_scopes import NameScope
 
 ContextNameFinder = Callable[[PythonFile], Iterator[tuple[ast.expr, NameScope, str, bool]]]
@@ -173,7 +173,7 @@ class ContextClassUses:
         return False
 
     def _is_generic(self, node: ast.expr) -> bool:
-        written_name = control_flow.dotted_name(node)
+        written_name = dotted_name(node)
         if written_name in ("dict", "list", "set", "tuple", "type"):
             return True
         imports = (statement for statement, _ in self.file.nodes(ast.ImportFrom))
@@ -245,7 +245,7 @@ class ContextClassUses:
             self._add_escape(node, scope, reference, f"is passed to the class `{call.name}`")
             return
         assert isinstance(call, ast.Call)
-        written_name = control_flow.dotted_name(call.func)
+        written_name = dotted_name(call.func)
         origin = self.file.origin(call.func, scope)
         resolved_name = origin.name if origin is not None else ""
         if not resolved_name and scope.owner_of(written_name) is None:
@@ -293,7 +293,7 @@ def find_foreign_context_class_uses(file: PythonFile) -> ContextClassUses:
 
 
 def _is_type_test(call: ast.Call) -> bool:
-    return control_flow.dotted_name(call.func).rpartition(".")[2] in _TYPE_TESTS
+    return dotted_name(call.func).rpartition(".")[2] in _TYPE_TESTS
 
 
 def _is_value_of_parent(parent: ast.AST | None, node: ast.expr) -> bool:

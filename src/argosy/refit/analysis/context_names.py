@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from argosy.refit.analysis import pyzmq_names
 from argosy.refit.core.source_file import PythonFile
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 from argosy.source.module_finder import is_standard
 from argosy.source.name_scopes import NameScope
 
@@ -103,7 +103,7 @@ def _find_by_text(file: PythonFile, modules: PyzmqModules) -> Iterator[tuple[ast
     for text, scope in file.nodes(ast.Constant):
         parent = file.parent(text) if text.value == "Context" else None
         module_node: ast.expr | None = None
-        if isinstance(parent, ast.Call) and control_flow.dotted_name(parent.func) == "getattr":
+        if isinstance(parent, ast.Call) and dotted_name(parent.func) == "getattr":
             module_node = parent.args[0] if len(parent.args) > 1 and parent.args[1] is text else None
         elif isinstance(parent, ast.Subscript) and parent.slice is text:
             module_node = _namespace_of(parent.value)
@@ -116,9 +116,7 @@ def _namespace_of(node: ast.expr) -> ast.expr | None:
     """Return the `zmq` of `vars(zmq)` and of `zmq.__dict__`."""
     if isinstance(node, ast.Attribute):
         return node.value if node.attr == "__dict__" else None
-    is_vars = (
-        isinstance(node, ast.Call) and control_flow.dotted_name(node.func) == "vars" and len(node.args) == 1
-    )
+    is_vars = isinstance(node, ast.Call) and dotted_name(node.func) == "vars" and len(node.args) == 1
     return node.args[0] if is_vars else None  # type: ignore[attr-defined]
 
 
@@ -153,7 +151,7 @@ class PyzmqModules:
         module = _literal_module(call.args[0])
         if not module:
             return ""
-        if control_flow.dotted_name(call.func) == "__import__":
+        if dotted_name(call.func) == "__import__":
             return "zmq"
         origin = self.file.origin(call.func, scope)
         return module if origin is not None and origin.name == "importlib.import_module" else ""
@@ -165,7 +163,7 @@ class PyzmqModules:
         self._resolved[node] = ""  # ends the recursion of a name assigned to itself
         if isinstance(node, ast.Name):
             key = (id(scope.owner_of(node.id)), node.id)
-        elif control_flow.dotted_name(node.value) in ("self", "cls"):
+        elif dotted_name(node.value) in ("self", "cls"):
             key = (0, node.attr)
         else:
             return ""
@@ -181,7 +179,7 @@ class PyzmqModules:
                 if isinstance(target, ast.Name):
                     keys = [(id(scope.owner_of(target.id)), target.id)]
                     keys += [(0, target.id)] if scope.kind == "class" else []
-                elif isinstance(target, ast.Attribute) and control_flow.dotted_name(target.value) in (
+                elif isinstance(target, ast.Attribute) and dotted_name(target.value) in (
                     "self",
                     "cls",
                 ):

@@ -13,7 +13,9 @@ from typing import Literal
 
 import msgspec
 
+from argosy.refit.analysis.ast_queries import is_none_literal
 from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 SocketEvent = Literal["create", "close", "escape", "use"]
 ExitKind = Literal["end", "return", "raise", "use", "recreate"]
@@ -155,7 +157,7 @@ class _StateWalker:
         if isinstance(test, ast.Attribute) and test.attr == "closed" and self.is_tracked_name(test.value):
             return state & _CLOSED, state & ~_CLOSED
         if isinstance(test, ast.Compare) and len(test.ops) == 1 and self.is_tracked_name(test.left):
-            is_none = isinstance(test.comparators[0], ast.Constant) and test.comparators[0].value is None
+            is_none = is_none_literal(test.comparators[0])
             if is_none and isinstance(test.ops[0], ast.IsNot | ast.NotEq):
                 return state & ~_NOT_CREATED, state & ~_OPEN
             if is_none and isinstance(test.ops[0], ast.Is | ast.Eq):
@@ -244,7 +246,7 @@ def _is_catching(handler: ast.ExceptHandler) -> bool:
     if handler.type is None:
         return True
     types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    names = {control_flow.dotted_name(item).rpartition(".")[2] for item in types}
+    names = {dotted_name(item).rpartition(".")[2] for item in types}
     return bool(names & {"Exception", "BaseException", "ZMQError", "ZMQBaseError", "Again"})
 
 

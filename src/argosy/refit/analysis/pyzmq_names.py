@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 
 from argosy.refit.core.source_file import PythonFile
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 from argosy.source.name_scopes import NameScope
 
 SOCKET_TYPES = frozenset(
@@ -44,7 +44,7 @@ def resolve_name(file: PythonFile, node: ast.expr, scope: NameScope) -> tuple[st
     origin = file.origin(node, scope)
     if origin is not None:
         return (origin.name, origin.is_only_binding) if origin.name.startswith("zmq.") else None
-    written_name = control_flow.dotted_name(node)
+    written_name = dotted_name(node)
     if not written_name:
         return None
     first, _, rest = written_name.partition(".")

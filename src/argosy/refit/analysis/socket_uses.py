@@ -15,7 +15,7 @@ import msgspec
 from argosy.refit.analysis import pyzmq_names
 from argosy.refit.analysis.context_class import find_context_class_uses
 from argosy.refit.core.source_file import PythonFile
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 from argosy.source.name_scopes import NameScope
 
 UseKind = Literal["call", "attribute", "option", "poll", "test", "with", "argument", "escape", "assign"]
@@ -231,7 +231,7 @@ def _assigned_places(file: PythonFile, node: ast.expr, scope: NameScope) -> Iter
         # `with closing(context.socket(...)) as sock`
         grandparent = file.parent(parent)
         is_with = isinstance(grandparent, ast.withitem) and grandparent.optional_vars is not None
-        if is_with and control_flow.dotted_name(parent.func).rpartition(".")[2] == "closing":
+        if is_with and dotted_name(parent.func).rpartition(".")[2] == "closing":
             yield from _places_of(grandparent.optional_vars, scope)  # type: ignore[union-attr]
 
 
@@ -333,7 +333,7 @@ def _classify_value_use(file: PythonFile, node: ast.expr, parent: ast.AST | None
 
 def _classify_argument(file: PythonFile, node: ast.expr, scope: NameScope, call: ast.Call) -> SocketUse:
     func = call.func
-    name = func.attr if isinstance(func, ast.Attribute) else control_flow.dotted_name(func)
+    name = func.attr if isinstance(func, ast.Attribute) else dotted_name(func)
     if name in ("register", "unregister", "modify"):
         return SocketUse(node, scope, "poll", name, call)
     if name in ("get", "isinstance", "hasattr", "print", "str", "repr", "id", "bool", "type", "getattr"):
@@ -349,5 +349,5 @@ _TEST_NODES = (ast.Compare, ast.UnaryOp, ast.If, ast.While, ast.Assert, ast.Expr
 def _is_select_call(node: ast.AST | None) -> bool:
     if not isinstance(node, ast.Call):
         return False
-    name = control_flow.dotted_name(node.func)
+    name = dotted_name(node.func)
     return name.endswith(("zmq.select", "zmq_poll")) or name == "select"

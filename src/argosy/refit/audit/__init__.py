@@ -1,4 +1,4 @@
-"""The audit of a tree: the registry of rules, one run over all files, and its result.
+"""The audit of a tree: one run of the rules over all files, and its result.
 
-From outside: `rule_registry`, `tree_audit`.
+From outside: `tree_audit`.
 """

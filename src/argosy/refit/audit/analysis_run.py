@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from argosy.refit.audit.rule_registry import build_rule_manifests, load_available_rules, load_rules
 from argosy.refit.core.audit_cache import (
     AuditResult,
     CachedAudit,
@@ -22,12 +21,12 @@ from argosy.refit.core.discovery import FilePatterns, FileStat, TreeSnapshot, ha
 from argosy.refit.core.fact import FactKind
 from argosy.refit.core.fact_store import FactStore, StoredFacts
 from argosy.refit.core.file_analyzer import FileAnalyzer, describe_error
-from argosy.refit.core.file_result import FileResult
-from argosy.refit.core.finding import Finding, IgnoreComment, RuleFailure
+from argosy.refit.core.finding import FileResult, Finding, IgnoreComment, RuleFailure
 from argosy.refit.core.rule import Rule, collect_fact_kinds
 from argosy.refit.core.rule_manifest import RuleManifest, describe_fact_kinds
 from argosy.refit.core.source_file import has_any
 from argosy.refit.core.source_tree import SourceTree
+from argosy.refit.rules.registry import build_rule_manifests, load_available_rules, load_rules
 from argosy.source.python_source import read_source_bytes
 
 if TYPE_CHECKING:

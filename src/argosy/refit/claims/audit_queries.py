@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from argosy.refit.audit.rule_registry import load_rules
 from argosy.refit.claims.query_kind import QueryContext, QueryKind
 from argosy.refit.claims.query_result import CodeLocation, QueryResult
 from argosy.refit.core.rule import Rule
+from argosy.refit.rules.registry import load_rules
 
 
 def make_query_kinds() -> tuple[QueryKind, ...]:

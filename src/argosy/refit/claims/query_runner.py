@@ -15,7 +15,7 @@ from argosy.refit.claims.query_kind import QueryKind, QueryMatch
 from argosy.refit.claims.token_outline import TokenOutline
 from argosy.refit.core.fact import FactKind
 from argosy.refit.core.file_analyzer import FileAnalyzer
-from argosy.refit.core.file_result import FileResult
+from argosy.refit.core.finding import FileResult
 from argosy.refit.core.rule import Rule
 from argosy.refit.core.source_file import PythonFile
 from argosy.source.python_source import SourceText, Unparsed, decode_source

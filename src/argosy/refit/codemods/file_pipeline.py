@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Final, Protocol, TypeVar
+from collections.abc import Collection, Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 
-from argosy.refit.codemods.a401 import address_replacement
-from argosy.refit.codemods.b501 import base_replacement
-from argosy.refit.codemods.h201 import health_loop_replacement as health
-from argosy.refit.codemods.h201.health_base import inherited_members
-from argosy.refit.codemods.tree_index import TreeIndex
 from argosy.refit.codemods.unused_imports import UnusedImport, plan_unused_imports
-from argosy.refit.codemods.z301 import context_replacement
-from argosy.refit.codemods.z306 import request_replacement
+from argosy.refit.rewrite.codemod import Codemod
+from argosy.refit.rewrite.tree_index import TreeIndex
+from argosy.refit.rules.registry import load_codemods
 from argosy.refit.transaction.post_checks import CheckInput, RewriteStep, run_checks
 from argosy.refit.transaction.source_change import Change
 from argosy.refit.transaction.source_view import RefusedSite, RewriteSite, SourceView
@@ -25,48 +21,6 @@ from argosy.source.python_parser import Parsed, parse
 from argosy.source.python_source import SourceText, Unparsed, decode_source
 
 Located = TypeVar("Located", RewriteSite, RefusedSite, UnusedImport)
-
-
-class CodemodPlan(Protocol):
-    """The result of a codemod: its changes, the sites that they migrate, and the sites that it refuses."""
-
-    @property
-    def changes(self) -> tuple[Change, ...]: ...
-    @property
-    def migrated(self) -> tuple[RewriteSite, ...]: ...
-    @property
-    def refused(self) -> tuple[RefusedSite, ...]: ...
-
-
-class Codemod(msgspec.Struct, frozen=True):
-    """One kind of rewrite.
-
-    codes: the findings that it fixes. may_match: a quick test on the bytes of a file.
-    """
-
-    codes: tuple[str, ...]
-    may_match: Callable[[bytes], bool]
-    plan: Callable[[SourceView, TreeIndex], CodemodPlan]
-
-
-# In the order of application; each sees the result of the previous ones.
-CODEMODS: Final[tuple[Codemod, ...]] = (
-    Codemod(base_replacement.CODES, base_replacement.may_match, base_replacement.plan_base_replacement),
-    Codemod(
-        address_replacement.CODES, address_replacement.may_match, address_replacement.plan_address_replacement
-    ),
-    Codemod(
-        (context_replacement.OWN_CONTEXT,),
-        context_replacement.may_match,
-        context_replacement.plan_context_replacement,
-    ),
-    Codemod((health.OWN_HEALTH_LOOP,), health.may_match, health.plan_health_loop_replacement),
-    Codemod(
-        (request_replacement.REQUEST_SOCKET_PER_CALL,),
-        request_replacement.may_match,
-        request_replacement.plan_request_replacement,
-    ),
-)
 
 
 class FileOutcome(msgspec.Struct, frozen=True):
@@ -91,15 +45,13 @@ class FileOutcome(msgspec.Struct, frozen=True):
 
 def codemod_codes() -> tuple[str, ...]:
     """Return the codes of the findings that a refit can fix."""
-    return tuple(code for each in CODEMODS for code in each.codes)
+    return tuple(code for each in load_codemods() for code in each.codes)
 
 
 def select_codemods(select: Iterable[str]) -> tuple[Codemod, ...]:
     """Return the codemods for codes that begin with one of `select`; all codemods if it is empty."""
-    prefixes = tuple(select)
-    if not prefixes:
-        return CODEMODS
-    return tuple(each for each in CODEMODS if any(code.startswith(prefixes) for code in each.codes))
+    prefixes = tuple(select) or ("",)
+    return tuple(each for each in load_codemods() if any(code.startswith(prefixes) for code in each.codes))
 
 
 def rewrite_file(path: str, data: bytes, index: TreeIndex, codemods: Sequence[Codemod]) -> FileOutcome:
@@ -141,7 +93,8 @@ def _rewrite_parsed(path: str, parsed: Parsed, index: TreeIndex, codemods: Seque
         return sum(len(each.plan(view, index).changes) for each in changing)
 
     def inherited_of(owner: ast.ClassDef) -> Collection[str]:
-        return inherited_members(progress.view, index, owner)
+        known = (each.inherited_members for each in load_codemods() if each.inherited_members)
+        return {name for inherited in known for name in inherited(progress.view, index, owner)}
 
     checks = run_checks(CheckInput(progress.original, progress.output, progress.steps, replan, inherited_of))
     vetoes = [f"gate `{name}`: {reason}" for name, reason in checks.items() if reason]

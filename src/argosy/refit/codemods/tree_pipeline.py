@@ -11,13 +11,15 @@ from typing import Final
 import msgspec
 
 from argosy.fleet import Fleet
-from argosy.refit.codemods.b501 import base_replacement
-from argosy.refit.codemods.file_pipeline import Codemod, FileOutcome, rewrite_file
-from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.codemods.file_pipeline import FileOutcome, rewrite_file
 from argosy.refit.codemods.unused_imports import UnusedImport
 from argosy.refit.core.discovery import scan_tree
 from argosy.refit.core.file_analyzer import describe_error
 from argosy.refit.core.worker_pool import JobFunction, can_fork, map_in_processes
+from argosy.refit.rewrite.codemod import Codemod
+from argosy.refit.rewrite.tree_index import TreeIndex
+from argosy.refit.rules.b501_own_base_class.codemod import BASE_CLASS, MIN_SUBCLASSES
+from argosy.refit.rules.b501_own_base_class.codemod import CODEMOD as BASE_CODEMOD
 from argosy.refit.transaction.atomic_replace import Conflict
 from argosy.refit.transaction.file_transaction import Transaction, lock_tree
 from argosy.refit.transaction.post_checks import CHECK_DESCRIPTIONS
@@ -195,12 +197,12 @@ def _replaced_bases(
     files: Mapping[str, bytes], index: TreeIndex, codemods: Sequence[Codemod]
 ) -> Iterator[tuple[str, str]]:
     """Yield the bases that argosy's replace in this run; other codemods depend on it."""
-    if not any(base_replacement.BASE_CLASS in each.codes for each in codemods):
+    if BASE_CODEMOD not in codemods:
         return
-    for path, name in index.common_bases(base_replacement.MIN_SUBCLASSES):
-        if base_replacement.may_match(files[path]):
+    for path, name in index.common_bases(MIN_SUBCLASSES):
+        if BASE_CODEMOD.may_match(files[path]):
             outcome = rewrite_file(path, files[path], index, codemods)
-            if any(site.code == base_replacement.BASE_CLASS for site in outcome.migrated):
+            if any(site.code == BASE_CLASS for site in outcome.migrated):
                 yield path, name
 
 

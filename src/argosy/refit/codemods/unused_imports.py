@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.rewrite.tree_index import TreeIndex
 from argosy.refit.transaction.source_change import Change, Deletion, Replacement, position_of
 from argosy.refit.transaction.source_view import ImportNode, SourceView
 from argosy.source.module_finder import is_standard

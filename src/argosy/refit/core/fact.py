@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from argosy.refit.core.source_file import BrokenFile, PythonFile, TextFile
+from argosy.source.python_source import Unparsed
 
 T = TypeVar("T")
 
@@ -48,3 +49,7 @@ class FactKind(Generic[T]):
     def decode(self, data: bytes) -> T:
         """Return a fact from its bytes."""
         return self._decoder.decode(data)
+
+
+# `FileAnalyzer` stores it: there is nothing to collect.
+PARSE_FAILURES = FactKind("parse failures", Unparsed)

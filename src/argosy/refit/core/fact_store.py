@@ -15,8 +15,7 @@ import msgspec
 
 from argosy.refit.core.audit_cache import CrossFileFindings, TreeCache
 from argosy.refit.core.fact import FactKind
-from argosy.refit.core.file_result import FileResult
-from argosy.refit.core.finding import Finding, IgnoreComment, RuleFailure
+from argosy.refit.core.finding import FileResult, Finding, IgnoreComment, RuleFailure
 from argosy.refit.core.line_shift import ShiftedFacts, find_line_shift, shift_findings
 from argosy.source.digest import blake2b
 from argosy.source.python_source import Unparsed

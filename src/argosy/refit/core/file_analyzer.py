@@ -12,10 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from argosy.refit.core.discovery import FilePatterns
-from argosy.refit.core.fact import FactKind
-from argosy.refit.core.file_result import FileResult
-from argosy.refit.core.finding import Finding, IgnoreComment, RuleFailure
-from argosy.refit.core.parse_failure_fact import PARSE_FAILURES
+from argosy.refit.core.fact import PARSE_FAILURES, FactKind
+from argosy.refit.core.finding import FileResult, Finding, IgnoreComment, RuleFailure
 from argosy.refit.core.rule import Rule, collect_fact_kinds
 from argosy.refit.core.source_file import BrokenFile, PythonFile, TextFile
 from argosy.source.digest import blake2b

@@ -1,10 +1,12 @@
-"""The results of an audit: findings, failures of rules, and comments that suppress findings."""
+"""The results of an audit: findings, failures of rules, comments that suppress findings; and of one file."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import msgspec
+
+from argosy.source.python_source import Unparsed
 
 FindingAction = Literal["", "auto", "review", "report"]
 
@@ -52,3 +54,18 @@ class IgnoreComment(msgspec.Struct, frozen=True, array_like=True):
         """Return whether the comment applies to `finding`; a letter stands for its family."""
         is_here = self.line in (0, finding.line)
         return is_here and (not self.codes or any(finding.code.startswith(code) for code in self.codes))
+
+
+class FileResult(msgspec.Struct, frozen=True, array_like=True):
+    """All that an audit needs from a file until it changes.
+
+    digest: of its content. unparsed: why Python cannot run it, None if it can; the file has a syntax tree
+    unless the stage is `read` or `parse`. facts: encoded, by kind.
+    """
+
+    digest: bytes
+    unparsed: Unparsed | None
+    findings: tuple[Finding, ...] = ()
+    facts: dict[str, bytes] = {}
+    ignores: tuple[IgnoreComment, ...] = ()
+    failures: tuple[RuleFailure, ...] = ()

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from argosy.refit.core.file_analyzer import FileAnalyzer, FileJob
-from argosy.refit.core.file_result import FileResult
+from argosy.refit.core.finding import FileResult
 from argosy.refit.core.rule import Rule
 from argosy.refit.core.worker_pool import JobFunction, map_in_processes
 

@@ -1,11 +1,14 @@
-'''The rules of the audit, one module each: `z304_socket_leaks.py` is Z304.
+'''The rules, one module or package each: `z304_socket_leaks.py` is Z304.
 
-Rules with a codemod are in its package: `codemods/z301/z301_rule.py` is Z301. A rule's module has
+A rule that a refit fixes is a package: `z301_own_context` is Z301. `registry` finds both by themselves. A
+rule's module, or its package's `__init__`, has
     a docstring   what is found; why it matters; what to do. Its first line is in the table of `docs/audit.md`
     RULE          a `Rule`: its code, its title, its action, and the functions that find
     MUST          cases (`RuleCase`) in which it finds exactly the lines that end in `# <--`
     MUST_NOT      cases in which it finds nothing
-One test runs the cases of every rule in these places; there is no list to add a rule to.
+The package's module `codemod` has CODEMOD, a `Codemod`: which findings it fixes, when it is applied, and
+`plan`, which returns the changes of one file, the sites that they migrate, and those that it refuses.
+One test runs the cases of every rule; there is no list to add a rule to.
 
 A rule has one or several of these functions, each returns an iterable of findings:
     check_file(file)    one Python file with its tree, names and lines (`PythonFile`)
@@ -44,4 +47,6 @@ resolved with `file.origin(node, scope)`, which follows imports (`import zmq as 
     )
     MUST = (RuleCase("import zmq as z\\nz.Context()  # <--\\n"),)
     MUST_NOT = (RuleCase("import gevent_zmq as zmq\\nzmq.Context()\\n"),)
+
+From outside: `b501_own_base_class`, `registry`.
 '''

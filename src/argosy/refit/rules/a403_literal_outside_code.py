@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from argosy.refit.analysis.addresses.address_text import can_hold_address, find_addresses
+from argosy.refit.analysis.addresses.address_literals import can_hold_address, find_addresses
 from argosy.refit.analysis.addresses.name_semantics import is_comparison_name, split_name_words
 from argosy.refit.core.finding import Finding
 from argosy.refit.core.rule import Rule, RuleCase

@@ -12,18 +12,19 @@ Instead: declare `health_port`, and give one of the two another number.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from argosy.engine.plan.agent_sources import AgentSources
-from argosy.fleet.fleet_spec import AgentSpec, Fleet
+from argosy.fleet.fleet_spec import AgentSpec
 from argosy.refit.analysis.facts.fleet_programs import (
     build_source_cache,
+    find_claimed_ports,
     make_fleet_finding,
+    port_owners,
     require_fleet,
     resolve_tree_path,
 )
-from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
-from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
+from argosy.refit.analysis.facts.module_names import MODULE_EXPORTS, MODULE_IMPORTS
 from argosy.refit.analysis.facts.module_ports import MODULE_PORTS, DerivedPort
 from argosy.refit.core.finding import Finding
 from argosy.refit.core.rule import Rule, RuleCase
@@ -31,7 +32,6 @@ from argosy.refit.core.source_tree import SourceTree
 
 _QUOTED_NAME = re.compile(r"`([^`]+)`")
 _MAX_SHOWN = 3
-PortOwners = Mapping[tuple[str | None, int], str]
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:
@@ -41,49 +41,28 @@ def check(tree: SourceTree) -> Iterator[Finding]:
             names = _QUOTED_NAME.findall(fault.message)
             symbol = "-".join([names[1], names[-1]]) if len(names) > 2 else fault.message
             yield make_fleet_finding(tree, fault.where, fault.message, symbol=symbol, hint=fault.hint)
-    fleet = require_fleet(tree)
-    owners = _declared_owners(fleet)
     derived: dict[tuple[str, DerivedPort], list[tuple[AgentSpec, str]]] = {}
-    for agent in fleet.agents.values():
+    for agent in require_fleet(tree).agents.values():
         sources = tree.compute_once(build_source_cache).read_sources(agent)
         for path in sources.entry_files:
-            yield from _check_bound_ports(tree, resolve_tree_path(tree, path), agent, owners)
+            relative = resolve_tree_path(tree, path)
+            facts = tree.fact(MODULE_PORTS, relative)
+            yield from find_claimed_ports(tree, relative, agent, facts.bound if facts else (), "binds")
         for path, is_own in _iter_agent_files(tree, sources):
             facts = tree.fact(MODULE_PORTS, path)
             for item in facts.derived if facts is not None else ():
-                owner = _other_owner(agent, item, owners)
+                owner = _other_owner(tree, agent, item)
                 if owner and (is_own or not _has_explicit_health_port(tree, sources)):
                     derived.setdefault((path, item), []).append((agent, owner))
     for (path, item), conflicts in derived.items():
         yield _make_finding(path, item, conflicts)
 
 
-def _declared_owners(fleet: Fleet) -> dict[tuple[str | None, int], str]:
-    """Return the agent that declares each port of each machine first."""
-    owners: dict[tuple[str | None, int], str] = {}
-    for agent in fleet.agents.values():
-        for port in (agent.port, agent.health_port):
-            if port is not None:
-                owners.setdefault((agent.machine, port), agent.name)
-    return owners
-
-
-def _check_bound_ports(
-    tree: SourceTree, path: str, agent: AgentSpec, owners: PortOwners
-) -> Iterator[Finding]:
-    facts = tree.fact(MODULE_PORTS, path)
-    for item in facts.bound if facts is not None else ():
-        owner = owners.get((agent.machine, item.port), agent.name)
-        if owner != agent.name and item.port not in (agent.port, agent.health_port):
-            message = f"`{agent.name}` binds {item.port}, which `{owner}` declares"
-            yield Finding(path, item.line, item.column, "", message, symbol=f"{agent.name}-{owner}")
-
-
-def _other_owner(agent: AgentSpec, item: DerivedPort, owners: PortOwners) -> str:
+def _other_owner(tree: SourceTree, agent: AgentSpec, item: DerivedPort) -> str:
     """Return the other agent that owns a derived port; empty for none."""
     if agent.port is None or agent.port + item.offset == agent.health_port:
         return ""
-    owner = owners.get((agent.machine, agent.port + item.offset), agent.name)
+    owner = tree.compute_once(port_owners).get((agent.machine, agent.port + item.offset), agent.name)
     return owner if owner != agent.name else ""
 
 

@@ -12,9 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from argosy.refit.analysis.facts.fleet_programs import find_tree_edges, make_fleet_finding, require_fleet
-from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
-from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
-from argosy.refit.analysis.facts.peer_references import PEER_REFERENCES
+from argosy.refit.analysis.facts.module_names import MODULE_EXPORTS, MODULE_IMPORTS, PEER_REFERENCES
 from argosy.refit.analysis.source_edges import NO_TRACE_REASON, describe_unused_edge
 from argosy.refit.core.finding import Finding
 from argosy.refit.core.rule import Rule, RuleCase

@@ -15,10 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.analysis.facts.fleet_programs import build_source_cache, require_fleet, resolve_tree_path
-from argosy.refit.analysis.facts.health_ports import HEALTH_PORTS
-from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
-from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
+from argosy.refit.analysis.facts.fleet_programs import (
+    build_source_cache,
+    find_claimed_ports,
+    require_fleet,
+    resolve_tree_path,
+)
+from argosy.refit.analysis.facts.module_names import MODULE_EXPORTS, MODULE_IMPORTS
+from argosy.refit.analysis.facts.module_ports import HEALTH_PORTS
 from argosy.refit.core.finding import Finding
 from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_tree import SourceTree
@@ -26,21 +30,11 @@ from argosy.refit.core.source_tree import SourceTree
 
 def check(tree: SourceTree) -> Iterator[Finding]:
     """Report each number once for each agent that would use it."""
-    fleet = require_fleet(tree)
-    owners: dict[tuple[str | None, int], str] = {}
-    for agent in fleet.agents.values():
-        for port in (agent.port, agent.health_port):
-            if port is not None:
-                owners.setdefault((agent.machine, port), agent.name)
-    for agent in fleet.agents.values():
+    for agent in require_fleet(tree).agents.values():
         for path in tree.compute_once(build_source_cache).read_sources(agent).entry_files:
             relative = resolve_tree_path(tree, path)
-            for item in tree.fact(HEALTH_PORTS, relative) or ():
-                owner = owners.get((agent.machine, item.port), agent.name)
-                if owner != agent.name and item.port not in (agent.port, agent.health_port):
-                    message = f"`{agent.name}` takes health port {item.port}, which `{owner}` declares"
-                    symbol = f"{agent.name}-{owner}"
-                    yield Finding(relative, item.line, item.column, "", message, symbol=symbol)
+            ports = tree.fact(HEALTH_PORTS, relative) or ()
+            yield from find_claimed_ports(tree, relative, agent, ports, "takes health port")
 
 
 RULE = Rule(

@@ -17,11 +17,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
-from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
+from argosy.refit.analysis.facts.module_names import MODULE_EXPORTS, MODULE_IMPORTS
 from argosy.refit.analysis.facts.tree_modules import build_facts_cache, follow_file_imports, module_finder_for
+from argosy.refit.core.fact import PARSE_FAILURES
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.parse_failure_fact import PARSE_FAILURES
 from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_tree import SourceTree
 from argosy.source import control_flow

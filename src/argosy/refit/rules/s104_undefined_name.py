@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
+from argosy.refit.analysis.facts.module_names import MODULE_EXPORTS, UNBOUND_NAMES
 from argosy.refit.analysis.facts.tree_modules import definition_paths
-from argosy.refit.analysis.facts.unbound_names import UNBOUND_NAMES
 from argosy.refit.core.finding import Finding
 from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_file import module_name

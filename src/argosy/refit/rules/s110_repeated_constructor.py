@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from argosy.refit.core.finding import Finding
 from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_file import PythonFile
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 _MIN_REPEATED = 4
 
@@ -48,7 +48,7 @@ def _unconditional_assignments(body: list[ast.stmt]) -> Iterator[tuple[str, ast.
         if isinstance(node, ast.Try | ast.With):
             yield from _unconditional_assignments(node.body)
         for target in node.targets if isinstance(node, ast.Assign) else ():
-            if isinstance(target, ast.Attribute) and control_flow.dotted_name(target.value) == "self":
+            if isinstance(target, ast.Attribute) and dotted_name(target.value) == "self":
                 yield target.attr, node
 
 

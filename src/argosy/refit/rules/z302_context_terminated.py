@@ -21,6 +21,7 @@ from collections.abc import Iterator
 import msgspec
 
 from argosy.refit.analysis import pyzmq_names
+from argosy.refit.analysis.ast_queries import is_none_literal
 from argosy.refit.analysis.facts.class_facts import CLASS_FACTS, find_ancestors
 from argosy.refit.analysis.socket_uses import (
     SELF_NAMES,
@@ -34,7 +35,7 @@ from argosy.refit.core.finding import Finding
 from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_file import PythonFile
 from argosy.refit.core.source_tree import SourceTree
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 from argosy.source.name_scopes import NameScope
 
 _TERMINATING_METHODS = ("term", "destroy")
@@ -116,7 +117,7 @@ def _describe_owner(file: PythonFile, receiver: ast.expr, scope: NameScope) -> s
     """Return whose context a call ends, empty if it is the code's own or may not be a context."""
     if pyzmq_names.is_shared_context(file, receiver, scope):
         return "the context of the whole process"
-    place = _context_place(file, receiver, scope)
+    place = find_sockets(file).context_at(receiver, scope)
     if place is not None:
         for creation in place.creations:
             if pyzmq_names.is_shared_context(file, creation.call, creation.scope):
@@ -133,10 +134,6 @@ def _describe_owner(file: PythonFile, receiver: ast.expr, scope: NameScope) -> s
     ):
         return "the caller's context"
     return ""
-
-
-def _context_place(file: PythonFile, receiver: ast.expr, scope: NameScope) -> SocketPlace | None:
-    return find_sockets(file).context_at(receiver, scope)
 
 
 def _describe_name_owner(file: PythonFile, receiver: ast.Name, scope: NameScope) -> str:
@@ -194,7 +191,7 @@ def _is_parameter_attribute(file: PythonFile, receiver: ast.expr, scope: NameSco
             if is_it and enclosing_class(where) is owner:
                 if isinstance(node.value, ast.Name) and _is_parameter(where, node.value.id):
                     is_parameter = True
-                elif not (isinstance(node.value, ast.Constant) and node.value.value is None):
+                elif not is_none_literal(node.value):
                     return False
     return is_parameter
 
@@ -207,12 +204,12 @@ def _is_parameter(scope: NameScope, name: str) -> bool:
 
 def _has_sockets(file: PythonFile, receiver: ast.expr, scope: NameScope) -> bool:
     """Return whether sockets are created from `receiver`, so that it is a context."""
-    written, owner = control_flow.dotted_name(receiver), enclosing_class(scope)
+    written, owner = dotted_name(receiver), enclosing_class(scope)
     sockets = find_sockets(file)
     for creation in sockets.all_creations():
         is_it = (
             creation.context is not None
-            and control_flow.dotted_name(creation.context) == written
+            and dotted_name(creation.context) == written
             and bool(creation.socket_type)
         )
         if is_it and (not _is_self(receiver) or enclosing_class(creation.scope) is owner):
@@ -228,7 +225,7 @@ def _is_self(node: ast.expr) -> bool:
 
 def _is_ownership_checked(file: PythonFile, call: ast.Call, receiver: ast.expr) -> bool:
     """Return whether a condition around a call checks more than that the context exists."""
-    name = control_flow.dotted_name(receiver)
+    name = dotted_name(receiver)
     attribute = name.rpartition(".")[2]
     for ancestor in file.ancestors(call):
         if isinstance(ancestor, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

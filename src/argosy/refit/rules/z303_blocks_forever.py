@@ -29,7 +29,7 @@ from argosy.refit.analysis.socket_uses import (
 from argosy.refit.core.finding import Finding
 from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_file import PythonFile
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 
 _REQUESTING_TYPES = frozenset({"REQ", "DEALER"})
 
@@ -85,7 +85,7 @@ def _is_async(sockets: FileSockets, place: SocketPlace) -> bool:
         )
         for node in creation_nodes:
             name = names.get(id(node), "zmq.Context")
-            is_instance = isinstance(node, ast.Call) and "asyncio" in control_flow.dotted_name(node.func)
+            is_instance = isinstance(node, ast.Call) and "asyncio" in dotted_name(node.func)
             if name != "zmq.Context" or is_instance:
                 return True
     return False

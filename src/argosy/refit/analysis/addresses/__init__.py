@@ -1,5 +1,4 @@
 """Literal addresses: which strings are addresses and how code uses them; shared by rules and codemods.
 
-From outside: `address_defaults`, `address_sites`, `address_text`, `environment_reads`, `fleet_lookup`,
-`name_semantics`, `name_values`.
+From outside: `address_literals`, `address_sites`, `environment_reads`, `name_semantics`.
 """

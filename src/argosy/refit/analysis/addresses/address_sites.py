@@ -15,10 +15,11 @@ from typing import NamedTuple
 from argosy.refit.analysis.addresses import name_semantics
 from argosy.refit.analysis.addresses.address_literals import (
     AddressLiteral,
+    LiteralAddress,
+    can_hold_address,
     find_address_literals,
     find_candidate_lines,
 )
-from argosy.refit.analysis.addresses.address_text import LiteralAddress, can_hold_address
 from argosy.refit.analysis.addresses.environment_reads import EnvironmentRead, find_environment_read
 from argosy.refit.analysis.ast_queries import (
     iter_all_parameter_defaults,

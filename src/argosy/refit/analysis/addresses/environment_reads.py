@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from argosy.refit.analysis.ast_queries import keyword_argument
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 from argosy.source.name_scopes import ImportOrigin, NameScope, find_import_origin
 
 _VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -48,7 +48,7 @@ def _is_reader(func: ast.expr, scope: NameScope) -> bool:
         if func.attr not in ("get", "getenv", "setdefault", "pop"):
             return bool(_READER_NAME.fullmatch(func.attr))
         origin = find_import_origin(func, scope)
-        name = origin.name if origin is not None else control_flow.dotted_name(func)
+        name = origin.name if origin is not None else dotted_name(func)
         if name.startswith("os.") and not _is_os_module(origin, scope):
             return False
         return name in _STANDARD_READERS or name.endswith("environ.get")

@@ -6,92 +6,47 @@ import re
 from functools import lru_cache
 
 _NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_NON_ALPHANUMERIC = re.compile(r"[^a-z0-9]+")
 _HOST_WORDS = frozenset(
-    {
-        *("host", "hosts", "hostname", "hostnames", "ip", "ips", "ipaddr", "ipaddress", "addr", "addrs"),
-        *(
-            "address",
-            "addresses",
-            "server",
-            "servers",
-            "url",
-            "urls",
-            "uri",
-            "endpoint",
-            "endpoints",
-            "broker",
-        ),
-        *(
-            "brokers",
-            "peer",
-            "peers",
-            "upstream",
-            "target",
-            "dsn",
-            "bootstrap",
-            "bind",
-            "listen",
-            "interface",
-        ),
-    }
+    (  # noqa: SIM905
+        "host hosts hostname hostnames ip ips ipaddr ipaddress addr addrs address addresses server servers"
+        " url urls uri endpoint endpoints broker brokers peer peers upstream target dsn bootstrap bind"
+        " listen interface"
+    ).split()
 )
 _BIND_WORDS = frozenset({"bind", "binding", "listen", "listening", "interface", "iface"})
 # Allow lists, templates and string tests: an address there is compared, not used.
 _COMPARISON_WORDS = frozenset(
-    {
-        *("allow", "allowed", "allowlist", "whitelist", "white", "blacklist", "black", "block", "blocked"),
-        *("blocklist", "deny", "denied", "trusted", "trust", "exclude", "excluded", "ignore", "ignored"),
-        *("noproxy", "origin", "origins", "cors", "cidr", "subnet", "subnets", "netmask", "mask", "network"),
-        *("networks", "version", "example", "examples", "pattern", "patterns", "regex", "loopback"),
-        *("localhost", "private", "reserved"),
-    }
+    (  # noqa: SIM905
+        "allow allowed allowlist whitelist white blacklist black block blocked blocklist deny denied"
+        " trusted trust exclude excluded ignore ignored noproxy origin origins cors cidr subnet subnets"
+        " netmask mask network networks version example examples pattern patterns regex loopback localhost"
+        " private reserved"
+    ).split()
 )
 _BIND_CALLS = frozenset(
-    {
-        *("bind", "bind_to_random_port", "HTTPServer", "ThreadingHTTPServer", "TCPServer", "UDPServer"),
-        *("ThreadingTCPServer", "SimpleXMLRPCServer", "WSGIServer", "make_server", "start_server"),
-        *("create_server", "serve", "run", "run_app", "run_server", "run_simple", "start_http_server"),
-        *("TCPSite", "listen", "Config", "start_unix_server", "launch"),
-    }
+    (  # noqa: SIM905
+        "bind bind_to_random_port HTTPServer ThreadingHTTPServer TCPServer UDPServer ThreadingTCPServer"
+        " SimpleXMLRPCServer WSGIServer make_server start_server create_server serve run run_app run_server"
+        " run_simple start_http_server TCPSite listen Config start_unix_server launch"
+    ).split()
 )
 _CONNECT_CALLS = frozenset(
-    {
-        *("connect", "connect_ex", "create_connection", "open_connection", "sendto", "from_url"),
-        *("Redis", "StrictRedis", "ConnectionPool", "HTTPConnection", "HTTPSConnection", "urlopen"),
-        *(
-            "insecure_channel",
-            "KafkaProducer",
-            "KafkaConsumer",
-            "MongoClient",
-            "Telnet",
-            "ping",
-            "post",
-            "put",
-        ),
-    }
+    (  # noqa: SIM905
+        "connect connect_ex create_connection open_connection sendto from_url Redis StrictRedis"
+        " ConnectionPool HTTPConnection HTTPSConnection urlopen insecure_channel KafkaProducer"
+        " KafkaConsumer MongoClient Telnet ping post put"
+    ).split()
 )
 # Calls that only display, compare, edit or mock a string.
 _INERT_CALLS = frozenset(
-    {
-        *(
-            "print",
-            "debug",
-            "info",
-            "warning",
-            "warn",
-            "error",
-            "exception",
-            "critical",
-            "log",
-            "echo",
-            "write",
-        ),
-        *("startswith", "endswith", "replace", "removeprefix", "split", "rsplit", "strip", "find", "index"),
-        *("count", "match", "fullmatch", "search", "sub", "findall", "compile", "join", "encode", "format"),
-        *("ip_address", "ip_network", "ip_interface", "IPv4Address", "IPv4Network", "inet_aton", "inet_pton"),
-        *("patch", "setenv", "raises", "skip", "fail", "len", "isinstance", "add_header", "append", "add"),
-        *("extend", "insert", "remove", "discard", "secho", "rule", "markdown", "Literal", "is_port_free"),
-    }
+    (  # noqa: SIM905
+        "print debug info warning warn error exception critical log echo write startswith endswith replace"
+        " removeprefix split rsplit strip find index count match fullmatch search sub findall compile join"
+        " encode format ip_address ip_network ip_interface IPv4Address IPv4Network inet_aton inet_pton"
+        " patch setenv raises skip fail len isinstance add_header append add extend insert remove discard"
+        " secho rule markdown Literal is_port_free"
+    ).split()
 )
 
 
@@ -99,6 +54,17 @@ _INERT_CALLS = frozenset(
 def split_name_words(name: str) -> frozenset[str]:
     """Return the words of a name in lower case: `redisHost` and `REDIS_HOST` have the same two."""
     return frozenset(word.lower() for word in _NAME_WORD.findall(name))
+
+
+def normalize_name(name: str) -> str:
+    """Return a name without case and separators: `redisHost` and `REDIS_HOST` are equal."""
+    return _NON_ALPHANUMERIC.sub("", name.lower())
+
+
+def host_variable_names(name: str) -> tuple[str, ...]:
+    """Return what a variable for the host of an agent, machine or service may be called, normalized."""
+    normalized = normalize_name(name)
+    return tuple(normalized + ending for ending in ("ip", "host", "hostname", "address", "addr"))
 
 
 def is_host_name(name: str) -> bool:

@@ -1,6 +1,6 @@
-"""Kinds of facts that several rules read, one kind per module (a kind that one rule reads is in its file).
+"""Kinds of facts that several rules read, by subject (a kind that one rule reads is in its file).
 
-From outside: `class_facts`, `class_members`, `code_fragments`, `container_files`, `context_reexports`,
-`external_imports`, `fleet_programs`, `health_ports`, `helper_uses`, `installed_packages`, `module_exports`,
-`module_imports`, `module_ports`, `peer_references`, `tree_modules`, `unbound_names`.
+From outside: `class_facts`, `code_fragments`, `container_files`, `external_imports`, `fleet_programs`,
+`installed_packages`, `module_names`, `module_ports`,
+`tree_modules`.
 """

@@ -14,7 +14,7 @@ from argosy.refit.analysis.socket_uses import SELF_NAMES, enclosing_class
 from argosy.refit.core.fact import FactKind
 from argosy.refit.core.source_file import PythonFile
 from argosy.refit.core.source_tree import SourceTree
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 from argosy.source.name_scopes import NameScope
 
 
@@ -91,7 +91,7 @@ def _base_name(file: PythonFile, base: ast.expr, scope: NameScope) -> str:
     node = base.value if isinstance(base, ast.Subscript) else base
     origin = file.origin(node, scope)
     if origin is None:
-        return control_flow.dotted_name(node)
+        return dotted_name(node)
     if origin.name.startswith("."):
         return _absolute_name(file, origin.name)
     return origin.name

@@ -7,7 +7,7 @@ import re
 
 import msgspec
 
-from argosy.refit.analysis.facts.module_imports import find_file_imports
+from argosy.refit.analysis.facts.module_names import find_file_imports
 from argosy.refit.analysis.testing_code import is_test_file
 from argosy.refit.core.fact import FactKind
 from argosy.refit.core.source_file import BrokenFile, PythonFile

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec.structs import replace
 
 from argosy.engine.plan.agent_sources import AgentSourceCache, AgentSources
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
-from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
-from argosy.refit.analysis.facts.peer_references import PEER_REFERENCES
+from argosy.refit.analysis.facts.module_names import MODULE_IMPORTS, PEER_REFERENCES
+from argosy.refit.analysis.facts.module_ports import BoundPort
 from argosy.refit.analysis.facts.tree_modules import build_facts_cache
 from argosy.refit.analysis.source_edges import SourceEdges, find_source_edges, read_peer_references
 from argosy.refit.core.finding import Finding
@@ -79,6 +80,27 @@ def find_tree_edges(tree: SourceTree) -> SourceEdges:
         return read_peer_references(path)
 
     return find_source_edges(require_fleet(tree), {}, tree.compute_once(build_source_cache), read)
+
+
+def port_owners(tree: SourceTree) -> Mapping[tuple[str | None, int], str]:
+    """Return the agent that first declares each port of each machine, as its port or health port."""
+    owners: dict[tuple[str | None, int], str] = {}
+    for agent in require_fleet(tree).agents.values():
+        for port in (agent.port, agent.health_port):
+            if port is not None:
+                owners.setdefault((agent.machine, port), agent.name)
+    return owners
+
+
+def find_claimed_ports(
+    tree: SourceTree, path: str, agent: AgentSpec, items: Iterable[BoundPort], verb: str
+) -> Iterator[Finding]:
+    """Yield a finding for each port in a file of an agent that another agent of its machine declares."""
+    for item in items:
+        owner = tree.compute_once(port_owners).get((agent.machine, item.port), agent.name)
+        if owner != agent.name and item.port not in (agent.port, agent.health_port):
+            message = f"`{agent.name}` {verb} {item.port}, which `{owner}` declares"
+            yield Finding(path, item.line, item.column, "", message, symbol=f"{agent.name}-{owner}")
 
 
 def resolve_tree_path(tree: SourceTree, path: str) -> str:

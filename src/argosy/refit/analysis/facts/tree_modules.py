@@ -7,8 +7,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
-from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS, ModuleImports
+from argosy.refit.analysis.facts.module_names import MODULE_EXPORTS, MODULE_IMPORTS, ModuleImports
 from argosy.refit.core.source_tree import SourceTree
 from argosy.source.file_facts import FileFacts, FileFactsCache
 from argosy.source.import_graph import ImportGraph, ImportNode, LoadCertainty, follow_imports

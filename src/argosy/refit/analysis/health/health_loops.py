@@ -29,7 +29,7 @@ from argosy.refit.analysis.socket_uses import (
     find_sockets,
 )
 from argosy.refit.core.source_file import PythonFile
-from argosy.source import control_flow
+from argosy.source.control_flow import dotted_name
 from argosy.source.name_scopes import NameScope
 
 HealthLoopKind = Literal["responder", "beacon"]
@@ -68,7 +68,7 @@ class HealthLoop(msgspec.Struct, frozen=True):
     def is_only_socket(self) -> bool:
         """Whether the loop uses no other socket."""
         used_sockets = {
-            control_flow.dotted_name(node.func.value)
+            dotted_name(node.func.value)
             for node in iter_own_nodes(self.loop)
             if isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
@@ -120,7 +120,7 @@ def _health_loops_of(file: PythonFile, scope: NameScope, loop: HealthLoopNode) -
     by_socket: dict[str, list[ast.Call]] = {}
     for call in calls:
         if isinstance(call.func, ast.Attribute) and call.func.attr in SEND_METHODS and call.args:
-            name = control_flow.dotted_name(call.func.value)
+            name = dotted_name(call.func.value)
             if name:
                 by_socket.setdefault(name, []).append(call)
     for name, sends in by_socket.items():
@@ -155,7 +155,7 @@ def _classify_loop(
     received = [
         call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in RECEIVE_METHODS
     ]
-    own = [call for call in received if control_flow.dotted_name(call.func.value) == name]  # type: ignore[attr-defined]
+    own = [call for call in received if dotted_name(call.func.value) == name]  # type: ignore[attr-defined]
     if own:
         is_before = min((call.lineno, call.col_offset) for call in own) < first_send
         return (
@@ -174,15 +174,11 @@ def find_socket_type(file: PythonFile, scope: NameScope, name: str) -> str:
         is_here = (
             place.owner is enclosing_class(scope)
             if place.is_attribute
-            else _is_visible(scope, place.owner, name)
+            else (scope.owner_of(name) is place.owner)
         )
         if is_here:
             return next(iter(place.socket_types))
     return ""
-
-
-def _is_visible(scope: NameScope, owner: NameScope, name: str) -> bool:
-    return scope.owner_of(name) is owner
 
 
 def _is_request_ignored(file: PythonFile, scope: NameScope, received: list[ast.Call]) -> bool:
@@ -227,7 +223,7 @@ def _consuming_call(file: PythonFile, node: ast.Name) -> ast.Call | None:
 
 
 def _is_inert_call(call: ast.Call) -> bool:
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else control_flow.dotted_name(call.func)
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else dotted_name(call.func)
     return name in _INERT_CALLS or name in SEND_METHODS
 
 
@@ -256,5 +252,5 @@ def _is_named_as_health(file: PythonFile, scope: NameScope, node: ast.expr) -> b
         )
     if not isinstance(node, ast.Call) or node.args or node.keywords:
         return False
-    name = self_method_name(node) or control_flow.dotted_name(node.func)
+    name = self_method_name(node) or dotted_name(node.func)
     return bool(name) and bool(_HEALTH_NAME.search(name.rpartition(".")[2]))

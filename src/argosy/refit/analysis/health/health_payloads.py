@@ -15,8 +15,8 @@ from argosy.agent.health import is_known_status_word
 from argosy.refit.analysis.ast_queries import iter_assignments, last_name, string_literal
 from argosy.refit.analysis.socket_uses import SELF_NAMES, enclosing_class
 from argosy.refit.core.source_file import PythonFile
-from argosy.source import control_flow
 from argosy.source.ast_children import children
+from argosy.source.control_flow import dotted_name
 from argosy.source.name_scopes import NameScope
 
 MessageKind = Literal["health", "error", "other"]
@@ -186,9 +186,9 @@ def iter_attribute_values(
     owner = enclosing_class(scope)
     if owner is None or not (isinstance(node.value, ast.Name) and node.value.id in SELF_NAMES):
         return
-    name = control_flow.dotted_name(node)
+    name = dotted_name(node)
     for target, value, inner in iter_assignments(file):
-        if control_flow.dotted_name(target) == name and enclosing_class(inner) is owner:
+        if dotted_name(target) == name and enclosing_class(inner) is owner:
             yield value, inner
 
 
