@@ -33,7 +33,7 @@ STRUCTS = [
     fleet_spec.RestartLimit,
     fleet_spec.Backoff,
 ]
-REFERENCE = Path(__file__).parents[2] / "docs" / "fleet-file.md"
+REFERENCE = Path(__file__).parents[2] / "docs/reference/fleet-file.md"
 
 
 def agent(**keys: object) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def test_every_key_has_a_meaning_in_the_schema_and_in_the_reference(cls: type[ms
     assert set(words) == set(cls.__struct_encode_fields__)
     for key in words:
         assert SCHEMA["$defs"][cls.__name__]["properties"][key]["description"] == words[key]
-        assert f"`{key}`" in reference, f"docs/fleet-file.md does not name `{key}`"
+        assert f"`{key}`" in reference, f"docs/reference/fleet-file.md does not name `{key}`"
 
 
 def test_every_struct_that_the_schema_publishes_is_looked_at() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import argparse
 
 _FLEET_TEMPLATE = """\
-# `argosy check` checks this file; docs/fleet-file.md describes every key.
+# `argosy check` checks this file; docs/reference/fleet-file.md describes every key.
 fleet: {name}
 environments:
   development: {{here: 127.0.0.1}}

@@ -120,7 +120,12 @@ def _unreadable_fault(tree: SymbolResolver, agent: AgentSpec, module: str, name:
 
 
 def _no_class_fault(fleet: Fleet) -> Fault:
-    return Fault(fleet.path, "no-class", "no agent of this fleet is a `module:Class`", "see docs/agent.md")
+    return Fault(
+        fleet.path,
+        "no-class",
+        "no agent of this fleet is a `module:Class`",
+        "see docs/how-to/write-an-agent.md",
+    )
 
 
 def _command_line(args: argparse.Namespace) -> str:
