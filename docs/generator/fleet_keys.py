@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from argosy.fleet.fleet_spec import FleetKeys
 from argosy.fleet.json_schema import json_schema_of
 from argosy.track.track_spec import TrackKeys
 
+_DEFAULT = re.compile(r"(.+)[;,] default:? ([^;]+)")
 FLEET = json_schema_of(FleetKeys, "fleet.yaml")
 TRACK = json_schema_of(TrackKeys, "track.yaml")
 
@@ -21,7 +23,7 @@ def _keys(schema: dict[str, Any], name: str) -> Callable[[], str]:
     def region() -> str:
         required = set(struct.get("required", ()))
         rows = [
-            (code(key), _type(schema, value), _default(value, key in required), value["description"])
+            (code(key), _type(schema, value), *_default_and_meaning(value, key in required))
             for key, value in struct["properties"].items()
         ]
         return table(("key", "value", "default", "meaning"), rows)
@@ -40,7 +42,7 @@ def _type(schema: dict[str, Any], value: dict[str, Any]) -> str:
     if kind == "array":
         return f"list of {_type(schema, value.get('items', {}))}"
     if kind == "object" and "properties" in value:
-        return f"mapping ({code(value['title'])})" if "title" in value else "mapping"
+        return "mapping"
     if kind == "object":
         content = value.get("additionalProperties")
         return f"mapping to {_type(schema, content)}" if isinstance(content, dict) and content else "mapping"
@@ -64,13 +66,18 @@ def _patterns() -> dict[str, str]:
 _PATTERNS = _patterns()
 
 
-def _default(value: dict[str, Any], is_required: bool) -> str:
-    if is_required:
-        return "required"
+def _default_and_meaning(value: dict[str, Any], is_required: bool) -> tuple[str, str]:
+    """Return the default, which may be a part of the description, and the rest of the description."""
+    found = _DEFAULT.fullmatch(value["description"])
+    meaning, told = found.groups() if found else (value["description"], "")
     default = value.get("default")
-    if default is True or default is False:
-        return code(str(default).lower())
-    return "" if default in (None, [], {}, "") else code(default)
+    if is_required:
+        return "required", meaning
+    if isinstance(default, bool):
+        return code(str(default).lower()), meaning
+    if default is not None and not isinstance(default, dict | list) and default != "":
+        return code(default), meaning
+    return told, meaning
 
 
 REGIONS = {

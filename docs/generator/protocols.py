@@ -43,7 +43,7 @@ def kinds() -> str:
     comments = _comments(frame)
     rows = []
     for name, value in sorted(vars(frame).items(), key=lambda item: str(item[1])):
-        if name.isupper() and name in comments and value in frame.KINDS and name != "VERSION":
+        if name.isupper() and name in comments and value in frame.KINDS and not name.startswith(("VERSION", "MAX_")):
             sender, _, content = comments[name].partition(": ")
             rows.append((str(value), code(name), sender, content))
     return table(("kind", "name", "from", "content"), rows)
