@@ -21,7 +21,7 @@ PAGES = {
     "docs/tutorial/first-fleet.md": [
         "mabuting umaga",
         "mabuting gabi",
-        "2 adopted",
+        "(2 ran already)",
     ],
     "docs/how-to/write-an-agent.md": [
         '"text": "mabuting umaga"',

@@ -24,7 +24,7 @@ scenarios/real-fleet/run --page bench/results/real-fleet-DATE.json > docs/explan
 
 for the newest of these files; the untouched tree and the one made over go through the same commands. How it
 is measured, and what *ready*, *degraded* and *complete* mean:
-[scenarios/real-fleet/README.md](../scenarios/real-fleet/README.md).
+`scenarios/real-fleet/README.md`.
 """
 
 _MEANS = """\
