@@ -1,4 +1,4 @@
-"""Writes the parts of docs/ that the code has the data of; `--check` only tells which are stale (exit code 1).
+"""Writes the parts of docs/ that are in the code; `--check` reports those that are stale (exit code 1).
 
     python docs/generator [--check]
 
@@ -57,7 +57,9 @@ def main(arguments: list[str]) -> int:
             sys.stderr.write(f"error: `{name}` is stale\n")
             sys.stderr.writelines(
                 f"{line}\n"
-                for line in difflib.unified_diff(old, (text or "").splitlines(), "is", "should be", "", "", 0, "")
+                for line in difflib.unified_diff(
+                    old, (text or "").splitlines(), "is", "should be", "", "", 0, ""
+                )
             )
         elif text is None:
             path.unlink()

@@ -54,6 +54,51 @@ class Use(NamedTuple):
     message: str
 
 
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Module(ast.NodeVisitor):
+    """What is read of a module: its calls, each with the function around it, and its text constants."""
+
+    def __init__(self, text: str) -> None:
+        self.calls: list[tuple[ast.Call, Function | None]] = []
+        self.constants: dict[str, str] = {}
+        self._function: Function | None = None
+        self._assigned: dict[tuple[Function | None, str], list[ast.expr]] = defaultdict(list)
+        self.visit(ast.parse(text))
+
+    def assigned(self, function: Function | None, name: str) -> list[ast.expr]:
+        """Return what a function assigns to a name."""
+        return self._assigned[function, name]
+
+    def visit_FunctionDef(self, node: Function) -> None:  # noqa: N802
+        outer, self._function = self._function, node
+        self.generic_visit(node)
+        self._function = outer
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+
+    def visit_Call(self, node: ast.Call) -> None:  # noqa: N802
+        self.calls.append((node, self._function))
+        self.generic_visit(node)
+
+    def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802
+        for target in node.targets:
+            self._assign(target, node.value)
+        self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
+        if node.value is not None:
+            self._assign(node.target, node.value)
+            self.generic_visit(node)
+
+    def _assign(self, target: ast.expr, value: ast.expr) -> None:
+        if isinstance(target, ast.Name):
+            self._assigned[self._function, target.id].append(value)
+            if self._function is None and isinstance(value, ast.Constant) and isinstance(value.value, str):
+                self.constants[target.id] = value.value
+
+
 def pages() -> dict[str, str]:
     """Return the pages by path: the index, and one for each area."""
     uses = sorted(set(_uses()))
@@ -81,21 +126,24 @@ def _index(uses: list[Use]) -> str:
         "Every error and warning has a code; with `--json` it is in `errors` of `error/1`, or in the `errors` and"
         " `warnings` of `check/1`, with `where`, `message` and `hint`. In messages, `…` stands for a name or"
         f" a number.\n\n```text\n{tree}\n```\n\n"
-        + table(("code", "page"), [(code(each), ", ".join(links)) for each, links in sorted(pages_of.items())])
+        + table(
+            ("code", "page"), [(code(each), ", ".join(links)) for each, links in sorted(pages_of.items())]
+        )
     )
 
 
 def _uses() -> Iterator[Use]:
-    trees = {path: ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
-    constants = _constants(trees.values())
-    wrappers = _wrappers(trees.values())
-    for path, tree in trees.items():
-        for call, local in _calls_with_locals(tree):
+    texts = {path: path.read_text() for path in sorted(ROOT.rglob("*.py"))}
+    modules = {path: Module(text) for path, text in texts.items() if "Fault" in text or "fault" in text}
+    constants = {name: text for module in modules.values() for name, text in module.constants.items()}
+    wrappers = _wrappers(modules.values())
+    for path, module in modules.items():
+        for call, function in module.calls:
             wrapper = wrappers.get(_callee(call))
             if wrapper is None:
                 continue
             message = wrapper.message and _argument(call, wrapper.message)
-            messages = local.get(message.id, []) if isinstance(message, ast.Name) else [message]
+            messages = module.assigned(function, message.id) if isinstance(message, ast.Name) else [message]
             for each in filter(_KEBAB.fullmatch, _texts(_argument(call, wrapper.code), constants)):
                 yield from (Use(_area(path), each, _text(text)) for text in messages or [None])
 
@@ -105,60 +153,35 @@ def _area(path: Path) -> str:
     return next((area for area, (_, _, tops) in AREAS.items() if top in tops), "cli")
 
 
-def _wrappers(trees: Collection[ast.Module]) -> dict[str, Wrapper]:
+def _wrappers(modules: Collection[Module]) -> dict[str, Wrapper]:
     """Return the functions that make a fault of a code they are given, and `Fault` itself."""
     found = {"Fault": Wrapper(Parameter(1, "code"), Parameter(2, "message"))}
-    functions = [
-        node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+    calls = [
+        (call, function)
+        for module in modules
+        for call, function in module.calls
+        if function is not None and "code" in _parameters(function)
     ]
     for _ in range(3):  # a wrapper of a wrapper of a wrapper
-        for function in functions:
-            names = [arg.arg for arg in (*function.args.posonlyargs, *function.args.args)]
-            names = names[1:] if names[:1] in (["self"], ["cls"]) else names
-            for call in _calls(function):
-                inner = found.get(_callee(call))
-                taken = inner and _parameter(_argument(call, inner.code), names)
-                if inner and taken and taken.name == "code":
-                    message = inner.message and _parameter(_argument(call, inner.message), names)
-                    found.setdefault(function.name, Wrapper(taken, message or None))
+        for call, function in calls:
+            names = _parameters(function)
+            inner = found.get(_callee(call))
+            taken = inner and _parameter(_argument(call, inner.code), names)
+            if inner and taken and taken.name == "code":
+                message = inner.message and _parameter(_argument(call, inner.message), names)
+                found.setdefault(function.name, Wrapper(taken, message or None))
     return found
+
+
+def _parameters(function: Function) -> list[str]:
+    names = [arg.arg for arg in (*function.args.posonlyargs, *function.args.args)]
+    return names[1:] if names[:1] in (["self"], ["cls"]) else names
 
 
 def _parameter(node: ast.expr | None, names: list[str]) -> Parameter | None:
     if isinstance(node, ast.Name) and node.id in names:
         return Parameter(names.index(node.id), node.id)
     return None
-
-
-def _constants(trees: Collection[ast.Module]) -> dict[str, str]:
-    return {
-        target.id: node.value.value
-        for tree in trees
-        for node in tree.body
-        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Constant)
-        for target in ([node.target] if isinstance(node, ast.AnnAssign) else node.targets)
-        if isinstance(target, ast.Name) and isinstance(node.value.value, str)
-    }
-
-
-def _calls(tree: ast.AST) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
-
-
-def _calls_with_locals(tree: ast.Module) -> Iterator[tuple[ast.Call, dict[str, list[ast.expr]]]]:
-    """Yield each call with what the function around it assigns to each name."""
-    for top in tree.body:
-        functions = [node for node in ast.walk(top) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-        seen: set[ast.Call] = set()
-        for function in [*reversed(functions), top]:
-            local: dict[str, list[ast.expr]] = defaultdict(list)
-            for node in ast.walk(function):
-                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                    local[node.targets[0].id].append(node.value)
-            for call in _calls(function):
-                if call not in seen:
-                    seen.add(call)
-                    yield call, local
 
 
 def _callee(call: ast.Call) -> str:

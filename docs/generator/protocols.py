@@ -12,7 +12,9 @@ from argosy.engine.protocol import state_machine
 from argosy.wire import errors
 from argosy.wire.protocol import frame
 
-_COMMENTED = re.compile(r"^    (\w+) = \"([\w-]+)\"(?:  # (.*))?$|^(\w+): Final = (\d+)  # (.*)$", re.MULTILINE)
+_COMMENTED = re.compile(
+    r"^    (\w+) = \"([\w-]+)\"(?:  # (.*))?$|^(\w+): Final = (\d+)  # (.*)$", re.MULTILINE
+)
 
 
 def _comments(module: ModuleType) -> dict[str, str]:
@@ -43,7 +45,12 @@ def kinds() -> str:
     comments = _comments(frame)
     rows = []
     for name, value in sorted(vars(frame).items(), key=lambda item: str(item[1])):
-        if name.isupper() and name in comments and value in frame.KINDS and not name.startswith(("VERSION", "MAX_")):
+        if (
+            name.isupper()
+            and name in comments
+            and value in frame.KINDS
+            and not name.startswith(("VERSION", "MAX_"))
+        ):
             sender, _, content = comments[name].partition(": ")
             rows.append((str(value), code(name), sender, content))
     return table(("kind", "name", "from", "content"), rows)

@@ -20,15 +20,19 @@ FAMILIES = {
 }
 # What the rules of a family have in common.
 INTRODUCTIONS = {
-    "H": "These rules find health reporting outside the standard ([agents](../agent.md#health),"
-    " [agents of the old class](../compat.md)), by the behaviour of the code.\n\nA health payload is a dict whose"
-    " `status` is a health word, or is next to related keys (`uptime`, `agent`, `metrics` …). A call counts as the"
-    " value that its function returns, and `_get_health_status()` is always a payload. A dict that only reports an"
-    " error is not.\n",
+    "H": """\
+These rules find health reporting outside the standard ([agents](../agent.md#health), [old agents](../compat.md)), by the
+behaviour of the code.
+
+A health payload is a dict whose `status` is a health word, or is next to related keys (`uptime`, `agent`, `metrics` …).
+A call counts as the value that its function returns, and `_get_health_status()` is always a payload. A dict that only
+reports an error is not.
+""",
     "I": "How I604 runs hadolint: [Audit a tree](../../how-to/audit-a-tree.md#dockerfiles).\n",
-    "S": "S105 to S110 find faults of files that parse and bind their names. The intended code is known only to a"
-    " person, so the audit changes none of them; `argosy repair` fixes the certain cases"
-    " ([rules of the repair](../repair-rules.md)).\n",
+    "S": """\
+S105 to S110 find faults of files that parse and bind their names. The intended code is known only to a person, so the
+audit changes none of them; `argosy repair` fixes the certain cases ([rules of the repair](../repair-rules.md)).
+""",
 }
 ACTIONS = {
     "auto": "`argosy refit` can fix it alone",
@@ -44,7 +48,9 @@ def pages() -> dict[str, str]:
     result = {"reference/rules/index.md": _index(references)}
     for letter, group in groupby(references, key=lambda item: item.rule.code[0]):
         name, title = FAMILIES[letter]
-        result[f"reference/rules/{name}.md"] = f"# {title}\n\n{INTRODUCTIONS.get(letter, '')}" + "".join(map(_section, group))
+        result[f"reference/rules/{name}.md"] = f"# {title}\n\n{INTRODUCTIONS.get(letter, '')}" + "".join(
+            map(_section, group)
+        )
     return result
 
 
@@ -59,8 +65,7 @@ def _index(references: tuple[RuleReference, ...]) -> str:
     ]
     return (
         "# Rules of the audit\n\n"
-        "`argosy audit` reports these; [Audit a tree](../../how-to/audit-a-tree.md) says how to run it. Codes are"
-        " stable.\n\n"
+        "`argosy audit` reports these ([Audit a tree](../../how-to/audit-a-tree.md)). Codes are stable.\n\n"
         + table(("action", "meaning"), [(code(name), text) for name, text in ACTIONS.items()])
         + "\n"
         + table(("code", "finds", "action"), rows)

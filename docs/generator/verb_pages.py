@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 from markdown import code, table
@@ -17,7 +20,7 @@ from argosy.cli.command_table import COMMAND_GROUPS, COMMANDS
 
 ROOT = Path(argosy.__file__).parent
 MEANINGS = Path(__file__).with_name("json_keys.toml")
-DOCUMENTS_OF_ALL = ("error/1",)
+_DOCUMENT = re.compile(r'"argosy": "[\w-]+/\d"')
 
 
 def pages() -> dict[str, str]:
@@ -38,8 +41,12 @@ def document_index() -> str:
     """Return the JSON documents with their commands."""
     rows = []
     for name in sorted(json_documents()):
-        verb = next((verb for verb in COMMANDS if name.split("/")[0] == verb or name.startswith(f"{verb}-")), "")
-        rows.append((code(name), f"[argosy {verb}](verbs/{verb}.md#{name.replace('/', '')})" if verb else "below"))
+        verb = next(
+            (verb for verb in COMMANDS if name.split("/")[0] == verb or name.startswith(f"{verb}-")), ""
+        )
+        rows.append(
+            (code(name), f"[argosy {verb}](verbs/{verb}.md#{name.replace('/', '')})" if verb else "below")
+        )
     return table(("document", "printed by"), rows)
 
 
@@ -52,24 +59,36 @@ def error_keys() -> str:
     return "\n".join(text)
 
 
+@cache
 def json_documents() -> dict[str, list[str]]:
     """Return the keys of each document: of dicts in the source that begin with `"argosy": "NAME/N"`.
 
     Raises SystemExit: a key has no meaning in json_keys.toml, or a meaning has no key.
     """
     found: dict[str, dict[str, None]] = defaultdict(dict)
-    for path in sorted(ROOT.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+    texts = [path.read_text() for path in sorted(ROOT.rglob("*.py"))]
+    for text in texts:
+        if not _DOCUMENT.search(text):
+            continue
+        for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Dict) and node.keys and _constant(node.keys[0]) == "argosy":
                 name = _constant(node.values[0])
                 if name:
                     found[name] |= dict.fromkeys(filter(None, map(_constant, node.keys[1:])))
     meanings = tomllib.loads(MEANINGS.read_text())
     extra = {name: keys.pop("also", {}) for name, keys in meanings.items()}
-    wrong = [f"{name}: `{key}` has no meaning" for name, keys in found.items() for key in keys
-             if key not in meanings.get(name, {})]
-    wrong += [f"{name}: there is no key `{key}`" for name, keys in meanings.items() for key in keys
-              if key not in found.get(name, {})]
+    wrong = [
+        f"{name}: `{key}` has no meaning"
+        for name, keys in found.items()
+        for key in keys
+        if key not in meanings.get(name, {})
+    ]
+    wrong += [
+        f"{name}: there is no key `{key}`"
+        for name, keys in meanings.items()
+        for key in keys
+        if key not in found.get(name, {})
+    ]
     if wrong:
         raise SystemExit("\n".join([f"error: {MEANINGS.name} differs from the code", *wrong]))
     return {name: [*keys, *extra[name]] for name, keys in found.items()}
@@ -78,7 +97,9 @@ def json_documents() -> dict[str, list[str]]:
 def _keys_table(name: str, keys: list[str]) -> str:
     meanings = tomllib.loads(MEANINGS.read_text())[name]
     meanings |= meanings.pop("also", {})
-    return table(("key", "meaning"), [(code("argosy"), code(name)), *((code(key), meanings[key]) for key in keys)])
+    return table(
+        ("key", "meaning"), [(code("argosy"), code(name)), *((code(key), meanings[key]) for key in keys)]
+    )
 
 
 def _constant(node: ast.expr | None) -> str:
@@ -86,7 +107,9 @@ def _constant(node: ast.expr | None) -> str:
 
 
 def _index() -> str:
-    parts = ["# Verbs\n\nEvery verb accepts `--json` and `--help`. Exit codes: [JSON and exit codes](../json.md).\n"]
+    parts = [
+        "# Verbs\n\nEvery verb accepts `--json` and `--help`. Exit codes: [JSON and exit codes](../json.md).\n"
+    ]
     for group, verbs in COMMAND_GROUPS.items():
         rows = [(f"[`argosy {verb}`]({verb}.md)", text) for verb, text in verbs.items()]
         parts.append(f"\n## To {group}\n\n" + table(("verb", "does"), rows))
@@ -106,10 +129,10 @@ def _helps() -> dict[str, str]:
         "    helps[verb] = out.getvalue()\n"
         "print(json.dumps(helps))\n"
     )
-    import json  # noqa: PLC0415
-
     env = {**os.environ, "COLUMNS": "102", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([sys.executable, "-c", program, *COMMANDS], env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *COMMANDS], env=env, capture_output=True, text=True, check=True
+    )
     helps: dict[str, str] = json.loads(done.stdout)
     return helps
 

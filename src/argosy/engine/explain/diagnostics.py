@@ -88,7 +88,7 @@ def diagnose_machine(variables: Mapping[str, str]) -> Iterator[DiagnosticCheck]:
         else "none are delegated to this user",
         ""
         if controllers
-        else "`memory` and `cpus` of agents are monitored, not enforced: docs/reference/control-groups.md",
+        else "`memory` and `cpus` of agents are monitored, not enforced: docs/reference/resource-limits.md",
     )
     curve = zmq.has("curve")
     yield DiagnosticCheck(

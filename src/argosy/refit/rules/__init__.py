@@ -1,7 +1,7 @@
 '''The rules of the audit, one module each: `z304_socket_leaks.py` is Z304.
 
 Rules with a codemod are in its package: `codemods/z301/z301_rule.py` is Z301. A rule's module has
-    a docstring   what is found; why it matters; what to do. Its first line is the title in docs/reference/rules
+    a docstring   what is found; why it matters; what to do. docs/reference/rules is made of it
     RULE          a `Rule`: its code, its title, its action, and the functions that find
     MUST          cases (`RuleCase`) in which it finds exactly the lines that end in `# <--`
     MUST_NOT      cases in which it finds nothing

@@ -92,7 +92,7 @@ def _plan_loop(view: SourceView, index: TreeIndex, loop: HealthLoop) -> list[Cha
 
 
 def _condition_reason(condition: int, reason: str) -> str:
-    """Return a reason with the number of the condition that does not hold, as numbered in docs/reference/h201.md."""
+    """Return a reason with the number of the condition that does not hold: docs/reference/h201.md."""
     return f"condition {condition}: {reason}"
 
 
