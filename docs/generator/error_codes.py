@@ -71,23 +71,23 @@ class Module(ast.NodeVisitor):
         """Return what a function assigns to a name."""
         return self._assigned[function, name]
 
-    def visit_FunctionDef(self, node: Function) -> None:  # noqa: N802
+    def visit_FunctionDef(self, node: Function) -> None:
         outer, self._function = self._function, node
         self.generic_visit(node)
         self._function = outer
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
-    def visit_Call(self, node: ast.Call) -> None:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> None:
         self.calls.append((node, self._function))
         self.generic_visit(node)
 
-    def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802
+    def visit_Assign(self, node: ast.Assign) -> None:
         for target in node.targets:
             self._assign(target, node.value)
         self.generic_visit(node)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
             self._assign(node.target, node.value)
             self.generic_visit(node)

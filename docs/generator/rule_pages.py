@@ -21,17 +21,18 @@ FAMILIES = {
 # What the rules of a family have in common.
 INTRODUCTIONS = {
     "H": """\
-These rules find health reporting outside the standard ([agents](../agent.md#health), [old agents](../compat.md)), by the
-behaviour of the code.
+These rules find health reporting outside the standard ([agents](../agent.md#health),
+[old agents](../compat.md)), by the behaviour of the code.
 
-A health payload is a dict whose `status` is a health word, or is next to related keys (`uptime`, `agent`, `metrics` …).
-A call counts as the value that its function returns, and `_get_health_status()` is always a payload. A dict that only
-reports an error is not.
+A health payload is a dict whose `status` is a health word, or is next to related keys (`uptime`, `agent`,
+`metrics` …). A call counts as the value that its function returns, and `_get_health_status()` is always a
+payload. A dict that only reports an error is not.
 """,
     "I": "How I604 runs hadolint: [Audit a tree](../../how-to/audit-a-tree.md#dockerfiles).\n",
     "S": """\
-S105 to S110 find faults of files that parse and bind their names. The intended code is known only to a person, so the
-audit changes none of them; `argosy repair` fixes the certain cases ([rules of the repair](../repair-rules.md)).
+S105 to S110 find faults of files that parse and bind their names. The intended code is known only to a
+person, so the audit changes none of them; `argosy repair` fixes the certain cases
+([rules of the repair](../repair-rules.md)).
 """,
 }
 ACTIONS = {
