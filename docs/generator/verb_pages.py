@@ -107,9 +107,7 @@ def _constant(node: ast.expr | None) -> str:
 
 
 def _index() -> str:
-    parts = [
-        "# Verbs\n\nEvery verb accepts `--json` and `--help`. Exit codes: [JSON and exit codes](../json.md).\n"
-    ]
+    parts = ["# Verbs\n\nEvery verb accepts `--json` and `--help`; see [JSON and exit codes](../json.md).\n"]
     for group, verbs in COMMAND_GROUPS.items():
         rows = [(f"[`argosy {verb}`]({verb}.md)", text) for verb, text in verbs.items()]
         parts.append(f"\n## To {group}\n\n" + table(("verb", "does"), rows))
