@@ -48,7 +48,7 @@ METHOD = [
     "refit.contexts/libcst: Z301 over the same files in a folder of their own, process starts included",
     "contexts.migrated: of all sites of Z301 in files that parse",
     "fallbacks.migrated: of those sites of A402 that name a machine; of_all: loopback included",
-    "health.migrated: of the pure responders among the sites of H201 (docs/refit.md, conditions 1 and 2)",
+    "health.migrated: of the pure responders among the sites of H201 (conditions 1 and 2)",
     "newly_broken: by compile(); new_undefined: by pyflakes, in files that were changed",
     "second_run: files that a second `refit --apply` changes; undo: files that differ after `--undo`",
     "repaired: files for which `argosy repair` has a proposal that parses, of those that do not parse",

@@ -32,7 +32,7 @@ FORMER = {
 
 def test_all_is_sorted_and_documented() -> None:
     assert argosy.api.__all__ == sorted(argosy.api.__all__)
-    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
+    page = (Path(__file__).parents[1] / "docs/reference/api.md").read_text()
     assert all(callable(getattr(argosy.api, name)) and f"`{name}(" in page for name in argosy.api.__all__)
     with pytest.raises(AttributeError):
         argosy.api.nothing  # noqa: B018

@@ -10,7 +10,7 @@ Importing this module loads nothing else; each name loads its module when it is 
     argosy.api.endpoint("Translator")         a `tcp://host:port` from the fleet file
     argosy.api.placeholder("torch")           an object in the place of a package that is not installed
 
-docs/api.md documents each.
+docs/reference/api.md documents each.
 """
 
 from __future__ import annotations

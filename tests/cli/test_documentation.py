@@ -1,4 +1,4 @@
-"""README.md and docs/agent.md do what they show: every shell block is run, with the files as printed."""
+"""Pages of the documentation do what they show: every shell block is run, with the files as printed."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ PAGES = {
         "ready before: 2 agents; ready again: 2",
         "mabuting umaga",
     ],
-    "docs/agent.md": [
+    "docs/tutorial/first-fleet.md": [
+        "mabuting umaga",
+        "mabuting gabi",
+        "(2 ran already)",
+    ],
+    "docs/how-to/write-an-agent.md": [
         '"text": "mabuting umaga"',
         "translate(text: str, to: str = 'en') -> agents.translator.Translation",
     ],
 }
 # What a test cannot run: it is of the network, or the size of a suite.
-MOST_NOT_RUN = {"README.md": 3, "docs/agent.md": 0}
+MOST_NOT_RUN = {"README.md": 3, "docs/tutorial/first-fleet.md": 1, "docs/how-to/write-an-agent.md": 0}
 
 
 def bring_down(rig: Rig) -> None:

@@ -55,7 +55,7 @@ def test_a_verb_has_its_module_its_example_and_its_place_in_the_docs(
     assert lines[0].startswith(f"usage: argosy {verb} ")
     assert any(line.startswith(f"example: argosy {verb} ") for line in lines)
     assert max(map(len, lines)) <= 105
-    texts = [path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]]
+    texts = [path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]]
     assert any(re.search(rf"argosy {verb}\b", text) for text in texts), f"`argosy {verb}` is in no document"
 
 

@@ -33,7 +33,7 @@ STRUCTS = [
     fleet_spec.RestartLimit,
     fleet_spec.Backoff,
 ]
-REFERENCE = Path(__file__).parents[2] / "docs" / "fleet-file.md"
+REFERENCE = sorted((Path(__file__).parents[2] / "docs/reference").glob("fleet-file*.md"))
 
 
 def agent(**keys: object) -> dict[str, Any]:
@@ -142,11 +142,11 @@ def test_what_the_loader_refuses_in_a_value_is_not_valid(value: object) -> None:
 @pytest.mark.parametrize("cls", STRUCTS, ids=lambda cls: cls.__name__)
 def test_every_key_has_a_meaning_in_the_schema_and_in_the_reference(cls: type[msgspec.Struct]) -> None:
     words = key_descriptions(cls)
-    reference = REFERENCE.read_text()
+    reference = "".join(path.read_text() for path in REFERENCE)
     assert set(words) == set(cls.__struct_encode_fields__)
     for key in words:
         assert SCHEMA["$defs"][cls.__name__]["properties"][key]["description"] == words[key]
-        assert f"`{key}`" in reference, f"docs/fleet-file.md does not name `{key}`"
+        assert f"`{key}`" in reference, f"docs/reference/fleet-file.md does not name `{key}`"
 
 
 def test_every_struct_that_the_schema_publishes_is_looked_at() -> None:

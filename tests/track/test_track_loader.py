@@ -111,7 +111,7 @@ def test_the_schema_is_valid_and_takes_what_the_loader_takes() -> None:
 
 
 def test_the_docs_name_every_key() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "track.md").read_text()
+    text = (Path(__file__).parents[2] / "docs/reference/track-file.md").read_text()
     schema = json_schema_of(TrackKeys, "track.yaml")
     for name, struct in schema["$defs"].items():
         for key in struct["properties"]:

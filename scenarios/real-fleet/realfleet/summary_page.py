@@ -19,12 +19,12 @@ but loopback. This page is
 
 ```sh
 scenarios/real-fleet/run --tree TREE --json --full > bench/results/real-fleet-DATE.json
-scenarios/real-fleet/run --page bench/results/real-fleet-DATE.json > docs/real-fleet.md
+scenarios/real-fleet/run --page bench/results/real-fleet-DATE.json > docs/explanation/real-fleet.md
 ```
 
 for the newest of these files; the untouched tree and the one made over go through the same commands. How it
 is measured, and what *ready*, *degraded* and *complete* mean:
-[scenarios/real-fleet/README.md](../scenarios/real-fleet/README.md).
+`scenarios/real-fleet/README.md`.
 """
 
 _MEANS = """\

@@ -186,7 +186,7 @@ def test_every_kind_is_told_and_has_a_scope_or_is_about_the_fleet() -> None:
 
 
 def test_every_query_is_in_the_docs() -> None:
-    text = (Path(__file__).resolve().parents[3] / "docs" / "claims.md").read_text()
+    text = (Path(__file__).resolve().parents[3] / "docs/reference/claim-queries.md").read_text()
     for name, kind in query_kinds().items():
         if not name.startswith("audit."):
             assert f"| `{f'{name} {kind.argument}'.strip()}` | {kind.description} |" in text

@@ -26,7 +26,7 @@ _REWRITES: Final = select_codemods(["Z301"])
 ALIKE: Final = ("same", "varies", "refused")
 HELD: Final = "a lease closes at `term` what its own context waits for, for ever"
 IN_USE: Final = "a lease waits for an endpoint that a closed socket still holds"
-DOCUMENTED: Final = (HELD, IN_USE)  # in docs/wire.md
+DOCUMENTED: Final = (HELD, IN_USE)  # in docs/explanation/wire.md
 
 
 class Run(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Public path of `BaseAgent`, the base class of agents written before argosy; see docs/compat.md.
+"""Public path of `BaseAgent`, the base class of agents written before argosy; see docs/reference/compat.md.
 
 `discovery` has the functions of their service discovery. The implementation is `argosy.agent.legacy`.
 """

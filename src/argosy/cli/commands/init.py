@@ -17,7 +17,7 @@ from argosy.fault import Fault, InputError
 from argosy.fleet.add_agent import DEFAULT_WATCHDOG
 
 _FLEET_TEMPLATE = """\
-# `argosy check` checks this file; docs/fleet-file.md describes every key.
+# `argosy check` checks this file; docs/reference/fleet-file.md describes every key.
 fleet: {name}
 environments:
   development: {{here: 127.0.0.1}}

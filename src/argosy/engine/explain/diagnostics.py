@@ -85,7 +85,9 @@ def diagnose_machine(variables: Mapping[str, str]) -> Iterator[DiagnosticCheck]:
         f"{', '.join(sorted(controllers))} limits can be enforced"
         if controllers
         else "none are delegated to this user",
-        "" if controllers else "`memory` and `cpus` of agents are monitored, not enforced: docs/engine.md",
+        ""
+        if controllers
+        else "`memory` and `cpus` of agents are monitored, not enforced: docs/reference/resource-limits.md",
     )
     curve = zmq.has("curve")
     yield DiagnosticCheck(

@@ -1,7 +1,7 @@
 """Runs a Python program in this process, as `python script.py` or `python -m module` would.
 
 Used in a child of a zygote: everything that the program can observe is set up as after an exec.
-docs/engine.md lists the differences: modules are loaded already, all agents share one hash seed.
+docs/explanation/zygotes.md lists the differences: modules are loaded already, all agents share one hash seed.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A rule that a refit fixes is a package: `z301_own_context` is Z301. `registry` finds both by themselves. A
 rule's module, or its package's `__init__`, has
-    a docstring   what is found; why it matters; what to do. Its first line is in the table of `docs/audit.md`
+    a docstring   what is found; why it matters; what to do. docs/reference/rules is made of it
     RULE          a `Rule`: its code, its title, its action, and the functions that find
     MUST          cases (`RuleCase`) in which it finds exactly the lines that end in `# <--`
     MUST_NOT      cases in which it finds nothing

@@ -52,7 +52,7 @@ class StatementFate(enum.Enum):
 
 
 class RemovalObstacle(NamedTuple):
-    """Why a loop cannot be removed. condition: the one that does not hold, as numbered in docs/refit.md."""
+    """Why a loop cannot be removed. condition: the one that does not hold, by docs/reference/h201.md."""
 
     condition: int
     reason: str
