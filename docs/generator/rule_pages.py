@@ -6,8 +6,8 @@ from itertools import groupby
 
 from markdown import code, table
 
-from argosy.refit.audit.rule_registry import RuleReference, load_references
 from argosy.refit.core.rule import RuleCase
+from argosy.refit.rules.registry import RuleReference, load_references
 
 FAMILIES = {
     "A": ("addresses", "Addresses"),

@@ -233,7 +233,8 @@ def plan_json(forecast: StartForecast) -> dict[str, object]:
         "seconds": round(forecast.seconds, 4),
         "starts_at_once": forecast.max_concurrent,
         "levels": [list(level) for level in forecast.view.levels],
-        **critical_path_json(forecast.path, forecast.path[-1].ready_s),
+        "critical_path": critical_path_json(forecast.path),
+        "critical_path_seconds": round(forecast.path[-1].ready_s, 4),
         "edges": [
             {**edge_cost_json(cost), "where": forecast.where(cost.agent, cost.need)}
             for cost in forecast.costs

@@ -55,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
     specs, left_out, unreadable = _service_specs(tree, chosen)
     if not specs:
         message = "no agent of this fleet is a `module:Class`"
-        raise RefusedError(*unreadable or [Fault(fleet.path, "no-class", message, "see docs/how-to/write-an-agent.md")])
+        raise RefusedError(
+            *unreadable or [Fault(fleet.path, "no-class", message, "see docs/how-to/write-an-agent.md")]
+        )
     text = render_stub(fleet.name, _command_line(args), tree, specs, left_out)
     if args.output:
         _write(Path(args.output), text)

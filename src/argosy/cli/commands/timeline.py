@@ -100,7 +100,8 @@ def timeline_json(timeline: StartTimeline, fleet: str, environment: str) -> dict
             }
             for bar in timeline.bars
         },
-        **critical_path_json(timeline.critical_path, timeline.critical_path_s),
+        "critical_path": critical_path_json(timeline.critical_path),
+        "critical_path_seconds": round(timeline.critical_path_s, 4),
         "needs_alone_seconds": round(timeline.unlimited_seconds, 4),
         "edges": [edge_cost_json(cost) for cost in timeline.costs],
     }

@@ -106,13 +106,12 @@ def graph_json(view: GraphView) -> dict[str, Any]:
     }
 
 
-def critical_path_json(path: Sequence[CriticalStep], seconds: float) -> dict[str, Any]:
-    """Return the keys of a critical path in `plan/1` and `timeline/1`."""
-    steps = [
+def critical_path_json(path: Sequence[CriticalStep]) -> list[dict[str, Any]]:
+    """Return the steps of a critical path as in `plan/1` and `timeline/1`."""
+    return [
         {"agent": step.agent, "started": round(step.started_s, 4), "ready": round(step.ready_s, 4)}
         for step in path
     ]
-    return {"critical_path": steps, "critical_path_seconds": round(seconds, 4)}
 
 
 def edge_cost_json(cost: EdgeCost) -> dict[str, Any]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 WITHOUT_VARIABLE = "ARGOSY_ZYGOTE_WITHOUT"
-# What a zygote does for its children's memory and start; docs/explanation/process-changes.md says what each gains.
+# What a zygote does for its children's memory and start; what each gains: docs/explanation/process-changes.md
 SWITCHES = ("warmup", "code", "heap", "malloc", "keep", "gc-freeze", "watch", "prefork", "practice")
 _switched_off = frozenset(os.environ.get(WITHOUT_VARIABLE, "").split(","))
 

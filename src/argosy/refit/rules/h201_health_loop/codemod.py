@@ -65,7 +65,7 @@ def _plan_loop(view: SourceView, index: TreeIndex, loop: HealthLoop) -> list[Cha
 def _check_conditions(
     view: SourceView, index: TreeIndex, loop: HealthLoop, changes: list[Change]
 ) -> Iterator[tuple[int, str]]:
-    """Yield the conditions by their numbers in docs/reference/h201.md, each with the reason why it does not hold.
+    """Yield the conditions of docs/reference/h201.md by number, each with the reason why it does not hold.
 
     The caller stops at the first reason: later conditions rely on earlier ones. Past the last one, `changes`
     has the changes.
