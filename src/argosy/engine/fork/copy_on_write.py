@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 WITHOUT_VARIABLE = "ARGOSY_ZYGOTE_WITHOUT"
 # What a zygote does for its children's memory and start; what each gains: docs/explanation/process-changes.md
-SWITCHES = ("warmup", "code", "heap", "malloc", "keep", "gc-freeze", "watch", "prefork", "practice")
+SWITCHES = ("warmup", "code", "heap", "malloc", "keep", "gc-freeze", "watch", "prefork")
 _switched_off = frozenset(os.environ.get(WITHOUT_VARIABLE, "").split(","))
 
 _PAGE_BYTES = 4096

@@ -8,8 +8,8 @@ that agent by exec and replaces the zygote.
     zygote: SOURCE RECIPE CHANNEL [careful]
 
 While it is idle, it forks one child before there is a request, so that a restart need not wait for a
-fork. This preforked child has copied the pages that an agent writes to, and waits on a socket for its
-request. Until then it is not reported, and it ends with its zygote.
+fork. This preforked child waits on a socket for its request. Until then it is not reported, and it
+ends with its zygote.
 
 The first run imports all packages directly; if the process cannot be forked afterwards, the zygote
 re-executes itself and tries each package in a throw-away child first.
@@ -152,10 +152,8 @@ class Zygote(Forker):
             self.child_main(lambda: self._await_request(preforked))
 
     def _await_request(self, channel: socket.socket) -> tuple[SpawnRequest, int] | None:
-        """In the preforked child: copy the pages that an agent writes to, then wait for a request."""
+        """In the preforked child: wait for a request."""
         set_process_title(["argosy: preforked"], {})
-        if is_on("practice"):
-            self._preloader.warm_up()
         return _await_request(channel)
 
     def fork_child(self, spawn_request: SpawnRequest, output: int) -> bool:
