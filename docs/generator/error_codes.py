@@ -124,8 +124,8 @@ def _index(uses: list[Use]) -> str:
     return (
         "# Error codes\n\n"
         "Every error and warning has a code; with `--json` it is in `errors` of `error/1`, or in"
-        " `errors` and `warnings` of `check/1`, with `where`, `message` and `hint`. In messages, `…` stands for a name or"
-        f" a number.\n\n```text\n{tree}\n```\n\n"
+        " `errors` and `warnings` of `check/1`, with `where`, `message` and `hint`. In messages, `…` stands for"
+        f" a name or a number.\n\n```text\n{tree}\n```\n\n"
         + table(
             ("code", "page"), [(code(each), ", ".join(links)) for each, links in sorted(pages_of.items())]
         )
