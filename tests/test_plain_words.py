@@ -20,7 +20,7 @@ PAGES = sorted(
     [
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
-        *ROOT.glob("docs/**/*.md"),
+        *(page for page in ROOT.glob("docs/**/*.md") if page.parent.name != "decisions"),
         *ROOT.glob("tests/cli/help/*.txt"),
     ]
 )

@@ -2,7 +2,7 @@
 
     python docs/generator [--check]
 
-Whole pages (verbs, error codes, rules) begin with a comment that names this generator. In other pages a
+Whole pages (verbs, error codes, rules) end with a comment that names this generator. In other pages a
 region between `<!-- generated: NAME -->` and `<!-- end -->` is written, each by a function of `REGIONS`.
 """
 
@@ -27,7 +27,7 @@ REGIONS = {**fleet_keys.REGIONS, **protocols.REGIONS, **queries.REGIONS, **verb_
 def expected_pages() -> dict[Path, str]:
     """Return each page that is generated, or has a generated region, with the text that it should have."""
     whole = {**verb_pages.pages(), **error_codes.pages(), **rule_pages.pages()}
-    pages = {DOCS / path: NOTICE + text for path, text in whole.items()}
+    pages = {DOCS / path: text + NOTICE for path, text in whole.items()}
     for path in sorted(DOCS.rglob("*.md")):
         text = path.read_text()
         if path not in pages and "<!-- generated: " in text:
@@ -42,7 +42,7 @@ def stale_pages() -> dict[Path, str | None]:
         path: text for path, text in expected.items() if not path.is_file() or path.read_text() != text
     }
     for path in DOCS.rglob("*.md"):
-        if path not in expected and path.read_text().startswith(NOTICE):
+        if path not in expected and path.read_text().endswith(NOTICE):
             stale[path] = None
     return stale
 

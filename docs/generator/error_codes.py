@@ -33,9 +33,9 @@ AREAS = {
 
 
 class Parameter(NamedTuple):
-    """Where a function takes what it passes on. index: of its parameters, without `self`."""
+    """Where a function takes what it passes on. place: among its parameters, without `self`."""
 
-    index: int
+    place: int
     name: str
 
 
@@ -123,10 +123,9 @@ def _index(uses: list[Use]) -> str:
     tree = (ast.get_docstring(ast.parse(text)) or "").split("\n\n", 1)[1]
     return (
         "# Error codes\n\n"
-        "Every error and warning has a code; with `--json` it is in `errors` of `error/1`, or in the"
-        " `errors` and `warnings` of `check/1`, with `where`, `message` and `hint`. In"
-        " messages, `…` stands for a name or"
-        f" a number.\n\n```text\n{tree}\n```\n\n"
+        "Every error and warning has a code; with `--json` it is in `errors` of `error/1`, or in"
+        " `errors` and `warnings` of `check/1`, with place, message and hint. In messages, `…` stands for"
+        f" a name or a number.\n\n```text\n{tree}\n```\n\n"
         + table(
             ("code", "page"), [(code(each), ", ".join(links)) for each, links in sorted(pages_of.items())]
         )
@@ -194,7 +193,7 @@ def _argument(call: ast.Call, parameter: Parameter) -> ast.expr | None:
     named = {keyword.arg: keyword.value for keyword in call.keywords}
     if parameter.name in named:
         return named[parameter.name]
-    return call.args[parameter.index] if len(call.args) > parameter.index else None
+    return call.args[parameter.place] if len(call.args) > parameter.place else None
 
 
 def _texts(node: ast.expr | None, constants: dict[str, str]) -> Iterator[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-NOTICE = "<!-- Written by docs/generator; `script/docs` writes it again. -->\n"
+# At the end of a page: the title of a page has to be its first line.
+NOTICE = "\n<!-- Written by docs/generator; `script/docs` writes it again. -->\n"
 _REGION = re.compile(r"(<!-- generated: ([\w.-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
