@@ -2,7 +2,7 @@
 
 Pure arithmetic over the graph (critical path method, Kelley and Walker 1959): every agent starts when
 its last need is ready and then takes its own duration. Concurrency is unlimited here;
-`engine.explain.start_simulation` simulates a start with admission.
+`engine.explain.restart_impact` simulates a start with admission.
 """
 
 from __future__ import annotations
