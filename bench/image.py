@@ -207,7 +207,8 @@ class ImageBench:
 
     def start(self, layers: tuple[str, ...]) -> float:
         """Return the seconds from the start to a passed health check; the container is then stopped."""
-        service = self.containers.service_of(self.plan.images[LIGHT].agents[0]).name
+        first = self.plan.images[LIGHT].agents[0]
+        service = next(each.name for each in self.containers.services if first in each.agents)
         variables = {**IMAGE_VARIABLES, "PATH": DEFAULT_PATH, "ARGOSY_MACHINE": service}
         with tempfile.TemporaryDirectory(prefix="argosy-root-") as root:
             config = SandboxConfig(

@@ -71,7 +71,7 @@ class Trial:
     async def keep(self, keeper: StoreWriter) -> None:
         self.count += 1
         number = self.count
-        await keeper.append([event(number)], is_urgent=True)
+        await keeper.submit([event(number)], is_urgent=True)
         self.acknowledged.append(number)
 
     async def fill(self, keeper: StoreWriter) -> list[asyncio.Task[None]]:
@@ -317,7 +317,7 @@ async def keeps_its_bound(disk: Path, elsewhere: Path) -> dict[str, Any]:
     failures = set()
     largest = 0
     for first in range(0, ROUNDS * 500, 500):
-        await keeper.append([event(number) for number in range(first, first + 500)], is_urgent=True)
+        await keeper.submit([event(number) for number in range(first, first + 500)], is_urgent=True)
         batches = await keeper.records_after(await other.positions(), 1 << 20, 0.0)
         await other.store_batches(batches)
         largest = max(largest, *(path.stat().st_size for path in disk.glob("*.db")))

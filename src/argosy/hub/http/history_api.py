@@ -162,10 +162,10 @@ def event_document(stored_event: StoredEvent, *, can_read_output: bool) -> dict[
     }
 
 
-def json_response(value: Mapping[str, Any], status_code: int = 200) -> Response:
+def json_response(value: Mapping[str, Any]) -> Response:
     """Return a JSON response."""
     headers = {"cache-control": "no-store"}
-    return Response(msgspec.json.encode(value), status_code, headers, "application/json")
+    return Response(msgspec.json.encode(value), 200, headers, "application/json")
 
 
 def parse_number(text: str | None, default: int) -> int:

@@ -51,6 +51,8 @@ from argosy.hub.store.tables import add_chunk, add_schema, chunks_of, drop_chunk
 _LAST_COLUMN: Final = {RecordStream.EVENTS: "last_event", RecordStream.SAMPLES: "last_tick"}
 _DROPPED_COLUMN: Final = {RecordStream.EVENTS: "gone_event", RecordStream.SAMPLES: "gone_tick"}
 FULL_DETAIL_S: Final = 3 * 86400.0
+_MAX_DROPPED_CHUNKS: Final = 20  # of an origin at once
+_MAX_DROPPED_EVENTS: Final = 20_000
 
 _log = logging.getLogger("argosy.hub")
 _encode = msgspec.msgpack.Encoder().encode
@@ -208,22 +210,24 @@ class RecordStore:
         ).fetchone()
         return None if found is None else int(found) + 1
 
-    def drop_before(self, time_ms: int, limit: int = 20) -> int:
+    def drop_before(self, time_ms: int) -> int:
         """Drop records that end before a time, oldest first; return how many events and chunks were dropped.
 
-        At most `limit` chunks and `limit` thousand events of each origin: call again until it returns 0. The
+        At most 20 chunks and 20,000 events of each origin: call again until it returns 0. The
         numbers of dropped records are kept, and reported to hubs that request them later.
         """
         dropped = 0
         with transaction(self._database):
             for (origin,) in self._database.execute("SELECT id FROM origin").fetchall():
-                dropped += self._drop_chunks(origin, time_ms, limit)
-                dropped += self._drop_events(origin, time_ms, 1000 * limit)
+                dropped += self._drop_chunks(origin, time_ms)
+                dropped += self._drop_events(origin, time_ms)
         return dropped
 
-    def _drop_chunks(self, origin: int, time_ms: int, limit: int) -> int:
+    def _drop_chunks(self, origin: int, time_ms: int) -> int:
         chunks = chunks_of(self._database, origin)
-        expired = list(itertools.takewhile(lambda chunk: chunk.last_ms < time_ms, chunks[:limit]))
+        expired = list(
+            itertools.takewhile(lambda chunk: chunk.last_ms < time_ms, chunks[:_MAX_DROPPED_CHUNKS])
+        )
         if expired:
             drop_chunks(self._database, origin, expired)
             dropped = expired[-1].row_range()[1]
@@ -245,7 +249,7 @@ class RecordStore:
         self._database.execute("UPDATE origin SET gone_tick = ? WHERE id = ?", (found[0], origin))
         return 1
 
-    def _drop_events(self, origin: int, time_ms: int, limit: int) -> int:
+    def _drop_events(self, origin: int, time_ms: int) -> int:
         (kept,) = self._database.execute(
             "SELECT min(number) FROM event WHERE origin = ? AND time_ms >= ?", (origin, time_ms)
         ).fetchone()
@@ -254,7 +258,7 @@ class RecordStore:
         ).fetchone()
         if first is None:
             return 0
-        dropped = min(last if kept is None else kept - 1, first + limit - 1)
+        dropped = min(last if kept is None else kept - 1, first + _MAX_DROPPED_EVENTS - 1)
         if dropped < first:
             return 0
         self._database.execute("DELETE FROM event WHERE origin = ? AND number <= ?", (origin, dropped))

@@ -309,11 +309,9 @@ class StoreWriter:
         events: Sequence[HubEvent] = (),
         samples: Sequence[MetricSample] = (),
         source: tuple[str, str, int] | None = None,
-        *,
-        is_urgent: bool = False,
     ) -> None:
         """Submit records and wait until they are on the disk; see `submit`."""
-        await self.submit(events, samples, source, is_urgent=is_urgent)
+        await self.submit(events, samples, source)
 
     async def append_or_raise(self, events: Sequence[HubEvent]) -> None:
         """Submit events that must be on the disk before an action, and wait until they are.

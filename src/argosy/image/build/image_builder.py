@@ -254,24 +254,19 @@ class ImageBuilder:
 
     def variables(self, image: Image) -> dict[str, str]:
         """Return the variables of an image: those of its base, overridden by argosy's."""
-        services = [service for service in self.containers.services if service.image.name == image.name]
+        services = self.containers.services_of(image)
         machine_variable = {"ARGOSY_MACHINE": services[0].name} if len(services) == 1 else {}
         inherited = self.base_image.variables if self.base_image is not None else {}
         return {"PATH": DEFAULT_PATH, **inherited, **IMAGE_VARIABLES, **machine_variable}
 
     def config(self, image: Image, layers: tuple[Blob, ...]) -> dict[str, Any]:
-        services = [service for service in self.containers.services if service.image.name == image.name]
+        services = self.containers.services_of(image)
+        base_image = self.base_image
         ports = sorted({port for service in services for port in service.ports})
         labels = {
             "org.opencontainers.image.title": image.name,
-            "org.opencontainers.image.base.name": "debian"
-            if self.base_image is None
-            else self.base_image.name,
-            **(
-                {"org.opencontainers.image.base.digest": self.base_image.digest}
-                if self.base_image is not None
-                else {}
-            ),
+            "org.opencontainers.image.base.name": base_image.name if base_image else "debian",
+            **({"org.opencontainers.image.base.digest": base_image.digest} if base_image else {}),
             AGENTS_LABEL: ",".join(image.agents),
             "argosy.fleet": image.project,
             **({"argosy.gpu": image.gpu} if image.gpu else {}),

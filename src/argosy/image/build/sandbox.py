@@ -19,15 +19,8 @@ import msgspec
 
 from argosy.image.runtime.image_paths import RUNTIME_DIR, STATE_DIR, TEMP_DIR, USER_ID
 
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = (
-    1,
-    2,
-    4,
-    32,
-    4096,
-    16384,
-    1 << 18,
-)
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV = 1, 2, 4
+_MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1 << 5, 1 << 12, 1 << 14, 1 << 18
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom")
@@ -50,19 +43,14 @@ class SandboxConfig(msgspec.Struct, frozen=True):
     hosts: dict[str, str] = {}
 
 
-def sandbox_command(config: SandboxConfig, *, is_network_isolated: bool = True) -> list[str]:
-    """Return the command that runs a sandbox, which ends with its parent process.
-
-    is_network_isolated: no network except its own loopback.
-    """
+def sandbox_command(config: SandboxConfig) -> list[str]:
+    """Return the command that runs a sandbox with a loopback interface only; it ends with its parent."""
     # `--kill-child` ends the sandbox with `unshare`, and this ends `unshare` with a killed parent.
     kill_with_parent = ["setpriv", "--pdeathsig", "KILL"]
-    unshare = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
-    network_options = ["--net"] if is_network_isolated else []
+    unshare = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--net", "--fork", "--kill-child"]
     return [
         *kill_with_parent,
         *unshare,
-        *network_options,
         sys.executable,
         "-m",
         "argosy.image.build.sandbox",

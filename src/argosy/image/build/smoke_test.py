@@ -95,7 +95,7 @@ class SmokeTester:
 
     def test_image(self, built: BuiltImage) -> SmokeTestResult:
         """Run one image; never raises for errors of the image itself."""
-        services = [each for each in self.containers.services if each.image.name == built.image.name]
+        services = self.containers.services_of(built.image)
         failed = self.check_imports(built)
         runs = [] if failed else [self.run_service(built, service) for service in services]
         return SmokeTestResult(

@@ -112,7 +112,7 @@ def _runtime_stage(image: Image, containers: ContainerPlan) -> Iterator[str]:
     for path in image.files:
         yield f"COPY {json.dumps([path, f'{APP_DIR}/{path}'])}"
     yield _write_instruction(containers.fleet_text.splitlines(), FLEET_FILE)
-    services = [service for service in containers.services if service.image.name == image.name]
+    services = containers.services_of(image)
     variables = {**IMAGE_VARIABLES, "PYTHONPATH": _SITE_PACKAGES, **_cache_folders(image)}
     if len(services) == 1:
         variables["ARGOSY_MACHINE"] = services[0].name

@@ -7,7 +7,7 @@ scan may miss imports.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 
@@ -53,15 +53,11 @@ class AgentImports(msgspec.Struct, frozen=True):
     unread: str = ""
 
 
-def find_agent_imports(fleet: Fleet, variables: Mapping[str, str] | None = None) -> dict[str, AgentImports]:
-    """Return the files and imports of each agent, by name.
-
-    variables: of the environment that an image sets (PYTHONPATH matters). Never raises for unreadable files:
-    see `AgentImports.unread`.
-    """
+def find_agent_imports(fleet: Fleet) -> dict[str, AgentImports]:
+    """Return the files and imports of each agent; never raises for files: see `AgentImports.unread`."""
     root = os.path.dirname(fleet.path)
     reader = _OutlineReader()
-    source_cache = AgentSourceCache(root, variables or {}, facts_cache=FileFactsCache(reader.read))
+    source_cache = AgentSourceCache(root, {}, facts_cache=FileFactsCache(reader.read))
     return {
         name: _imports_of_agent(agent, fleet, source_cache, reader, root)
         for name, agent in fleet.agents.items()

@@ -57,9 +57,9 @@ class ContainerPlan(msgspec.Struct, frozen=True):
     fleet_text: str
     notes: tuple[str, ...]
 
-    def service_of(self, agent: str) -> ContainerService:
-        """Return the service that runs an agent."""
-        return next(service for service in self.services if agent in service.agents)
+    def services_of(self, image: Image) -> list[ContainerService]:
+        """Return the services that run an image."""
+        return [service for service in self.services if service.image.name == image.name]
 
 
 def plan_containers(plan: ImagePlan) -> ContainerPlan:
