@@ -27,7 +27,7 @@ _EINVAL = str(errno.EINVAL)
 
 
 class MonitoredUnit(Protocol):
-    """Who is told what the monitor finds."""
+    """Receives what the monitor finds."""
 
     def on_health(self, health: str | None) -> None:
         """It is ready, repeated with each report; `health` is its own report, None when it makes none."""

@@ -44,7 +44,7 @@ _HEARTBEAT_STATES = READY_STATES | {State.FAILING}
 
 
 class UnitObserver:
-    """Is told of a unit's changes; what a kind of unit does not need does nothing."""
+    """Receives a unit's changes; what a kind of unit does not need does nothing."""
 
     def on_transition(self, unit: Unit) -> None:
         """It has made a transition, or its reason has changed."""
