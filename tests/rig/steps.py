@@ -82,7 +82,7 @@ ADOPT = {
     "the supervisor's lock is taken": Point("generation.acquire_lock", "return"),
     "the generation is about to be raised": Point("generation.write_generation"),
     "the generation is raised": Point("generation.raise_generation", "return"),
-    "orphans are ended": Point("stale_forkers.kill_stale_forkers", "return"),
+    "orphans are ended": Point("forker_client.kill_stale_forkers", "return"),
     "the new control socket is bound": Point("control_server.ControlServer.bind", "return"),
     "the first is about to be adopted": Point("process_backend.OwnProcess.adopt_survivor"),
     "the first is adopted": Point("unit.Unit.adopt", "return"),
