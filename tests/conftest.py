@@ -1,4 +1,4 @@
-"""Fixtures that every room's tests may use."""
+"""Fixtures and hooks for all tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from rig.apart import enter_own_network
 from rig.lan import Lan, NoLanError
-from rig.tools import account, refused
+from rig.tools import missing_required_tools, summarize_skips
 
 # The gate tries the same examples each time, so that a red run is always of the change at hand;
 # `script/soak` looks for new ones (--hypothesis-profile=explore). No time is asserted in either.
@@ -47,16 +47,16 @@ def _reasons(config: pytest.Config) -> list[str]:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI a tool that is missing is a fault: what it is for was not tested."""
-    if os.environ.get("CI") and refused(_reasons(session.config)) and not session.exitstatus:
+    if os.environ.get("CI") and missing_required_tools(_reasons(session.config)) and not session.exitstatus:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Close with the skips by their reasons."""
     reasons = _reasons(config)
-    if said := account(reasons):
+    if said := summarize_skips(reasons):
         terminalreporter.write_line(said)
-    if os.environ.get("CI") and (tools := refused(reasons)):
+    if os.environ.get("CI") and (tools := missing_required_tools(reasons)):
         terminalreporter.write_line(f"error: this is CI, and has no {', '.join(tools)}", red=True)
         terminalreporter.write_line("hint: `script/system` installs what script/system.txt has", red=True)
 

@@ -1,4 +1,4 @@
-"""Starts agents as processes for tests, in a little fleet of its own, and leaves nothing behind."""
+"""Starts agents as processes for tests, in a small fleet of their own, and cleans up after them."""
 
 from __future__ import annotations
 
@@ -72,15 +72,15 @@ class Running:
 class LittleFleet:
     """A book and a runtime folder; agents are told by name which class to be.
 
-    is_afar: callers take the agents to be on another machine, so they come by TCP.
+    is_remote: callers take the agents to be on another machine, so they come by TCP.
     """
 
-    def __init__(self, folder: Path, *, is_afar: bool = False) -> None:
+    def __init__(self, folder: Path, *, is_remote: bool = False) -> None:
         self.folder = folder
         self.path = folder / "book.json"
         self.running: list[Running] = []
         self._address = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.{random.randint(1, 254)}"
-        self.book = AddressBook("little", "testing", ("elsewhere" if is_afar else "here",), str(folder), {})
+        self.book = AddressBook("little", "testing", ("elsewhere" if is_remote else "here",), str(folder), {})
         self._write()
 
     def add(self, name: str, **fields: object) -> AgentAddress:
@@ -143,10 +143,10 @@ class LittleFleet:
 
 
 @contextmanager
-def little_fleet(*, is_afar: bool = False) -> Iterator[LittleFleet]:
+def little_fleet(*, is_remote: bool = False) -> Iterator[LittleFleet]:
     """A fleet in a folder with a short path, so that its sockets have room for their names."""
     folder = Path(tempfile.mkdtemp(prefix="argosy-"))
-    fleet = LittleFleet(folder, is_afar=is_afar)
+    fleet = LittleFleet(folder, is_remote=is_remote)
     try:
         yield fleet
     finally:

@@ -154,7 +154,7 @@ class Back(Agent):
         return await self.publish("shouted", text)
 
 
-class Moody(Agent):
+class HealthAgent(Agent):
     """Says how it is."""
 
     def __init__(self) -> None:
@@ -209,7 +209,7 @@ class Slow(Agent):
         return "hello"
 
 
-class Orderly(Agent):
+class LifecyclePrinter(Agent):
     """Tells on stdout in which order it lives."""
 
     async def start(self) -> None:

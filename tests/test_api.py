@@ -1,4 +1,4 @@
-"""The public names that refit and repair write into code, by their present and their former paths."""
+"""The public names that refit and repair write into code, by their current and former paths."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FORMER = {
 }
 
 
-def test_all_is_sorted_and_documented() -> None:
+def test_api_exports_are_sorted_and_documented() -> None:
     assert argosy.api.__all__ == sorted(argosy.api.__all__)
     page = (Path(__file__).parents[1] / "docs/reference/api.md").read_text()
     assert all(callable(getattr(argosy.api, name)) and f"`{name}(" in page for name in argosy.api.__all__)
@@ -38,7 +38,7 @@ def test_all_is_sorted_and_documented() -> None:
         argosy.api.nothing  # noqa: B018
 
 
-def test_importing_it_loads_nothing_else() -> None:
+def test_api_import_loads_no_other_module() -> None:
     code = "import sys, argosy.api; print(sorted(m for m in sys.modules if m.startswith(('argosy', 'zmq'))))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out == "['argosy', 'argosy.api']\n"
@@ -51,13 +51,13 @@ def test_former_paths_are_importable(module: str) -> None:
     assert all(getattr(loaded, name) is not None for name in FORMER[module])
 
 
-def test_the_resolver_is_no_wrapper_and_sees_the_file_that_calls() -> None:
+def test_api_exposes_resolver_functions_unwrapped() -> None:
     whereabouts = importlib.import_module("argosy.fleet.whereabouts")
     assert argosy.api.host is whereabouts.host is resolver.host
     assert argosy.api.endpoint is whereabouts.endpoint is resolver.endpoint
 
 
-def test_a_placeholder_of_a_former_repair_takes_its_former_keyword() -> None:
+def test_former_placeholder_accepts_former_keyword() -> None:
     code = (
         "try:\n    import no_such_torch\nexcept ModuleNotFoundError:\n"
         "    from argosy.agent.absent import absent, stand_in\n\n"

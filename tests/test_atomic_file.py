@@ -1,4 +1,4 @@
-"""Each write leaves the old file or the new one, with the mode asked for, and no temporary file."""
+"""Atomic file writes: the old file or the new one, with the requested mode, and no temporary file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from argosy.atomic_file import create_atomic, replace_file, write_atomic, write_if_changed
 
 
-def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+def test_failed_write_keeps_old_file_and_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"old")
     with pytest.raises(TypeError), replace_file(path) as file:
@@ -21,7 +21,7 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_beside_it(tmp_path
 
 
 @pytest.mark.parametrize("is_synced", [False, True])
-def test_a_mode_that_is_given_does_not_depend_on_the_umask(tmp_path: Path, is_synced: bool) -> None:
+def test_explicit_file_mode_ignores_umask(tmp_path: Path, is_synced: bool) -> None:
     umask = os.umask(0o077)
     try:
         write_atomic(tmp_path / "shared", b"x", mode=0o644, is_synced=is_synced)
@@ -33,14 +33,14 @@ def test_a_mode_that_is_given_does_not_depend_on_the_umask(tmp_path: Path, is_sy
     assert sorted(os.listdir(tmp_path)) == ["plain", "shared"]
 
 
-def test_a_file_that_exists_is_not_created_again(tmp_path: Path) -> None:
+def test_create_atomic_keeps_existing_file(tmp_path: Path) -> None:
     create_atomic(tmp_path / "key", b"first", mode=0o600)
     create_atomic(tmp_path / "key", b"second", mode=0o600)
     assert (tmp_path / "key").read_bytes() == b"first"
     assert os.listdir(tmp_path) == ["key"]
 
 
-def test_an_unchanged_file_is_not_written(tmp_path: Path) -> None:
+def test_write_if_changed_skips_unchanged_file(tmp_path: Path) -> None:
     path = tmp_path / "a"
     write_if_changed(path, b"same")
     before = path.stat()

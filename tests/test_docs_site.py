@@ -1,4 +1,4 @@
-"""The documentation: generated parts are as the code has them, the site has no broken link."""
+"""Documentation: generated parts match the code, and the site has no broken link."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True)
 
 
-def test_generated_pages_and_regions_are_as_the_code_has_them() -> None:
+def test_generated_docs_match_code() -> None:
     done = _run("docs/generator", "--check")
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_a_stale_page_is_an_error_with_the_command_that_writes_it(tmp_path: Path) -> None:
+def test_docs_check_reports_stale_page_with_command_to_write_it(tmp_path: Path) -> None:
     copy = tmp_path / "docs"
     for path in DOCS.rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
@@ -58,14 +58,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_site_is_built_without_a_warning(site: Path) -> None:
+def test_docs_site_builds_every_page_without_warning(site: Path) -> None:
     pages = {path.relative_to(DOCS).with_suffix(".html") for path in DOCS.rglob("*.md")}
     built = {path.relative_to(site) for path in site.rglob("*.html")}
     index = {path.with_name("index.html") if path.stem == "README" else path for path in pages}
     assert index <= built
 
 
-def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
+def test_docs_site_loads_no_external_resource(site: Path) -> None:
     found = [path.name for path in site.rglob("*.html") if _LOADED.search(path.read_text())]
     assert found == []
     imported = [
@@ -76,7 +76,7 @@ def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
     assert imported == []
 
 
-def test_a_broken_link_and_a_broken_anchor_fail_the_build(tmp_path: Path) -> None:
+def test_broken_link_or_anchor_fails_docs_build(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     settings = (ROOT / "mkdocs.yml").read_text()
     (tmp_path / "mkdocs.yml").write_text(settings[: settings.index("not_in_nav:")] + "nav: [index.md]\n")
@@ -88,7 +88,7 @@ def test_a_broken_link_and_a_broken_anchor_fail_the_build(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("folder", MOST_LINES)
-def test_a_page_is_a_few_screens(folder: str) -> None:
+def test_docs_page_stays_within_line_limit(folder: str) -> None:
     lines = {
         str(path.relative_to(DOCS)): len(
             re.sub(r"<!-- generated.*?<!-- end", "", text, flags=re.DOTALL).splitlines()

@@ -1,4 +1,4 @@
-"""Docs, messages, docstrings and comments use the standard terms: the words below have better ones."""
+"""Standard terms: docs, messages, docstrings and comments contain no avoided word."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PROSE = {tokenize.COMMENT, tokenize.STRING} | (
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
-def test_a_page_has_no_avoided_word(page: Path) -> None:
+def test_docs_page_has_no_avoided_word(page: Path) -> None:
     text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
     assert list(_avoided(text)) == []
 

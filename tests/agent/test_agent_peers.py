@@ -68,10 +68,10 @@ def test_health_tells_of_each_need_what_the_calls_have_shown(fleet: LittleFleet)
 
 
 def test_a_peer_tells_in_each_answer_how_it_is(fleet: LittleFleet) -> None:
-    moody = fleet.start("Moody")
+    moody = fleet.start("HealthAgent")
     heard: list[str] = []
     directory = AddressResolver(fleet.path)
-    with named_peer("Moody", directory, "test", heard.append) as peer:
+    with named_peer("HealthAgent", directory, "test", heard.append) as peer:
         assert heard == []
         for word in ("degraded", "error", "ok", "ok"):
             peer.feel(status=word)

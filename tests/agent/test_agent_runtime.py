@@ -29,7 +29,7 @@ def ask(url: str, document: object, timeout_ms: int = 5000) -> dict[str, object]
 
 
 def test_it_is_ready_and_ends_in_order(fleet: LittleFleet) -> None:
-    orderly = fleet.start("Orderly", ready=False)
+    orderly = fleet.start("LifecyclePrinter", ready=False)
     assert orderly.told("X_ARGOSY_HEALTH=starting")
     assert orderly.told("READY=1")["X_ARGOSY_HEALTH"] == "ok"
     orderly.process.send_signal(signal.SIGTERM)
@@ -39,13 +39,13 @@ def test_it_is_ready_and_ends_in_order(fleet: LittleFleet) -> None:
 
 
 def test_interrupt_ends_it_like_terminate(fleet: LittleFleet) -> None:
-    orderly = fleet.start("Orderly")
+    orderly = fleet.start("LifecyclePrinter")
     orderly.end(signal.SIGINT)
     assert orderly.code == 0
 
 
 def test_what_runs_is_finished_before_the_agent_stops(fleet: LittleFleet) -> None:
-    orderly = fleet.start("Orderly")
+    orderly = fleet.start("LifecyclePrinter")
     with zmq.Context() as context, context.socket(zmq.REQ) as req:
         req.linger = 0
         req.rcvtimeo = 5000
@@ -176,8 +176,8 @@ def test_health_has_the_standard_keys_on_both_ports(fleet: LittleFleet) -> None:
 
 
 def test_a_change_of_health_is_told_at_once(fleet: LittleFleet) -> None:
-    moody = fleet.start("Moody", WATCHDOG_USEC="3600000000")  # beats never come by themselves
-    with connect("Moody") as peer:
+    moody = fleet.start("HealthAgent", WATCHDOG_USEC="3600000000")  # beats never come by themselves
+    with connect("HealthAgent") as peer:
         peer.feel(status="degraded", reason="the model is slow")
         said = moody.told("X_ARGOSY_HEALTH=degraded")
         assert said["READY"] == "1"
@@ -208,8 +208,8 @@ def test_readiness_and_watchdog_are_repeated(fleet: LittleFleet) -> None:
 
 
 def test_intervals_run_and_survive_an_error(fleet: LittleFleet) -> None:
-    moody = fleet.start("Moody")
-    with connect("Moody") as peer:
+    moody = fleet.start("HealthAgent")
+    with connect("HealthAgent") as peer:
         until(lambda: peer.ticked() > 4)
     _, err = moody.end()
     assert "ValueError: a tick may fail" in err

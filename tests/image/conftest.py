@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rig.layout import write_yard
+from rig.layout import write_image_fleet
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def _oras() -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _oras: None) -> Path:
-    """A fleet with images, for somebody of whom no file says anything: see `rig.layout.write_yard`."""
+    """A fleet with images, for somebody of whom no file says anything: see `rig.layout.write_image_fleet`."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     for name in (
@@ -24,4 +24,4 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _oras: None) -> Path:
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
     ):
         monkeypatch.delenv(name, raising=False)
-    return write_yard(tmp_path / "tree")
+    return write_image_fleet(tmp_path / "tree")

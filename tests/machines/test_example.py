@@ -1,4 +1,4 @@
-"""The example of 84 agents on two machines: cuts, a slow cable, kills, a restart; nothing twice or lost."""
+"""The example of 84 agents on two machines: network cuts, a slow link, kills and a restart."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from two_machines.two_machine_fleet import TwoMachineFleet, write_two_machine_fl
 
 EXAMPLE = BENCH.parent / "examples/mainpc-pc2/fleet.yaml"
 ONE, TWO = "mainpc", "pc2"
-EVERYONE = 84
+AGENT_COUNT = 84
 
 
 @pytest.fixture
 def linked(tmp_path: Path) -> TwoMachineFleet:
-    """The example's shape with needs across; each agent notes its lives."""
+    """The example's shape with needs across; each agent notes its starts."""
     return write_two_machine_fleet(tmp_path, EXAMPLE, 12)
 
 
@@ -47,36 +47,36 @@ def duo(linked: TwoMachineFleet) -> Iterator[Duo]:
         made.close()
 
 
-def lives(linked: TwoMachineFleet) -> Counter[str]:
+def starts(linked: TwoMachineFleet) -> Counter[str]:
     return Counter({path.name: len(path.read_text().split()) for path in linked.log_dir.iterdir()})
 
 
 def are_all_ready(duo: Duo) -> bool:
-    return Counter(duo.agents(ONE, "state").values()) == {("ready",): EVERYONE}
+    return Counter(duo.agents(ONE, "state").values()) == {("ready",): AGENT_COUNT}
 
 
 @pytest.mark.soak
-def test_the_example_on_two_machines_through_everything(duo: Duo, linked: TwoMachineFleet) -> None:
+def test_example_fleet_survives_cuts_kills_and_restart(duo: Duo, linked: TwoMachineFleet) -> None:
     duo.make_keys()
     for machine in (ONE, TWO):
         duo.serve(machine)
     duo.machines[TWO].slow(0.01, loss=0.01)
     account = duo.json(ONE, "up", "-d", "--no-hub")
-    assert (account["declared"], len(account["ready"])) == (EVERYONE, EVERYONE)
+    assert (account["declared"], len(account["ready"])) == (AGENT_COUNT, AGENT_COUNT)
     assert Counter(machine for (machine,) in duo.agents(TWO, "machine").values()) == {ONE: 58, TWO: 26}
     duo.machines[TWO].quicken()
 
     far = [name for name, machine in linked.machine_of.items() if machine == TWO][:4]
     book = next((duo.root / ONE / "state/argosy").glob("*/book.json"))
-    caller = duo.machines[ONE].popen(
+    client = duo.machines[ONE].popen(
         [sys.executable, str(BENCH / "two_machines/cross_machine_caller.py"), "1", *far],
         env={**duo.env(ONE), "ARGOSY_BOOK": str(book)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert caller.stdout is not None
-    assert caller.stdout.readline() == "calling\n"
+    assert client.stdout is not None
+    assert client.stdout.readline() == "calling\n"
 
     for _ in range(3):
         duo.machines[TWO].cut()
@@ -91,8 +91,8 @@ def test_the_example_on_two_machines_through_everything(duo: Duo, linked: TwoMac
         duo.serve(machine)
         duo.until_seen(other, machine, "linked")
     until(lambda: are_all_ready(duo))
-    assert len(duo.json(ONE, "up", "-d", "--no-hub")["adopted"]) == EVERYONE
-    assert lives(linked) == Counter(dict.fromkeys(linked.machine_of, 1))
+    assert len(duo.json(ONE, "up", "-d", "--no-hub")["adopted"]) == AGENT_COUNT
+    assert starts(linked) == Counter(dict.fromkeys(linked.machine_of, 1))
 
     duo.machines[TWO].cut()
     duo.until_seen(ONE, TWO, "blind")
@@ -102,10 +102,10 @@ def test_the_example_on_two_machines_through_everything(duo: Duo, linked: TwoMac
     duo.until_seen(ONE, TWO, "linked")
     until(lambda: are_all_ready(duo))
     expected = {name: 1 + (machine == TWO) for name, machine in linked.machine_of.items()}
-    assert lives(linked) == Counter(expected)
+    assert starts(linked) == Counter(expected)
 
-    out, _ = caller.communicate("", timeout=30)
+    out, _ = client.communicate("", timeout=30)
     requests = json.loads(out)
     assert requests["lost"] == 0, requests
     assert requests["answered"] > 0
-    assert len(duo.json(TWO, "down")["stopped"]) == EVERYONE
+    assert len(duo.json(TWO, "down")["stopped"]) == AGENT_COUNT

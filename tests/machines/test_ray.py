@@ -58,12 +58,12 @@ def node(
         ([node(1), node(2, alive=False), node(3, {"argosy-two": 1.0})], {"one": "n1", "two": "n3"}),
     ],
 )
-def test_which_node_a_machine_is(nodes: list[dict[str, Any]], expected: dict[str, str]) -> None:
+def test_machines_are_matched_to_ray_nodes(nodes: list[dict[str, Any]], expected: dict[str, str]) -> None:
     found = match_nodes(ADDRESSES, nodes)
     assert {machine: each["NodeID"] for machine, each in found.items()} == expected
 
 
-def test_a_machine_without_a_node_is_named() -> None:
+def test_node_match_names_machine_without_node() -> None:
     with pytest.raises(RefusedError, match="machine `two`"):
         match_nodes(ADDRESSES, [node(1), node(2, alive=False)])
 
@@ -80,13 +80,11 @@ def test_a_machine_without_a_node_is_named() -> None:
         (0, None, None),
     ],
 )
-def test_a_node_s_agents_see_the_devices_that_its_raylet_has(
-    gpus: int, raylet: str | None, agents: str | None
-) -> None:
+def test_agents_see_gpu_devices_of_their_raylet(gpus: int, raylet: str | None, agents: str | None) -> None:
     assert visible_devices(gpus, raylet) == agents
 
 
-def test_a_host_that_stays_knows_the_nodes_of_the_last_start() -> None:
+def test_ray_actor_reports_machines_lost_since_last_start() -> None:
     host = RayNodeActor("/fleet.yaml", "rayed", "one")
     host.update_nodes({"one": "n1", "two": "n2"})
     assert host.lost_machines(["n1", "n2"]) == set()
@@ -98,7 +96,7 @@ def test_a_host_that_stays_knows_the_nodes_of_the_last_start() -> None:
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
-def test_without_ray_one_is_told_how_to_get_it(tmp_path: Path) -> None:
+def test_up_with_ray_engine_names_missing_package(tmp_path: Path) -> None:
     (tmp_path / "fleet.yaml").write_text(FLEET)
     words = [ARGOSY, "up", "--engine", "ray", "--machine", "one", "--fleet", str(tmp_path / "fleet.yaml")]
     done = subprocess.run(
@@ -108,7 +106,7 @@ def test_without_ray_one_is_told_how_to_get_it(tmp_path: Path) -> None:
     assert "argosy[cluster]" in done.stderr
 
 
-class Rayed:
+class RayCluster:
     """A cluster of two nodes on this host, and a fleet for it."""
 
     def __init__(self, root: Path) -> None:
@@ -162,13 +160,13 @@ class Rayed:
 
 
 @pytest.fixture
-def rayed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rayed]:
+def rayed(monkeypatch: pytest.MonkeyPatch) -> Iterator[RayCluster]:
     if find_spec("ray") is None:
         pytest.skip("Ray is not installed (`pip install 'argosy[cluster]'`)")
     root = Path(tempfile.mkdtemp(prefix="argosy-r-", dir="/tmp"))
     monkeypatch.setenv("RAY_TMPDIR", str(root))  # its note of the cluster goes there too, into `ray`
     (root / "ray").mkdir()
-    made = Rayed(root)
+    made = RayCluster(root)
     try:
         yield made
     finally:
@@ -177,7 +175,7 @@ def rayed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rayed]:
 
 @pytest.mark.soak
 @pytest.mark.filterwarnings("ignore")
-def test_a_node_s_death_is_told_and_its_dependents_are_blocked_by_name(rayed: Rayed) -> None:
+def test_ray_node_death_marks_machine_failed_and_blocks_dependents(rayed: RayCluster) -> None:
     rayed.argosy("one", "keys", "make")
     account = rayed.json("one", "up", "-d", "--no-hub", "--engine", "ray")
     assert account["ready"] == ["A", "B", "C"], account

@@ -14,7 +14,7 @@ from rig.fleet import ARGOSY, Rig, is_alive
 FLEET = "fleet: solo\nagents:\n  A: {run: speaker.py, ready: {probe: notify}}\n"
 
 
-def test_it_tells_when_it_serves_and_leaves_its_agents(tmp_path: Path) -> None:
+def test_serve_notifies_readiness_and_leaves_agents_running(tmp_path: Path) -> None:
     rig = Rig(tmp_path, tmp_path)
     rig.write(FLEET)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
@@ -41,7 +41,7 @@ def test_it_tells_when_it_serves_and_leaves_its_agents(tmp_path: Path) -> None:
             rig.close()
 
 
-def test_its_unit_is_what_systemd_reads(tmp_path: Path) -> None:
+def test_serve_install_writes_systemd_unit(tmp_path: Path) -> None:
     rig = Rig(tmp_path, tmp_path)
     path = rig.write(FLEET)
     done = rig.argosy("serve", "install", "-o", str(tmp_path / "units/argosy.service"))

@@ -1,4 +1,4 @@
-"""The tree on two machines: brought by rsync, told by its hash, restarted one after another, taken back."""
+"""Sync of a tree to two machines: by rsync or git, checked by hash, restarted in order, rolled back."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def content(root: Path) -> dict[str, str]:
     return {str(path.relative_to(root)): path.read_text() for path in files}
 
 
-def test_a_tree_is_brought_and_taken_back(here: Path, tmp_path: Path, ssh: str) -> None:
+def test_sync_deploys_tree_and_rolls_it_back(here: Path, tmp_path: Path, ssh: str) -> None:
     there = tmp_path / "there's tree"
     target = SshTarget("two", "two-host", str(there), [ssh])
     first = compute_tree_version(here)
@@ -115,7 +115,7 @@ NEW = {
 
 
 @pytest.mark.parametrize("by", ["rsync", "git"])
-def test_files_folders_and_links_take_each_other_s_places(tmp_path: Path, ssh: str, by: str) -> None:
+def test_sync_replaces_files_directories_and_links_by_each_other(tmp_path: Path, ssh: str, by: str) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     target = SshTarget("two", "two-host", str(there), [ssh])
     for files, way_back in ((OLD, None), (NEW, OLD), (OLD, NEW)):
@@ -142,7 +142,7 @@ def test_files_folders_and_links_take_each_other_s_places(tmp_path: Path, ssh: s
 
 
 @pytest.mark.parametrize("moves", [1, 4, 7])
-def test_a_change_that_a_loss_of_power_broke_off_is_undone(tmp_path: Path, ssh: str, moves: int) -> None:
+def test_interrupted_deployment_is_undone_by_next_one(tmp_path: Path, ssh: str, moves: int) -> None:
     here, there, count = tmp_path / "here", tmp_path / "there", tmp_path / "moves"
     make(here, OLD)
     old = compute_tree_version(here)
@@ -172,7 +172,7 @@ def test_a_change_that_a_loss_of_power_broke_off_is_undone(tmp_path: Path, ssh: 
     assert compute_tree_version(there).tree == new.tree
 
 
-def test_a_machine_that_cannot_be_reached_is_named(here: Path, ssh: str) -> None:
+def test_sync_names_unreachable_machine(here: Path, ssh: str) -> None:
     with pytest.raises(RefusedError, match="no such host"):
         deploy(here, compute_tree_version(here), SshTarget("two", "nobody", "/nowhere", [ssh]))
 
@@ -208,7 +208,7 @@ class Pair:
         return self.duo.json("one", "sync", "--ssh", self.ssh, *words, code=code)
 
 
-def test_who_runs_which_version_and_a_bad_one_is_taken_back(duo: Duo, ssh: str) -> None:
+def test_status_reports_versions_and_sync_rolls_back_bad_one(duo: Duo, ssh: str) -> None:
     pair = Pair(duo, ssh)
     duo.make_keys()
     first = pair.sync()
@@ -245,7 +245,7 @@ def test_who_runs_which_version_and_a_bad_one_is_taken_back(duo: Duo, ssh: str) 
     assert (pair.there / "agent.py").read_text() == AGENT + "# better\n"
 
 
-def test_a_bad_version_is_taken_back_whoever_brought_it_and_a_good_one_repairs(duo: Duo, ssh: str) -> None:
+def test_sync_restart_rolls_back_earlier_bad_version_until_good_one(duo: Duo, ssh: str) -> None:
     pair = Pair(
         duo,
         ssh,
@@ -291,7 +291,7 @@ def test_a_bad_version_is_taken_back_whoever_brought_it_and_a_good_one_repairs(d
     assert not (pair.there / ".argosy/previous").exists()
 
 
-def test_the_verb_names_what_it_could_not_do(duo: Duo) -> None:
+def test_sync_reports_failed_and_unknown_machines(duo: Duo) -> None:
     pair = Pair(duo, "false")
     found = pair.sync(code=1)
     assert list(found["failed"]) == ["two"]

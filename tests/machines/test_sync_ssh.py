@@ -1,4 +1,4 @@
-"""A tree through a real ssh server to another machine: what is brought, and why it is not."""
+"""Sync of a tree over a real ssh server to another machine: what is deployed, and why it fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOO_BIG = 1_000_000
 ARRIVED = 500_000
 
 
-class Site:
+class SshDeployment:
     """A tree on `one` that goes to `two` by ssh. disk: the size of the disk that it comes to there."""
 
     def __init__(self, duo: Duo, disk: str = "") -> None:
@@ -38,7 +38,7 @@ class Site:
         duo.fleet.write_text(text)
         self.sshd = Sshd(duo.machines["two"], duo.root / "sshd")
 
-    def ship(self, ssh: list[str] | None = None, by: str = "") -> Deployment:
+    def deploy_tree(self, ssh: list[str] | None = None, by: str = "") -> Deployment:
         words = self.duo.machines["one"].words(ssh or self.sshd.ssh())
         target = SshTarget("two", self.duo.machines["two"].address, str(self.there), words)
         return deploy(self.here, compute_tree_version(self.here), target, by)
@@ -46,13 +46,13 @@ class Site:
     def refused(self, ssh: list[str] | None = None, by: str = "") -> str:
         """Return the code of why nothing was brought."""
         with pytest.raises(RefusedError) as refused:
-            self.ship(ssh, by)
+            self.deploy_tree(ssh, by)
         return refused.value.faults[0].code
 
 
 @pytest.fixture
-def site(duo: Duo) -> Site:
-    return Site(duo)
+def ssh_deployment(duo: Duo) -> SshDeployment:
+    return SshDeployment(duo)
 
 
 def content(root: Path) -> dict[str, bytes]:
@@ -60,77 +60,79 @@ def content(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
-def test_what_ssh_brings_and_why_it_does_not(site: Site) -> None:
-    first = site.duo.json("one", "sync", "--ssh", shlex.join(site.sshd.ssh()))
+def test_sync_over_ssh_deploys_tree_or_reports_error_code(ssh_deployment: SshDeployment) -> None:
+    first = ssh_deployment.duo.json("one", "sync", "--ssh", shlex.join(ssh_deployment.sshd.ssh()))
     assert first["machines"]["two"]["by"] == "rsync"
-    assert content(site.there) == content(site.here)
-    noted = read_tree_version(site.there)
+    assert content(ssh_deployment.there) == content(ssh_deployment.here)
+    noted = read_tree_version(ssh_deployment.there)
     assert noted is not None
-    assert noted.tree == first["version"] == compute_tree_version(site.there).tree
+    assert noted.tree == first["version"] == compute_tree_version(ssh_deployment.there).tree
 
-    before, inode = content(site.there), (site.there / "fleet.yaml").stat().st_ino
-    (site.here / "more.txt").write_text("more\n")
-    assert site.refused(site.sshd.ssh(key="stranger")) == "key-refused"
-    assert site.refused(site.sshd.ssh(known="nobody-known")) == "host-key-unknown"
-    assert site.refused(site.sshd.ssh(known="another-known")) == "host-key-changed"
-    (site.sshd.programs / "rsync").unlink()
-    assert site.refused(by="rsync") == "no-rsync-there"
-    assert content(site.there) == before
-    assert read_tree_version(site.there) == noted
+    before, inode = content(ssh_deployment.there), (ssh_deployment.there / "fleet.yaml").stat().st_ino
+    (ssh_deployment.here / "more.txt").write_text("more\n")
+    assert ssh_deployment.refused(ssh_deployment.sshd.ssh(key="stranger")) == "key-refused"
+    assert ssh_deployment.refused(ssh_deployment.sshd.ssh(known="nobody-known")) == "host-key-unknown"
+    assert ssh_deployment.refused(ssh_deployment.sshd.ssh(known="another-known")) == "host-key-changed"
+    (ssh_deployment.sshd.programs / "rsync").unlink()
+    assert ssh_deployment.refused(by="rsync") == "no-rsync-there"
+    assert content(ssh_deployment.there) == before
+    assert read_tree_version(ssh_deployment.there) == noted
 
-    assert site.ship().transport == "git"
-    assert content(site.there) == content(site.here)
-    assert (site.there / "fleet.yaml").stat().st_ino == inode  # what is the same stays
-    (site.sshd.programs / "git").unlink()
-    (site.here / "more.txt").write_text("still more\n")
-    ssh = shlex.join(site.sshd.ssh())
-    told = json.loads(site.duo.argosy("one", "sync", "--json", "--ssh", ssh, code=1).stdout)
-    assert told["codes"] == {"two": "no-rsync-there"}
+    assert ssh_deployment.deploy_tree().transport == "git"
+    assert content(ssh_deployment.there) == content(ssh_deployment.here)
+    assert (ssh_deployment.there / "fleet.yaml").stat().st_ino == inode  # what is the same stays
+    (ssh_deployment.sshd.programs / "git").unlink()
+    (ssh_deployment.here / "more.txt").write_text("still more\n")
+    ssh = shlex.join(ssh_deployment.sshd.ssh())
+    report = json.loads(ssh_deployment.duo.argosy("one", "sync", "--json", "--ssh", ssh, code=1).stdout)
+    assert report["codes"] == {"two": "no-rsync-there"}
 
 
-def test_a_full_disk_there_is_named_and_left_as_it_was(duo: Duo) -> None:
-    site = Site(duo, "400k")
+def test_sync_reports_full_disk_and_leaves_target_unchanged(duo: Duo) -> None:
+    ssh_deployment = SshDeployment(duo, "400k")
 
     def listed() -> str:
-        return duo.machines["two"].run(["find", str(site.there), "-type", "f", "-size", "-90k"]).stdout
+        return (
+            duo.machines["two"].run(["find", str(ssh_deployment.there), "-type", "f", "-size", "-90k"]).stdout
+        )
 
-    site.ship()
+    ssh_deployment.deploy_tree()
     before = listed()
-    (site.here / "big.bin").write_bytes(os.urandom(TOO_BIG))
-    assert site.refused() == "disk-full"
+    (ssh_deployment.here / "big.bin").write_bytes(os.urandom(TOO_BIG))
+    assert ssh_deployment.refused() == "disk-full"
     assert listed() == before
-    assert site.refused(by="git") == "disk-full"
-    (site.here / "big.bin").write_text("small\n")
-    assert site.ship().is_new
-    assert str(site.there / "big.bin") in listed()
+    assert ssh_deployment.refused(by="git") == "disk-full"
+    (ssh_deployment.here / "big.bin").write_text("small\n")
+    assert ssh_deployment.deploy_tree().is_new
+    assert str(ssh_deployment.there / "big.bin") in listed()
 
 
-def test_a_transfer_that_was_cut_leaves_the_old_tree_and_is_gone_on_with(site: Site) -> None:
-    site.ship()
-    old, noted = content(site.there), read_tree_version(site.there)
-    (site.here / "a-first.txt").write_text("whole\n")
-    (site.here / "b-second.bin").write_bytes(os.urandom(TOO_BIG))
-    rsync = site.sshd.programs / "rsync"
+def test_interrupted_transfer_keeps_old_tree_and_resumes(ssh_deployment: SshDeployment) -> None:
+    ssh_deployment.deploy_tree()
+    old, noted = content(ssh_deployment.there), read_tree_version(ssh_deployment.there)
+    (ssh_deployment.here / "a-first.txt").write_text("whole\n")
+    (ssh_deployment.here / "b-second.bin").write_bytes(os.urandom(TOO_BIG))
+    rsync = ssh_deployment.sshd.programs / "rsync"
     real = rsync.readlink()
     rsync.unlink()
     # What is said at the beginning is awaited: nothing may be held back.
     rsync.write_text(f'#!/bin/sh\n{{ stdbuf -o0 head -c {ARRIVED}; exec sleep 600; }} | exec {real} "$@"\n')
     rsync.chmod(0o755)
-    arrived = site.there / ".argosy/incoming/tree/a-first.txt"
+    arrived = ssh_deployment.there / ".argosy/incoming/tree/a-first.txt"
     with ThreadPoolExecutor() as pool:
-        ssh = site.sshd.ssh("-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=5")
-        code = pool.submit(site.refused, ssh, "rsync")
+        ssh = ssh_deployment.sshd.ssh("-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=5")
+        code = pool.submit(ssh_deployment.refused, ssh, "rsync")
         until(arrived.exists)
-        site.duo.machines["two"].cut()
+        ssh_deployment.duo.machines["two"].cut()
         assert code.result(60) == "connection-lost"
-    assert content(site.there) == old
-    assert read_tree_version(site.there) == noted
+    assert content(ssh_deployment.there) == old
+    assert read_tree_version(ssh_deployment.there) == noted
 
-    site.duo.machines["two"].mend()
+    ssh_deployment.duo.machines["two"].mend()
     rsync.unlink()
     rsync.symlink_to(real)
     inode = arrived.stat().st_ino
-    assert site.ship().before == noted
-    assert content(site.there) == content(site.here)
-    assert (site.there / "a-first.txt").stat().st_ino == inode  # it was not brought again
-    assert not (site.there / ".argosy/incoming").exists()
+    assert ssh_deployment.deploy_tree().before == noted
+    assert content(ssh_deployment.there) == content(ssh_deployment.here)
+    assert (ssh_deployment.there / "a-first.txt").stat().st_ino == inode  # it was not brought again
+    assert not (ssh_deployment.there / ".argosy/incoming").exists()

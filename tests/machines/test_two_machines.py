@@ -1,4 +1,4 @@
-"""One fleet on two machines: started from one, seen from both, through cuts, kills and a restart."""
+"""One fleet on two machines: started from one, seen from both, through network cuts, kills and restarts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ sys.stdin.read()
 print("answered" if socket.poll(0) else "silence", flush=True)
 """
 # Says of `two` that it is gone, and waits until that was taken note of.
-CONDEMN = """
+MARK_FAILED = """
 import sys
 from pathlib import Path
 from argosy.engine.control.control_client import connect
@@ -47,7 +47,7 @@ def up(duo: Duo, *words: str, machine: str = "one", code: int = 0) -> dict[str, 
     return duo.json(machine, "up", "-d", "--no-hub", *words, code=code)
 
 
-def test_a_fleet_on_two_machines_is_one_fleet(duo: Duo) -> None:
+def test_fleet_on_two_machines_is_managed_as_one(duo: Duo) -> None:
     duo.write(CHAIN)
     duo.make_keys()
     duo.serve("two")
@@ -57,12 +57,14 @@ def test_a_fleet_on_two_machines_is_one_fleet(duo: Duo) -> None:
     assert account["declared"] == len(NAMES)
     assert [step["agent"] for step in account["critical_path"]] == NAMES  # type: ignore[attr-defined]
     for own, other in (("one", "two"), ("two", "one")):
-        told = duo.status(own)
-        assert {name: each["state"] for name, each in told["machines"].items()} == {
+        reported = duo.status(own)
+        assert {name: each["state"] for name, each in reported["machines"].items()} == {
             own: "here",
             other: "linked",
         }
-        assert {name: each["state"] for name, each in told["agents"].items()} == dict.fromkeys(NAMES, "ready")
+        assert {name: each["state"] for name, each in reported["agents"].items()} == dict.fromkeys(
+            NAMES, "ready"
+        )
     assert duo.agents("one", "pid", "machine") == duo.agents("two", "pid", "machine")
 
     lines = duo.argosy("one", "logs").stdout
@@ -70,25 +72,25 @@ def test_a_fleet_on_two_machines_is_one_fleet(duo: Duo) -> None:
     assert duo.argosy("one", "logs", "-n", "1", "B").stdout == "B | up B\n"
     assert list(duo.json("two", "timeline")["agents"]) == NAMES
     assert duo.json("two", "restart", "A", "B")["restarted"] == ["A", "B"]
-    foretold = duo.json("one", "restart", "A", "B", "--dry-run")
-    assert (foretold["restarted"], set(foretold["outages"])) == (["A", "B"], {"A", "B"})
+    preview = duo.json("one", "restart", "A", "B", "--dry-run")
+    assert (preview["restarted"], set(preview["outages"])) == (["A", "B"], {"A", "B"})
     assert set(duo.json("one", "restart", "--rolling", "--dry-run")["restarted"]) == set(NAMES)
     speaker = duo.root / "speaker.py"
     speaker.write_text(speaker.read_text() + "# newer\n")
     assert set(duo.json("one", "restart", "--changed", "--dry-run")["changed"]) == set(NAMES)
     assert list(duo.json("two", "restart", "--changed", "A", "--dry-run")["changed"]) == ["A"]
-    struck = duo.argosy("one", "drill", "--kill", "B", code=2)
-    assert "`B` runs on machine `two`" in struck.stderr
+    drilled = duo.argosy("one", "drill", "--kill", "B", code=2)
+    assert "`B` runs on machine `two`" in drilled.stderr
 
     assert sorted(duo.json("one", "down")["stopped"]) == NAMES
     assert duo.status("two")["machines"]["one"]["state"] == "blind"
     assert {each for (each,) in duo.agents("two", "state").values()} == {"exited"}
 
 
-def test_a_word_against_a_machine_counts_only_where_it_is_not_seen(duo: Duo) -> None:
-    def condemn() -> tuple[str, str]:
+def test_machine_marked_failed_counts_only_while_unreachable(duo: Duo) -> None:
+    def mark_failed() -> tuple[str, str]:
         subprocess.run(
-            [sys.executable, "-c", CONDEMN, str(duo.fleet)], env=duo.env("one"), check=True, timeout=30
+            [sys.executable, "-c", MARK_FAILED, str(duo.fleet)], env=duo.env("one"), check=True, timeout=30
         )
         state, reason = duo.agents("one", "state", "reason")["B"]
         return state, reason
@@ -97,18 +99,18 @@ def test_a_word_against_a_machine_counts_only_where_it_is_not_seen(duo: Duo) -> 
     duo.make_keys()
     duo.serve("two")
     up(duo)
-    assert condemn()[0] == "ready"
+    assert mark_failed()[0] == "ready"
     duo.kill_supervisor("two")  # its agents run on
     duo.until_seen("one", "two", "blind")
     assert duo.agents("one", "state")["B"] == ("ready",)
-    state, reason = condemn()
+    state, reason = mark_failed()
     assert (state, "its node has left" in reason) == ("exited", True)
     duo.serve("two")
     duo.until_seen("one", "two", "linked")
     assert duo.agents("one", "state")["B"] == ("ready",)
 
 
-def test_a_machine_out_of_sight_is_blind_and_nothing_starts_twice(duo: Duo) -> None:
+def test_unreachable_machine_keeps_states_and_starts_nothing_twice(duo: Duo) -> None:
     duo.write(CHAIN)
     duo.make_keys()
     duo.serve("two")
@@ -125,8 +127,8 @@ def test_a_machine_out_of_sight_is_blind_and_nothing_starts_twice(duo: Duo) -> N
     for own, other in (("one", "two"), ("two", "one")):
         duo.until_seen(own, other, "blind")
     assert duo.agents("one", "pid", "state") == running == duo.agents("two", "pid", "state")
-    told = duo.argosy("one", "down", "--only", "B", code=1)
-    assert "machine two" in told.stdout
+    reported = duo.argosy("one", "down", "--only", "B", code=1)
+    assert "machine two" in reported.stdout
 
     duo.machines["two"].mend()
     for own, other in (("one", "two"), ("two", "one")):
@@ -160,7 +162,7 @@ def test_a_machine_out_of_sight_is_blind_and_nothing_starts_twice(duo: Duo) -> N
     assert {left[name] for name in "AC"} == {(None, "exited")}
 
 
-def test_a_machine_that_is_not_there_is_named_and_the_others_go_on(duo: Duo) -> None:
+def test_up_names_missing_machine_and_starts_other_agents(duo: Duo) -> None:
     duo.write(CHAIN + "E: {machine: one}\n")
     duo.make_keys()
     account = up(duo, "--timeout", "8", code=1)
@@ -174,7 +176,7 @@ def test_a_machine_that_is_not_there_is_named_and_the_others_go_on(duo: Duo) -> 
     assert up(duo)["ready"] == [*NAMES, "E"]
 
 
-def test_a_need_that_fails_is_told_across_the_cable_and_back(duo: Duo) -> None:
+def test_failed_need_is_reported_across_machines(duo: Duo) -> None:
     duo.write(
         """
         A0: {machine: one}
@@ -196,7 +198,7 @@ def test_a_need_that_fails_is_told_across_the_cable_and_back(duo: Duo) -> None:
         assert reasons["A3"].startswith("blocked, needs `A2`, blocked by `A1`: exited")
 
 
-def test_strangers_are_refused_and_told(duo: Duo) -> None:
+def test_peering_rejects_and_logs_clients_without_valid_key(duo: Duo) -> None:
     duo.write(CHAIN)
     duo.make_keys()
     duo.serve("one")
@@ -210,7 +212,7 @@ def test_strangers_are_refused_and_told(duo: Duo) -> None:
     assert duo.status("one")["machines"]["two"]["state"] == "blind"
 
 
-def test_no_machine_serves_others_without_keys(duo: Duo) -> None:
+def test_serve_for_peers_requires_keys(duo: Duo) -> None:
     duo.write(CHAIN)
     refused = duo.argosy("two", "serve", "--machine", "two", code=1)
     assert "`argosy keys make`" in refused.stderr

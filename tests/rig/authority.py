@@ -23,7 +23,7 @@ commonName = optional
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
-class Shown(NamedTuple):
+class ServerCertificate(NamedTuple):
     """What a server shows, and the key that it proves it with."""
 
     certificate: Path
@@ -45,7 +45,7 @@ class Authority:
         (folder / "index").touch()
         (folder / "serial").write_text("01")
 
-    def sign(self, name: str, *, since: str = "200101", until: str = "491231") -> Shown:
+    def sign(self, name: str, *, since: str = "200101", until: str = "491231") -> ServerCertificate:
         """Return a certificate for `DNS:NAME` or `IP:ADDRESS`. since, until: days as `YYMMDD`."""
         stem = f"{len(list(self.folder.iterdir()))}"
         request = ("-keyout", f"{stem}.key", "-out", f"{stem}.csr", "-subj", "/CN=yard")
@@ -55,7 +55,7 @@ class Authority:
         days = ("-startdate", f"{since}000000Z", "-enddate", f"{until}000000Z")
         own = ("-config", "ca.cnf", "-cert", "ca.crt", "-keyfile", "ca.key")
         self._openssl("ca", "-batch", "-notext", *own, *signed, *days)
-        return Shown(self.folder / f"{stem}.crt", self.folder / f"{stem}.key")
+        return ServerCertificate(self.folder / f"{stem}.crt", self.folder / f"{stem}.key")
 
     def signature(self, data: bytes) -> bytes:
         """Return its signature of some bytes, as ES256 has them: two numbers of 32 bytes."""

@@ -26,7 +26,7 @@ def prepare() -> None:
         subprocess.run(words, check=True)
 
 
-def inhabitants() -> list[int]:
+def list_pids() -> list[int]:
     """Return the processes on the machines and beside the bridge, but this one."""
     networks = {os.stat("/proc/self/ns/net").st_ino}
     networks |= {os.stat(f"{NAMES}/{name}").st_ino for name in os.listdir(NAMES)}
@@ -43,7 +43,7 @@ def inhabitants() -> list[int]:
 
 def end_all() -> None:
     """Kill until nobody is left; a process may have forked while it was being killed."""
-    while pids := inhabitants():
+    while pids := list_pids():
         for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)

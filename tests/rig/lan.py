@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rig.tools import lacking
+from rig.tools import missing_tools_reason
 
 HERE = Path(__file__).resolve().parent
 PATIENCE_S = 20.0
@@ -119,7 +119,7 @@ class Lan:
     """
 
     def __init__(self, *, as_user: bool = False) -> None:
-        if reason := lacking(*TOOLS):
+        if reason := missing_tools_reason(*TOOLS):
             raise NoLanError(reason)
         self._user = ["-U"] if as_user or os.geteuid() else []
         self._started: list[subprocess.Popen[Any]] = []

@@ -16,17 +16,17 @@ _LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 _FLEET = "fleet: yard\nagents:\n  Light: {run: light.py, group: light}\n"
 
 
-def write_yard(folder: Path) -> Path:
+def write_image_fleet(folder: Path) -> Path:
     """Write a fleet with a layout of two images that share a layer, and one that failed its proof."""
     folder.mkdir()
     (folder / "fleet.yaml").write_text(_FLEET)
     (folder / "light.py").write_text("")
-    store, built = build_yard(folder.parent / "store")
+    store, built = build_image_fleet(folder.parent / "store")
     write_layout(folder / ".argosy" / "images", store, built, ["light", "heavy"], "v1")
     return folder
 
 
-def build_yard(folder: Path) -> tuple[BlobStore, list[BuiltImage]]:
+def build_image_fleet(folder: Path) -> tuple[BlobStore, list[BuiltImage]]:
     """Return a store with three images: of 2 MiB, of 7 MiB, and of 1 MiB that all share."""
     store = BlobStore(folder)
     chance = random.Random(7)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import pytest
 
-from rig.tools import lacking
+from rig.tools import missing_tools_reason
 
 
 def require(*tools: str) -> None:
     """Skip the test that runs where one of these tools is missing."""
-    if reason := lacking(*tools):
+    if reason := missing_tools_reason(*tools):
         pytest.skip(reason)
 
 
 def needs(*tools: str) -> pytest.MarkDecorator:
     """Return the mark that skips a test where one of these tools is missing."""
-    reason = lacking(*tools)
+    reason = missing_tools_reason(*tools)
     return pytest.mark.skipif(bool(reason), reason=reason)

@@ -1,4 +1,4 @@
-"""A fleet under all that can happen to it, beside a model of what then has to run.
+"""A fleet under random faults, checked against a model of what has to run.
 
 After each event what runs is what the model says, each agent has lived as often as it was to be started and
 once at a time, and what argosy says agrees with the processes that exist.
@@ -169,12 +169,12 @@ class Ordeal:
 
     def _is_ambushed(self) -> bool:
         """Return whether the ambush has ended the supervisor, which nobody was told."""
-        has_sprung = self._ambush is not None and self.trial.sprung(self._ambush) is not None
+        has_sprung = self._ambush is not None and self.trial.triggered(self._ambush) is not None
         return self.has_supervisor and has_sprung and not self.trial.is_up()
 
     def note_ambush(self) -> None:
         """Count the last ambush if somebody has come to it, and expect nobody there any more."""
-        if self._ambush is not None and self.trial.sprung(self._ambush) is not None:
+        if self._ambush is not None and self.trial.triggered(self._ambush) is not None:
             point = POINTS[self._ambush]
             is_supervisor = point.do == "orphan" or "supervisor" in point.kinds
             self.events[f"{'supervisors' if is_supervisor else 'forkers and agents'} killed at a step"] += 1

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rig.authority import Shown
+from rig.authority import ServerCertificate
 from rig.fleet import free_ports
 from rig.needs import require
 from rig.tokens import ISSUER, SERVICE, TokenService
@@ -28,7 +28,7 @@ def registry(
     *,
     is_closed: bool = False,
     tokens: TokenService | None = None,
-    shows: Shown | None = None,
+    shows: ServerCertificate | None = None,
 ) -> Iterator[int]:
     """Run a registry that keeps its blobs in `folder`; give its port.
 
@@ -51,7 +51,7 @@ def registry(
 
 
 def _started(
-    folder: Path, port: int, *, is_closed: bool, tokens: TokenService | None, shows: Shown | None
+    folder: Path, port: int, *, is_closed: bool, tokens: TokenService | None, shows: ServerCertificate | None
 ) -> subprocess.Popen[bytes]:
     tls = f", tls: {{certificate: '{shows.certificate}', key: '{shows.key}'}}" if shows else ""
     lines = ["version: 0.1", "log: {level: error}", f"http: {{addr: '127.0.0.1:{port}'{tls}}}"]

@@ -1,4 +1,4 @@
-"""The steps of the engine's work in the words of its design, and where each is in the code."""
+"""The steps of the engine's work, by description, and where each is in the code."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ READY = {
     "its dependents are told": Point("dependents.Dependents.on_ready", "return"),
     "its readiness is written down": Point("unit.Unit._announce_ready", "return"),
 }
-TOLD = {
+EXIT_REPORTED = {
     "the forker has seen the end": orphan(FORKER, "os_process.kill_group_of_zombie"),
     "the forker has killed the group": orphan(FORKER, "os_process.kill_group_of_zombie", "return"),
     "the forker has told of the end": orphan(FORKER, "forker.Forker._send_event", "return"),
@@ -113,7 +113,7 @@ UP = {
     "it has the account": dies(CLIENT, "up._show_summary"),
 }
 
-POINTS: dict[str, Point] = {**START, **READY, **TOLD, **EXIT, **STOP, **ADOPT, **CONTROL, **UP}
+POINTS: dict[str, Point] = {**START, **READY, **EXIT_REPORTED, **EXIT, **STOP, **ADOPT, **CONTROL, **UP}
 for doing in (orphan, dies, pauses):
     for words, (at, on) in {**FORK, **AGENT}.items():
         for kinds in (FORKER, ZYGOTE):

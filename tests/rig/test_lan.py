@@ -1,4 +1,4 @@
-"""The network for tests: machines that talk, a cable that is cut or slow, and nothing left."""
+"""The network rig: machines that communicate, a link that is cut or slow, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def reaches(of: Machine, machine: Machine) -> bool:
     return machine.run([sys.executable, "-c", ASK, of.address, "15"]).returncode == 0
 
 
-def test_machines_talk_over_tcp(pair: tuple[Machine, Machine]) -> None:
+def test_machines_connect_over_tcp(pair: tuple[Machine, Machine]) -> None:
     assert ask(*pair)[0] == "ahoy"
 
 
@@ -81,7 +81,7 @@ def test_each_machine_has_its_own_loopback(pair: tuple[Machine, Machine]) -> Non
     assert "ConnectionRefusedError" in done.stderr
 
 
-def test_a_cut_is_silence_and_a_mend_ends_it(pair: tuple[Machine, Machine]) -> None:
+def test_cut_link_times_out_until_mended(pair: tuple[Machine, Machine]) -> None:
     one, other = pair
     one.cut()
     done = other.run([sys.executable, "-c", ASK, one.address, "0.3"])
@@ -90,7 +90,7 @@ def test_a_cut_is_silence_and_a_mend_ends_it(pair: tuple[Machine, Machine]) -> N
     until(lambda: reaches(one, other))
 
 
-def test_a_slow_cable_delays_each_way(pair: tuple[Machine, Machine]) -> None:
+def test_slow_link_delays_both_directions(pair: tuple[Machine, Machine]) -> None:
     one, other = pair
     other.slow(delay_s=0.05)
     answer, seconds = ask(one, other)
@@ -102,7 +102,7 @@ def test_a_slow_cable_delays_each_way(pair: tuple[Machine, Machine]) -> None:
     until(lambda: reaches(one, other))
 
 
-def test_a_cable_that_loses_all_is_a_cut(pair: tuple[Machine, Machine]) -> None:
+def test_link_with_full_loss_is_cut(pair: tuple[Machine, Machine]) -> None:
     one, other = pair
     other.slow(loss=1.0)
     assert other.run([sys.executable, "-c", ASK, one.address, "0.3"]).returncode == 1
@@ -110,14 +110,14 @@ def test_a_cable_that_loses_all_is_a_cut(pair: tuple[Machine, Machine]) -> None:
     until(lambda: reaches(one, other))  # TCP repeats what is lost
 
 
-def test_run_takes_environment_and_folder(lan: Lan, tmp_path: Path) -> None:
+def test_machine_run_passes_environment_and_directory(lan: Lan, tmp_path: Path) -> None:
     one = lan.machine("mainpc", "192.168.100.16")
     words = [sys.executable, "-c", "import os; print(os.environ['WORD'], os.getcwd())"]
     done = one.run(words, env={**os.environ, "WORD": "ahoy"}, cwd=tmp_path)
     assert done.stdout == f"ahoy {tmp_path}\n"
 
 
-def test_nothing_is_left(lan: Lan) -> None:
+def test_lan_close_leaves_no_process_or_namespace(lan: Lan) -> None:
     before = _namespaces_and_interfaces()
     one = lan.machine("mainpc", "192.168.100.16")
     one.slow(delay_s=0.01)
@@ -129,7 +129,7 @@ def test_nothing_is_left(lan: Lan) -> None:
     assert _namespaces_and_interfaces() == before
 
 
-def test_a_killed_test_run_leaves_nothing() -> None:
+def test_killed_test_run_leaves_no_process() -> None:
     maker = (
         "import sys, signal; sys.path.insert(0, sys.argv[1])\n"
         "from rig.lan import Lan\n"

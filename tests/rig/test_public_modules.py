@@ -1,4 +1,4 @@
-"""The contract of the import linter on public modules, on a small package of each kind."""
+"""The import linter contract on public modules, checked on a small package of each kind."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rig.public_modules import PublicModulesContract
         ),
     ],
 )
-def test_an_import_of_an_unnamed_module_breaks_the_contract(
+def test_import_of_unnamed_module_breaks_contract(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, docstring: str, broken: list[str]
 ) -> None:
     (tmp_path / "house" / "store").mkdir(parents=True)

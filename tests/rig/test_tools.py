@@ -1,4 +1,4 @@
-"""The table of what tests need from the system, and what a run says of what it skipped."""
+"""The table of system tools that tests need, and the report of what a run skipped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from rig.interpreters import ROOT
-from rig.tools import TOOLS, Tool, account, find, lacking, read_table, refused
+from rig.tools import (
+    TOOLS,
+    Tool,
+    find,
+    missing_required_tools,
+    missing_tools_reason,
+    read_table,
+    summarize_skips,
+)
 
 TABLE = """
 # a comment
@@ -21,7 +29,7 @@ runc  runc    optional
 """
 
 
-def test_the_table_is_read() -> None:
+def test_tool_table_is_parsed() -> None:
     tools = read_table(TABLE)
     assert {name: (tool.packages, tool.is_optional) for name, tool in tools.items()} == {
         "ip": ("iproute2", False),
@@ -30,39 +38,39 @@ def test_the_table_is_read() -> None:
     }
 
 
-def test_what_is_missing_is_told_with_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_tool_is_reported_with_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "rsync").symlink_to(sys.executable)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert lacking("rsync") == ""
-    assert lacking("rsync", "ip", "podman") == "needs ip (iproute2), podman (podman)"
+    assert missing_tools_reason("rsync") == ""
+    assert missing_tools_reason("rsync", "ip", "podman") == "needs ip (iproute2), podman (podman)"
     assert find("rsync") == str(tmp_path / "rsync")
 
 
-def test_a_file_that_is_no_program_is_found_by_its_path(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_tool_table_finds_plain_file_by_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     header = tmp_path / "portaudio.h"
     monkeypatch.setitem(TOOLS, str(header), Tool(str(header), "portaudio19-dev", is_optional=False))
-    assert lacking(str(header)) == f"needs {header} (portaudio19-dev)"
+    assert missing_tools_reason(str(header)) == f"needs {header} (portaudio19-dev)"
     header.touch()
-    assert lacking(str(header)) == ""
+    assert missing_tools_reason(str(header)) == ""
 
 
-def test_skips_are_counted_by_their_reasons() -> None:
+def test_skip_summary_counts_skips_by_reason() -> None:
     reasons = ["needs ip (iproute2)"] * 3 + ["root may\nread everything"] + ["needs gcc (gcc python3-dev)"]
-    assert account(reasons) == (
+    assert summarize_skips(reasons) == (
         "skipped: 3 need ip (iproute2), 1: root may read everything, 1 needs gcc (gcc python3-dev)"
     )
-    assert account([]) == ""
+    assert summarize_skips([]) == ""
 
 
-def test_only_what_is_left_out_of_the_installation_may_be_missing_in_ci() -> None:
-    assert refused(["needs ip (iproute2), podman (podman)", "root may read everything"]) == ("ip",)
-    assert refused(["needs podman (podman), runc (runc)"]) == ()
+def test_ci_requires_all_tools_but_optional_ones() -> None:
+    assert missing_required_tools(["needs ip (iproute2), podman (podman)", "root may read everything"]) == (
+        "ip",
+    )
+    assert missing_required_tools(["needs podman (podman), runc (runc)"]) == ()
 
 
-def test_every_tool_that_a_test_names_is_in_the_table() -> None:
-    named = re.compile(r"\b(?:require|needs|lacking)\(((?:\"[\w./-]+\"(?:, )?)+)\)")
+def test_tool_table_has_every_tool_named_in_tests() -> None:
+    named = re.compile(r"\b(?:require|needs|missing_tools_reason)\(((?:\"[\w./-]+\"(?:, )?)+)\)")
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")]
     found = {tool.strip('" ') for text in texts for words in named.findall(text) for tool in words.split(",")}
     assert {"unshare", "mount", "openssl"} < found
@@ -84,9 +92,7 @@ def test_three(): ...
 
 
 @pytest.mark.parametrize(("is_ci", "code"), [(False, 0), (True, 1)])
-def test_a_run_without_tools_says_what_it_skipped_and_fails_in_ci(
-    tmp_path: Path, is_ci: bool, code: int
-) -> None:
+def test_run_without_tools_reports_skips_and_fails_in_ci(tmp_path: Path, is_ci: bool, code: int) -> None:
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_it.py").write_text(SKIPS)
     (tmp_path / "tests" / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
@@ -105,7 +111,7 @@ def test_a_run_without_tools_says_what_it_skipped_and_fails_in_ci(
     assert ("error: this is CI, and has no openssl, rsync" in done.stdout) is is_ci
 
 
-def test_a_plain_user_is_told_what_the_system_lacks_and_goes_on(tmp_path: Path) -> None:
+def test_system_script_reports_missing_tools_to_plain_user(tmp_path: Path) -> None:
     """`id` says who asks; nothing is installed."""
     for name in ("sed", "tr", "dirname", "cat"):
         (tmp_path / name).symlink_to(f"/usr/bin/{name}")
@@ -121,7 +127,7 @@ def test_a_plain_user_is_told_what_the_system_lacks_and_goes_on(tmp_path: Path) 
     assert "podman" not in done.stderr
 
 
-def test_a_python_without_its_venv_package_is_told_with_the_package(tmp_path: Path) -> None:
+def test_setup_script_names_missing_venv_package(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['ensurepip'] = None\n")
     for name in ("sh", "sed", "tr", "dirname", "cat", "cut", "sha256sum"):
         (tmp_path / name).symlink_to(f"/usr/bin/{name}")

@@ -12,7 +12,7 @@ import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from rig.authority import Authority, Shown
+from rig.authority import Authority, ServerCertificate
 
 USER, PASSWORD, IDENTITY = "argosy", "ship", "a-token-for-tokens"
 SERVICE, ISSUER = "yard", "harbour"
@@ -26,7 +26,7 @@ class TokenService:
     tokens. shows: it speaks TLS, with this certificate.
     """
 
-    def __init__(self, authority: Authority, shows: Shown | None = None) -> None:
+    def __init__(self, authority: Authority, shows: ServerCertificate | None = None) -> None:
         self.authority = authority
         self.asked: list[tuple[str, tuple[str, ...]]] = []
         self.answer: tuple[int, bytes] | None = None

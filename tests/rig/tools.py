@@ -1,4 +1,4 @@
-"""The tools that tests need from the system, by the table that `script/system` installs from."""
+"""The system tools that tests need, by the table that `script/system` installs from."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def find(tool: str) -> str | None:
     return shutil.which(tool) or (shutil.which(tool, path="/usr/sbin:/sbin") if tool in _BY_PATH else None)
 
 
-def lacking(*tools: str) -> str:
+def missing_tools_reason(*tools: str) -> str:
     """Return which of these tools are missing, as the reason of a skip; empty when all are there."""
     missing = [f"{tool} ({TOOLS[tool].packages})" for tool in tools if find(tool) is None]
     return f"needs {', '.join(missing)}" if missing else ""
@@ -52,7 +52,7 @@ def tools_of(reason: str) -> tuple[str, ...]:
     return tuple(_TOOL.findall(found[1])) if found else ()
 
 
-def account(reasons: Iterable[str]) -> str:
+def summarize_skips(reasons: Iterable[str]) -> str:
     """Return the skips of a run as one line, by their reasons, the most frequent first."""
     counts = Counter(reasons).most_common()
     said = [
@@ -64,7 +64,7 @@ def account(reasons: Iterable[str]) -> str:
     return f"skipped: {', '.join(said)}" if said else ""
 
 
-def refused(reasons: Iterable[str]) -> tuple[str, ...]:
+def missing_required_tools(reasons: Iterable[str]) -> tuple[str, ...]:
     """Return the tools that CI has to have, and for which tests were skipped."""
     tools = {tool for reason in reasons for tool in tools_of(reason)}
     return tuple(sorted(tool for tool in tools if tool in TOOLS and not TOOLS[tool].is_optional))

@@ -10,7 +10,7 @@ the calls that FOLDER names (see `rig.trial`):
 
     points.json     name of a point -> {kinds, at, on, nth, do}
     NAME.armed      made by the test; whoever comes to the point first renames it, and does it, once
-    NAME.sprung     the same file then, with the number of the process
+    NAME.triggered     the same file then, with the number of the process
     mutants.json    kind of process -> Python code run there before it begins
     supervisors     the numbers of the supervisors that were started, the last one last
     calls.KIND      made by the test: every outward call of the first process of that kind is noted in it
@@ -102,7 +102,7 @@ class Watch:
             return False
         with open(beside, "w") as file:
             file.write(str(os.getpid()))
-        os.rename(beside, f"{self.folder}/{name}.sprung")
+        os.rename(beside, f"{self.folder}/{name}.triggered")
         return True
 
     def do_kill(self) -> None:

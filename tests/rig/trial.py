@@ -1,4 +1,4 @@
-"""A fleet whose engine is stopped at named steps (`traps`), and the witnesses of who has lived.
+"""A fleet whose engine is stopped at named steps (`traps`), and files that record each start of an agent.
 
 Each life of an agent is a line in a file that the agent itself writes, and each takes a lock that the
 engine knows nothing of: what argosy says of itself proves nothing here.
@@ -122,7 +122,7 @@ class Trial:
 
     def arm(self, name: str) -> None:
         """Have the next process that comes to this point stop there."""
-        (self.traps / f"{name}.sprung").unlink(missing_ok=True)
+        (self.traps / f"{name}.triggered").unlink(missing_ok=True)
         (self.traps / f"{name}.armed").touch()
 
     def disarm(self) -> None:
@@ -130,17 +130,17 @@ class Trial:
         for armed in self.traps.glob("*.armed"):
             armed.unlink()
 
-    def sprung(self, name: str) -> int | None:
+    def triggered(self, name: str) -> int | None:
         """Return the number of the process that has come to the point, None before that."""
         try:
-            return int((self.traps / f"{name}.sprung").read_text())
+            return int((self.traps / f"{name}.triggered").read_text())
         except FileNotFoundError:
             return None
 
-    def await_sprung(self, name: str) -> int:
+    def await_triggered(self, name: str) -> int:
         """Wait until a process has come to the point; return its number."""
-        self.rig.until(lambda: self.sprung(name) is not None)
-        pid = self.sprung(name)
+        self.rig.until(lambda: self.triggered(name) is not None)
+        pid = self.triggered(name)
         assert pid is not None
         return pid
 
@@ -249,7 +249,7 @@ class Trial:
         except FileNotFoundError:
             return set()
 
-    def begin_anew(self) -> None:
+    def reset_fleet(self) -> None:
         """Have nothing of the fleet: no process, no state, no mark of a witness."""
         self.close()
         shutil.rmtree(self.folder.path.parent, ignore_errors=True)

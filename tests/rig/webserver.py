@@ -1,4 +1,4 @@
-"""A web server for as long as a test needs one, which may answer with bytes that are no HTTP."""
+"""A web server for one test, which may answer with bytes that are not HTTP."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_while_an_agent_starts(trial: Trial, row: str) -> None:
     before = at_rest(trial)
     trial.arm(row)
     end(trial.living("A")[-1])
-    trial.await_sprung(row)
+    trial.await_triggered(row)
     trial.settle("ABC")
     before["A"] += 1
     assert lived(trial) == before, "it has started again, nobody else has"
@@ -117,7 +117,7 @@ def test_while_the_next_supervisor_adopts(trial: Trial, row: str) -> None:
     trial.arm(row)
     with contextlib.suppress(RefusedError):  # what cannot be written down is not begun
         trial.up()
-    assert trial.sprung(row), "it never came to that step"
+    assert trial.triggered(row), "it never came to that step"
     assert [name for name in "ABC" if len(trial.living(name)) != 1] == []
     ballast(trial).unlink(missing_ok=True)
     trial.up()
@@ -157,7 +157,7 @@ time.time = wrong
 
 @pytest.mark.parametrize("seconds", [-3600.0, pytest.param(10 * 365 * 86400.0, marks=pytest.mark.soak)])
 def test_the_clock_is_set_while_a_fleet_runs(trial: Trial, seconds: float) -> None:
-    trial.begin_anew()
+    trial.reset_fleet()
     clock = trial.rig.folder / "clock"
     code = CLOCK.format(path=str(clock))
     trial.mutate({"supervisor": code, "client": code})
@@ -178,4 +178,4 @@ def test_the_clock_is_set_while_a_fleet_runs(trial: Trial, seconds: float) -> No
     finally:
         trial.mutate({})
         clock.unlink(missing_ok=True)
-        trial.begin_anew()
+        trial.reset_fleet()

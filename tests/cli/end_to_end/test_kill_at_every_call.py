@@ -109,7 +109,7 @@ def test_every_call(
         trial.arm(f"point {number}")
         happens(trial)
         try:
-            trial.rig.until(lambda number=number: trial.sprung(f"point {number}") is not None, 1)  # type: ignore[misc]
+            trial.rig.until(lambda number=number: trial.triggered(f"point {number}") is not None, 1)  # type: ignore[misc]
         except AssertionError:
             missed.append(str(point))  # another order of events, by chance
         trial.disarm()

@@ -104,7 +104,7 @@ def test_a_cell_restarts(trial: Trial, row: str) -> None:
     before = at_rest(trial)
     trial.arm(row)
     end(trial.living("A")[-1])
-    trial.await_sprung(row)
+    trial.await_triggered(row)
     trial.up()
     trial.settle("ABC")
     assert trial.living("A") == trial.living("B")
@@ -117,7 +117,7 @@ def test_a_cell_is_adopted(trial: Trial, row: str) -> None:
     trial.kill_supervisor()
     trial.arm(row)
     trial.up()
-    assert trial.sprung(row), "it never came to that step"
+    assert trial.triggered(row), "it never came to that step"
     trial.settle("ABC")
     assert lived(trial) == before
 
@@ -127,7 +127,7 @@ def test_one_leaves_its_cell(trial: Trial, row: str) -> None:
     before = at_rest(trial)
     trial.arm(row)
     code, told = trial.run("down", "--only", "B")
-    assert (code, trial.sprung(row) is not None) == (0, True), told
+    assert (code, trial.triggered(row) is not None) == (0, True), told
     trial.up()
     trial.settle("ABC")
     assert trial.living("A") == trial.living("B")

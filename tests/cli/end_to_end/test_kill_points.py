@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rig.fleet import Rig
-from rig.steps import ADOPT, AGENT, CONTROL, EXIT, FORK, POINTS, READY, START, STOP, TOLD, UP
+from rig.steps import ADOPT, AGENT, CONTROL, EXIT, EXIT_REPORTED, FORK, POINTS, READY, START, STOP, UP
 from rig.trial import Trial, end
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def restarts(trial: Trial, victim: str, row: str, *, is_child: bool = False) -> 
     before = lived(trial)
     trial.arm(row)
     end(trial.living(victim)[-1])
-    trial.await_sprung(row)
+    trial.await_triggered(row)
     trial.up()
     trial.settle("ABC")
     before[victim] += 1
@@ -83,7 +83,7 @@ def test_the_supervisor_is_killed(trial: Trial, row: str) -> None:
     restarts(trial, "A", row)
 
 
-@pytest.mark.parametrize("row", rows(TOLD))
+@pytest.mark.parametrize("row", rows(EXIT_REPORTED))
 def test_the_supervisor_dies_while_the_forker_tells_of_an_end(trial: Trial, row: str) -> None:
     restarts(trial, "A", row, is_child=True)
 
@@ -116,7 +116,7 @@ def test_a_start_that_stands_still_when_its_supervisor_is_killed_and_goes_on_und
     victim = "A" if kind == "forker" else "B"
     trial.arm(f"{row}: pauses {kind}")
     end(trial.living(victim)[-1])
-    late = trial.await_sprung(f"{row}: pauses {kind}")
+    late = trial.await_triggered(f"{row}: pauses {kind}")
     trial.kill_supervisor()
     with trial.start("up", "-d") as up:
         trial.rig.until(trial.is_up)  # it has adopted, and looks for what is missing
@@ -146,7 +146,7 @@ def test_the_supervisor_is_killed_over_a_stop(trial: Trial, row: str) -> None:
     before = at_rest(trial)
     trial.arm(row)
     asked = trial.start("down", "--only", "C")
-    trial.await_sprung(row)
+    trial.await_triggered(row)
     out, err = asked.communicate(timeout=20)
     assert asked.returncode == 0, out + err
     assert trial.living("C") == [], "the next supervisor was asked again"
@@ -162,7 +162,7 @@ def test_the_next_supervisor_is_killed_while_it_adopts(trial: Trial, row: str) -
     trial.kill_supervisor()
     trial.arm(row)
     code, told = trial.run("up", "-d")
-    assert trial.sprung(row), "it never came to that step"
+    assert trial.triggered(row), "it never came to that step"
     assert code == 0, told
     assert sorted(told["adopted"]) == ["A", "B", "C"]
     trial.settle("ABC")
@@ -175,7 +175,7 @@ def test_the_supervisor_is_killed_over_an_apply(trial: Trial, row: str) -> None:
     trial.run("down")
     trial.arm(row)
     code, told = trial.run("up", "-d")
-    assert trial.sprung(row), "it never came to that step"
+    assert trial.triggered(row), "it never came to that step"
     assert code == 0, told
     trial.up()
     trial.settle("ABC")
@@ -188,7 +188,7 @@ def test_up_is_killed(trial: Trial, row: str) -> None:
     trial.kill_supervisor()
     trial.arm(row)
     trial.run("up", "-d")
-    assert trial.sprung(row), "it never came to that step"
+    assert trial.triggered(row), "it never came to that step"
     trial.up()
     trial.settle("ABC")
     assert lived(trial) == before

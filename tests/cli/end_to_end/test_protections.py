@@ -50,7 +50,7 @@ def paused_start(trial: Trial, point: str) -> int:
     """Kill A, and the supervisor when the next A is stopped at `point`; return that process."""
     trial.arm(point)
     end(trial.living("A")[-1])
-    late = trial.await_sprung(point)
+    late = trial.await_triggered(point)
     trial.kill_supervisor()
     return late
 
@@ -107,7 +107,7 @@ def killed(trial: Trial) -> list[str]:
 def half_stopped(trial: Trial) -> list[str]:
     trial.arm("before its end")
     with trial.tell(Stop(names=["C"])):
-        trial.await_sprung("before its end")
+        trial.await_triggered("before its end")
     code, told = trial.run("down", "--only", "B")
     assert code == 0, told
     trial.rig.until(lambda: not trial.living("B"))
@@ -142,7 +142,7 @@ def early_client(trial: Trial) -> list[str]:
     trial.kill_supervisor()
     trial.arm("before the first is adopted")
     with trial.start("up", "-d") as up:
-        paused = trial.await_sprung("before the first is adopted")
+        paused = trial.await_triggered("before the first is adopted")
         found = ["a client met it before it had adopted"] if trial.is_listening() else []
         end(paused, signal.SIGCONT)
         up.communicate(timeout=20)
@@ -251,7 +251,7 @@ c.ControlServer.bind, c.ControlServer.publish = early, lambda self: None
 def happens(trial: Trial, case: str, *, is_mutant: bool) -> list[str]:
     """Return what is wrong after a case, with its protection or without."""
     happening, fleet, mutants = CASES[case]
-    trial.begin_anew()
+    trial.reset_fleet()
     trial.rig.write(fleet)
     trial.mutate(mutants if is_mutant else {})
     trial.up()

@@ -1,4 +1,4 @@
-"""Admission to start: who goes first, and when there is room."""
+"""CPU pressure: which agent starts first, and when another one may start."""
 
 from __future__ import annotations
 
@@ -28,18 +28,20 @@ CALM, BUSY = CpuPressure(2, 0), CpuPressure(2, 50)
         ([30.0] * 2, 3, CALM, True),
     ],
 )
-def test_room(ages: list[float], most: int | None, pressure: CpuPressure, expected: bool) -> None:
+def test_start_is_admitted_by_age_limit_and_cpu_pressure(
+    ages: list[float], most: int | None, pressure: CpuPressure, expected: bool
+) -> None:
     assert can_start_another(ages, most, pressure) is expected
 
 
-def test_the_pressure_is_of_this_machine() -> None:
+def test_cpu_pressure_is_read_from_machine() -> None:
     pressure = read_cpu_pressure()
     assert pressure.processors >= 1
     assert pressure.runnable >= 0
 
 
 @given(st.data())
-def test_chain_lengths_against_plain_recursion(data: st.DataObject) -> None:
+def test_dependent_chain_lengths_match_recursion(data: st.DataObject) -> None:
     names = [f"N{number}" for number in range(data.draw(st.integers(0, 10)))]
     needs = {
         name: data.draw(st.lists(st.sampled_from(names[:at]), unique=True)) if at else []
@@ -52,5 +54,5 @@ def test_chain_lengths_against_plain_recursion(data: st.DataObject) -> None:
     assert dependent_chain_lengths(needs) == {name: longest(name) for name in names}
 
 
-def test_needs_elsewhere_do_not_count() -> None:
+def test_dependent_chain_lengths_skip_needs_on_other_machines() -> None:
     assert dependent_chain_lengths({"A": ["on another machine"], "B": ["A"]}) == {"A": 2, "B": 1}

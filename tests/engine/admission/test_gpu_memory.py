@@ -1,4 +1,4 @@
-"""What nvidia-smi says on machines of several kinds, by its recorded answers to argosy's question."""
+"""GPU memory: recorded answers of nvidia-smi on machines of several kinds are parsed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NO_DRIVER = (
         ("", None),
     ],
 )
-def test_free_memory_is_that_of_the_gpus_that_tell_theirs(text: str, free: int | None) -> None:
+def test_free_gpu_memory_is_sum_of_gpus_that_report(text: str, free: int | None) -> None:
     assert parse_free_bytes(text) == free
 
 
@@ -43,7 +43,7 @@ def test_free_memory_is_that_of_the_gpus_that_tell_theirs(text: str, free: int |
     "outcome",
     [HelperResult(9, NO_DRIVER), HelperResult(6, "No devices were found\n"), HelperResult(None, "12\n")],
 )
-def test_an_answer_that_failed_or_came_too_late_is_none_and_is_not_asked_for_at_once_again(
+def test_gpu_memory_watch_caches_failed_query_as_unknown(
     monkeypatch: pytest.MonkeyPatch, outcome: HelperResult
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
@@ -54,11 +54,11 @@ def test_an_answer_that_failed_or_came_too_late_is_none_and_is_not_asked_for_at_
         return outcome
 
     async def main() -> int | None:
-        news = asyncio.Event()
-        watch = GpuMemoryWatch(asyncio.get_running_loop(), run, news.set)
+        updated = asyncio.Event()
+        watch = GpuMemoryWatch(asyncio.get_running_loop(), run, updated.set)
         assert not watch.is_fresh()
         async with asyncio.timeout(10):
-            await news.wait()
+            await updated.wait()
         assert watch.is_fresh()
         watch.close()
         return watch.free_bytes

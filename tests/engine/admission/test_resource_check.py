@@ -1,4 +1,4 @@
-"""Memory and GPU memory: the arithmetic of admission, and where its figures come from."""
+"""Memory and GPU memory: the arithmetic of admission, and the sources of its figures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZES = st.integers(0, 1 << 44)
 
 
 @given(SIZES, SIZES, SIZES, SIZES)
-def test_what_is_let_in_fits_and_less_never_waits_where_more_went(
+def test_admitted_memory_fits_and_shortage_is_monotonic(
     need: int, promised: int, total: int, free: int
 ) -> None:
     there = AvailableMemory(max(total, free), free)
@@ -36,9 +36,7 @@ def test_what_is_let_in_fits_and_less_never_waits_where_more_went(
 
 
 @given(st.lists(st.integers(1, 100), max_size=30), st.integers(1, 200), st.none() | st.integers(0, 200))
-def test_the_sum_of_those_let_in_never_passes_the_budget_of_the_gpu(
-    needs: list[int], budget: int, free: int | None
-) -> None:
+def test_admitted_gpu_memory_never_exceeds_budget(needs: list[int], budget: int, free: int | None) -> None:
     held = 0
     for need in needs:
         if not gpu_memory_shortage(need, held, budget, held, free):
@@ -47,18 +45,20 @@ def test_the_sum_of_those_let_in_never_passes_the_budget_of_the_gpu(
     assert free is None or held <= free
 
 
-def test_nobody_waits_for_a_gpu_of_which_nobody_knows_anything() -> None:
+def test_unknown_gpu_memory_delays_no_start() -> None:
     assert gpu_memory_shortage(1, 10, None, 10, None) == ""
 
 
 @pytest.mark.parametrize(
     ("declared", "last", "expected"), [(3, 5, 3), (None, 5, 5), (None, None, 64 * MIB), (None, 0, 64 * MIB)]
 )
-def test_declared_goes_before_last_time(declared: int | None, last: int | None, expected: int) -> None:
+def test_declared_memory_takes_precedence_over_history(
+    declared: int | None, last: int | None, expected: int
+) -> None:
     assert memory_to_admit(declared, last) == expected
 
 
-def test_the_words_have_what_is_needed_and_what_is_there() -> None:
+def test_memory_shortage_message_has_needed_and_available_memory() -> None:
     there = AvailableMemory(1000 * MIB, 600 * MIB)
     words = "waits for memory: needs 512 MiB, 380 MiB of 1000 MiB are available"
     assert memory_shortage(512 * MIB, 200 * MIB, there) == words
@@ -82,7 +82,7 @@ NO_DRIVER = (
         ("", None),
     ],
 )
-def test_what_nvidia_smi_prints(text: str, expected: int | None) -> None:
+def test_nvidia_smi_output_is_parsed(text: str, expected: int | None) -> None:
     assert parse_free_bytes(text) == expected
 
 
@@ -97,12 +97,12 @@ MEMINFO = (
 )
 
 
-def test_free_of_a_machine_without_limits(tmp_path: Path) -> None:
+def test_available_memory_comes_from_meminfo_without_cgroup_limit(tmp_path: Path) -> None:
     write(tmp_path, {"proc/meminfo": MEMINFO, "proc/self/cgroup": "0::/a/b\n"})
     assert read_available_memory(tmp_path) == AvailableMemory(9000 * 1024, 3500 * 1024)
 
 
-def test_the_lowest_limit_on_the_way_up_counts(tmp_path: Path) -> None:
+def test_available_memory_respects_lowest_parent_cgroup_limit(tmp_path: Path) -> None:
     group = "sys/fs/cgroup/a"
     write(
         tmp_path,
@@ -118,7 +118,7 @@ def test_the_lowest_limit_on_the_way_up_counts(tmp_path: Path) -> None:
     assert read_available_memory(tmp_path) == AvailableMemory(4096000, 200000)
 
 
-def test_a_limit_of_cgroup_v1_counts(tmp_path: Path) -> None:
+def test_available_memory_respects_cgroup_v1_limit(tmp_path: Path) -> None:
     group = "sys/fs/cgroup/memory/c"
     write(
         tmp_path,
@@ -133,19 +133,19 @@ def test_a_limit_of_cgroup_v1_counts(tmp_path: Path) -> None:
     assert read_available_memory(tmp_path) == AvailableMemory(2048, 0)
 
 
-def test_this_machine_has_memory() -> None:
+def test_available_memory_of_machine_is_plausible() -> None:
     there = read_available_memory()
     assert 0 < there.available_bytes <= there.total_bytes
 
 
-def test_the_quick_figure_is_the_exact_one_or_near() -> None:
+def test_resident_bytes_approximate_exact_memory() -> None:
     exact = read_process_memory(os.getpid())
     assert exact is not None
     assert exact.rss_bytes / 2 < read_resident_bytes(os.getpid()) < exact.rss_bytes * 2
     assert read_resident_bytes(1 << 22) == 0
 
 
-def test_the_most_of_the_last_process_is_remembered(tmp_path: Path) -> None:
+def test_memory_history_keeps_peak_of_last_process(tmp_path: Path) -> None:
     path = tmp_path / "appetite.json"
     figures = MemoryHistory(path)
     for pid, size in ((1, 100), (1, 300), (1, 200)):
@@ -161,7 +161,7 @@ def test_the_most_of_the_last_process_is_remembered(tmp_path: Path) -> None:
     assert MemoryHistory(path).peak_bytes("A") is None
 
 
-def test_a_full_disk_costs_nothing_but_the_memory_of_it(tmp_path: Path) -> None:
+def test_memory_history_works_without_writable_file(tmp_path: Path) -> None:
     figures = MemoryHistory(tmp_path / "missing" / "appetite.json")
     figures.record_sample("A", 1, 100)
     assert figures.peak_bytes("A") == 100

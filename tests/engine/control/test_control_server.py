@@ -1,4 +1,4 @@
-"""The control socket and its client, in one loop and in a thread beside it."""
+"""Control socket: server and client, in one loop and in a thread beside it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from argosy.fault import Fault, InputError, RefusedError
 WELCOME = ServerHello(protocol=PROTOCOL, pid=7, started_s=1.0)
 
 
-class Answering:
+class FakeSupervisor:
     """A supervisor that answers as it is told; `gone` counts clients that went."""
 
     def __init__(self, folder: StateDir, answer: Callable[[ControlSession, ControlRequest], None]) -> None:
@@ -66,18 +66,18 @@ def serve(
     folder: StateDir,
     ask: Callable[[], object],
     answer: Callable[[ControlSession, ControlRequest], None] = lambda *_: None,
-) -> Answering:
+) -> FakeSupervisor:
     """Run `ask` in a thread while a server answers."""
 
-    async def run() -> Answering:
-        answering = Answering(folder, answer)
-        await answering.server.bind()
-        answering.server.publish()
+    async def run() -> FakeSupervisor:
+        fake_supervisor = FakeSupervisor(folder, answer)
+        await fake_supervisor.server.bind()
+        fake_supervisor.server.publish()
         try:
             await asyncio.to_thread(ask)
         finally:
-            await answering.server.close()
-        return answering
+            await fake_supervisor.server.close()
+        return fake_supervisor
 
     return asyncio.run(run())
 
@@ -89,16 +89,16 @@ def hello(folder: StateDir) -> ControlClient:
     return client
 
 
-def test_nobody_there_and_a_stale_socket_are_the_same(folder: StateDir) -> None:
+def test_client_connects_to_none_without_server_or_with_stale_socket(folder: StateDir) -> None:
     assert connect(folder, "test") is None
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(folder.control_socket))  # of a supervisor that was killed
     assert connect(folder, "test") is None
 
 
-def test_a_client_meets_no_supervisor_before_it_is_published(folder: StateDir) -> None:
+def test_client_connects_only_after_server_is_published(folder: StateDir) -> None:
     async def run() -> None:
-        server = Answering(folder, lambda *_: None).server
+        server = FakeSupervisor(folder, lambda *_: None).server
         await server.bind()
         assert await asyncio.to_thread(connect, folder, "test") is None
         server.publish()
@@ -111,7 +111,7 @@ def test_a_client_meets_no_supervisor_before_it_is_published(folder: StateDir) -
     asyncio.run(run())
 
 
-def test_refusals_are_raised_as_what_they_are(folder: StateDir) -> None:
+def test_client_raises_input_error_for_refusal_with_exit_code_2(folder: StateDir) -> None:
     fault = Fault("A", "unknown-agent", "no such agent")
 
     def ask() -> None:
@@ -122,7 +122,7 @@ def test_refusals_are_raised_as_what_they_are(folder: StateDir) -> None:
     serve(folder, ask, lambda session, _: session.send(Refused(faults=[fault], exit_code=2)))
 
 
-def test_an_end_on_purpose_is_told_from_a_death(folder: StateDir) -> None:
+def test_client_distinguishes_stopped_from_lost_supervisor(folder: StateDir) -> None:
     def ask() -> None:
         with hello(folder) as client:
             client.send(GetStatus())
@@ -143,7 +143,7 @@ def test_an_end_on_purpose_is_told_from_a_death(folder: StateDir) -> None:
     assert serve(folder, ask, answer).gone == 2
 
 
-def test_garbage_is_refused_and_the_connection_goes_on(folder: StateDir) -> None:
+def test_server_refuses_garbage_and_keeps_connection(folder: StateDir) -> None:
     def ask() -> None:
         with socket.socket(socket.AF_UNIX) as channel, channel.makefile("rb") as lines:
             channel.connect(str(folder.control_socket))
@@ -162,7 +162,7 @@ def test_garbage_is_refused_and_the_connection_goes_on(folder: StateDir) -> None
     assert serve(folder, ask).gone == 1
 
 
-def test_what_was_sent_arrives_although_the_server_closes(folder: StateDir) -> None:
+def test_client_receives_all_sent_messages_when_server_closes(folder: StateDir) -> None:
     big = [AgentStateChanged(agent="A" * 1000, state=State.READY, at_s=1.0)] * 2000
 
     def answer(session: ControlSession, _: ControlRequest) -> None:
@@ -170,7 +170,7 @@ def test_what_was_sent_arrives_although_the_server_closes(folder: StateDir) -> N
             session.send(message)
 
     async def run() -> int:
-        server = Answering(folder, answer).server
+        server = FakeSupervisor(folder, answer).server
         await server.bind()
         server.publish()
         client = await asyncio.to_thread(hello, folder)
@@ -196,26 +196,28 @@ def _count_to_the_end(client: ControlClient) -> int:
     raise AssertionError("a stream has no other end")
 
 
-def test_a_client_that_reads_no_more_is_cut_off_and_keeps_nobody(folder: StateDir) -> None:
+def test_server_disconnects_client_that_stops_reading(folder: StateDir) -> None:
     message: ControlMessage = AgentStateChanged(agent="A" * 1_000_000, state=State.READY, at_s=1.0)
 
     async def run() -> None:
-        answering = Answering(folder, lambda session, _: [session.send(message) for _ in range(20)] and None)
-        await answering.server.bind()
-        answering.server.publish()
+        fake_supervisor = FakeSupervisor(
+            folder, lambda session, _: [session.send(message) for _ in range(20)] and None
+        )
+        await fake_supervisor.server.bind()
+        fake_supervisor.server.publish()
         client = await asyncio.to_thread(hello, folder)
         client.send(GetStatus())
         async with asyncio.timeout(20):
-            while not answering.gone:
+            while not fake_supervisor.gone:
                 await asyncio.sleep(0)
-        assert answering.server.sessions == set()
-        await answering.server.close()
+        assert fake_supervisor.server.sessions == set()
+        await fake_supervisor.server.close()
         client.__exit__()
 
     asyncio.run(run())
 
 
-def test_a_supervisor_that_leaves_at_the_greeting_is_nobody(folder: StateDir) -> None:
+def test_client_connects_to_none_if_server_closes_at_hello(folder: StateDir) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder.control_socket))
         listener.listen()
@@ -229,7 +231,7 @@ def test_a_supervisor_that_leaves_at_the_greeting_is_nobody(folder: StateDir) ->
         asyncio.run(run())
 
 
-def test_the_peer_is_known(folder: StateDir) -> None:
+def test_session_knows_pid_of_client(folder: StateDir) -> None:
     seen: list[int] = []
 
     def ask() -> None:

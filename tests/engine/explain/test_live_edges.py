@@ -1,4 +1,4 @@
-"""Ends of real connections are found as one pair; proc_net_tcp's addresses are read."""
+"""Live edges: both ends of real connections are paired, and addresses of /proc/net/tcp are parsed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from argosy.engine.explain.live_edges import (
 )
 
 # Connects to whatever its arguments name, says so, and waits for its end.
-CALLER = """
+CLIENT_CODE = """
 import socket, sys
 kept = []
 for word in sys.argv[1:]:
@@ -37,7 +37,7 @@ def inode(end: socket.socket) -> int:
     return os.fstat(end.fileno()).st_ino
 
 
-def test_unix_ends_are_paired() -> None:
+def test_unix_socket_ends_are_paired() -> None:
     with tempfile.TemporaryDirectory(prefix="argosy-") as folder:
         path = f"{folder}/s"
         with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
@@ -53,7 +53,7 @@ def test_unix_ends_are_paired() -> None:
                 assert found[inode(listener)].peer == 0
 
 
-def test_tcp_ends_are_paired() -> None:
+def test_tcp_socket_ends_are_paired() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         with socket.create_connection(listener.getsockname()) as client, listener.accept()[0] as accepted:
             found = {each.inode: each for each in iter_tcp_sockets()}
@@ -71,11 +71,11 @@ def test_tcp_ends_are_paired() -> None:
         ("00000000:0000", ("0.0.0.0", 0)),
     ],
 )
-def test_addresses(text: str, address: tuple[str, int]) -> None:
+def test_proc_net_tcp_addresses_are_parsed(text: str, address: tuple[str, int]) -> None:
     assert _parse_address(text) == address
 
 
-def test_edges_go_from_who_connected_to_who_listens() -> None:
+def test_live_edges_point_from_client_to_server() -> None:
     with tempfile.TemporaryDirectory(prefix="argosy-") as folder, socket.socket(socket.AF_UNIX) as asked:
         asked.bind(f"{folder}/Me.u")
         asked.listen()
@@ -85,7 +85,7 @@ def test_edges_go_from_who_connected_to_who_listens() -> None:
             number = port.getsockname()[1]
             words = [str(number), f"{folder}/Me.u", f"{folder}/Me.t"]
             process = subprocess.Popen(
-                [sys.executable, "-c", CALLER, *words],
+                [sys.executable, "-c", CLIENT_CODE, *words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
@@ -113,11 +113,11 @@ def test_edges_go_from_who_connected_to_who_listens() -> None:
             process.communicate()
 
 
-def test_an_agent_elsewhere_is_known_by_its_address() -> None:
+def test_live_edges_ignore_remote_address_with_both_ends_local() -> None:
     with socket.create_server(("127.0.0.1", 0)) as port, socket.create_connection(port.getsockname()):
         held = find_live_edges({"Me": os.getsid(0)}, {}, {port.getsockname(): "Afar"})
         assert ("Me", "Afar") not in held.edges, "both ends are here"
 
 
-def test_the_folder_of_sessions_may_be_empty(tmp_path: Path) -> None:
+def test_live_edges_are_empty_without_agents(tmp_path: Path) -> None:
     assert find_live_edges({}, {}, {}).edges == {}

@@ -1,4 +1,4 @@
-"""An agent's options as `check` sees them: what the agent would refuse is told, and nothing else."""
+"""Option check: `check` reports the arguments that the agent would reject, and nothing else."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("[--port, many]", 41, "`--port` is `many`, expected 1 to 65535", ""),
     ],
 )
-def test_an_argument_that_the_agent_will_refuse_is_told_at_its_place(
+def test_check_locates_argument_that_agent_rejects(
     tmp_path: Path, args: str, column: int, message: str, hint: str
 ) -> None:
     (fault,) = look(tmp_path, args).errors
@@ -85,7 +85,7 @@ def test_an_argument_that_the_agent_will_refuse_is_told_at_its_place(
         "[--no-odd]",
     ],
 )
-def test_what_the_agent_takes_is_not_told(tmp_path: Path, args: str) -> None:
+def test_check_accepts_arguments_that_agent_accepts(tmp_path: Path, args: str) -> None:
     assert look(tmp_path, args).errors == ()
 
 
@@ -103,15 +103,13 @@ def test_what_the_agent_takes_is_not_told(tmp_path: Path, args: str) -> None:
         ("class Voice(", "class Options(msgspec.Struct):\n    voic: str\n\nclass Voice("),
     ],
 )
-def test_nothing_is_said_of_options_that_the_source_leaves_in_doubt(
-    tmp_path: Path, old: str, new: str
-) -> None:
+def test_check_reports_nothing_for_undecidable_options(tmp_path: Path, old: str, new: str) -> None:
     assert old in TEXT
     report = look(tmp_path, "[--voic, en]", TEXT.replace(old, new))
     assert "bad-option" not in [fault.code for fault in report.errors]
 
 
-def test_nested_and_inherited_options_are_read_and_an_agent_without_any_takes_none(tmp_path: Path) -> None:
+def test_check_reads_nested_inherited_and_missing_options(tmp_path: Path) -> None:
     nested = TEXT.replace(OPTIONS, "").replace("    Options = Options\n", OPTIONS.replace("\n", "\n    "))
     assert "no option `--voic`" in look(tmp_path, "[--voic, en]", nested).errors[0].message
     heir = TEXT + "\nclass Heir(Voice): pass\n"
@@ -123,7 +121,9 @@ def test_nested_and_inherited_options_are_read_and_an_agent_without_any_takes_no
 @pytest.mark.parametrize(
     "args", ["--voic en", "--times fast", "--voice fil", "--speed x", "--times", "--loud"]
 )
-def test_check_and_the_agent_say_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: str) -> None:
+def test_check_reports_same_message_as_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: str
+) -> None:
     found = look(tmp_path, f"[{', '.join(args.split())}]").errors
     monkeypatch.syspath_prepend(str(tmp_path / "agents"))
     monkeypatch.delitem(sys.modules, "voice", raising=False)

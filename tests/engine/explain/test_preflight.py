@@ -1,4 +1,4 @@
-"""What is known before a start: each fault of a small fleet, and the real code base."""
+"""Preflight: each fault of a small fleet, and the counts on the real code base."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_a_sound_fleet(tmp_path: Path) -> None:
+def test_preflight_reports_nothing_for_sound_fleet(tmp_path: Path) -> None:
     agents = "A: {run: a.py}\nB: {run: 'pkg.b:B'}\nC: {run: [sh, -c, 'true']}"
     files = {"a.py": "import zmq, json\n", "pkg/b.py": "class B: pass\n"}
     assert look(tmp_path, agents, files) == PreflightReport(3, (), (), {}, ())
 
 
-def test_a_missing_script_stands_at_its_place_with_the_nearest(tmp_path: Path) -> None:
+def test_preflight_locates_missing_script_and_suggests_nearest(tmp_path: Path) -> None:
     report = look(tmp_path, "A: {run: agent/echo.py}", {"agent/ecko.py": ""})
     (fault,) = report.errors
     assert (fault.where, fault.code) == ("fleet.yaml:3:7", "script-missing")
@@ -58,7 +58,7 @@ def test_a_missing_script_stands_at_its_place_with_the_nearest(tmp_path: Path) -
     assert report.start_obstacles == {"A": "there is no script `agent/echo.py` (fleet.yaml:3:7)"}
 
 
-def test_a_script_that_does_not_parse(tmp_path: Path) -> None:
+def test_preflight_reports_syntax_errors_of_scripts(tmp_path: Path) -> None:
     report = look(
         tmp_path, "A: {run: a.py}\nB: {run: b.py}", {"a.py": "x = 1\ny = )\n", "b.py": "return 1\n"}
     )
@@ -68,7 +68,7 @@ def test_a_script_that_does_not_parse(tmp_path: Path) -> None:
     assert report.start_obstacles["B"].startswith("does not compile: 'return' outside function")
 
 
-def test_what_several_agents_meet_is_told_once_with_their_names(tmp_path: Path) -> None:
+def test_preflight_reports_shared_fault_once_with_its_agents(tmp_path: Path) -> None:
     files = {f"{name}.py": "import shared\n" for name in "abcd"} | {"shared.py": "import absent\n"}
     report = look(tmp_path, "\n".join(f"{name.upper()}: {{run: {name}.py}}" for name in "abcd"), files)
     (fault,) = report.errors
@@ -81,7 +81,7 @@ def test_what_several_agents_meet_is_told_once_with_their_names(tmp_path: Path) 
     assert report.unparsed_agents == ()
 
 
-def test_an_error_for_one_agent_and_a_warning_for_another_is_an_error(tmp_path: Path) -> None:
+def test_preflight_reports_error_over_warning_for_shared_fault(tmp_path: Path) -> None:
     files = {
         "a.py": "def f():\n    import shared\n",
         "b.py": "import shared\n",
@@ -93,7 +93,7 @@ def test_an_error_for_one_agent_and_a_warning_for_another_is_an_error(tmp_path: 
     assert set(report.start_obstacles) == {"B"}
 
 
-def test_the_reason_is_the_first_that_a_run_would_meet(tmp_path: Path) -> None:
+def test_start_obstacle_is_first_fault_of_run(tmp_path: Path) -> None:
     files = {"a.py": "import one\nnowhere\n", "one.py": "import two\n", "two.py": "x = y\n"}
     reason = look(tmp_path, "A: {run: a.py}", files).start_obstacles["A"]
     assert reason.endswith("(two.py:1:5)")
@@ -101,7 +101,7 @@ def test_the_reason_is_the_first_that_a_run_would_meet(tmp_path: Path) -> None:
     assert 'two.py", line 1' in run.stderr
 
 
-def test_warnings_leave_the_agent_startable(tmp_path: Path) -> None:
+def test_warnings_are_no_start_obstacle(tmp_path: Path) -> None:
     text = "try:\n    import absent\nexcept ImportError:\n    absent = None\ndef f():\n    return nowhere\n"
     report = look(tmp_path, "A: {run: a.py}", {"a.py": text})
     assert [fault.code for fault in report.warnings] == ["I602", "S104"]
@@ -109,7 +109,7 @@ def test_warnings_leave_the_agent_startable(tmp_path: Path) -> None:
     assert report.start_obstacles == {}
 
 
-def test_pythonpath_of_the_agent_and_of_the_caller(tmp_path: Path) -> None:
+def test_preflight_uses_pythonpath_of_agent_and_environment(tmp_path: Path) -> None:
     files = {"agents/a.py": "import lib\n", "lib.py": ""}
     assert codes(look(tmp_path, "A: {run: agents/a.py}", files)) == [("S103", "a.py:1:1")]
     assert look(tmp_path, "A: {run: agents/a.py, env: {PYTHONPATH: .}}", files).errors == ()
@@ -132,7 +132,9 @@ BIRDS = "class Birds: pass\nfrom collections import Counter as C\ndef make(): pa
         ("argosy.fault:Nothing", "class-missing", "there is no class `Nothing` in `argosy.fault`", "class"),
     ],
 )
-def test_a_class_that_is_not_there(tmp_path: Path, run: str, code: str, message: str, hint: str) -> None:
+def test_preflight_reports_missing_class_or_module(
+    tmp_path: Path, run: str, code: str, message: str, hint: str
+) -> None:
     report = look(tmp_path, f"A: {{run: '{run}'}}", {"pkg/b.py": BIRDS})
     (fault,) = report.errors
     assert (fault.code, fault.where) == (code, "fleet.yaml:3:7")
@@ -142,11 +144,11 @@ def test_a_class_that_is_not_there(tmp_path: Path, run: str, code: str, message:
 
 
 @pytest.mark.parametrize("run", ["pkg.b:Birds", "pkg.b:C", "pkg.b:D", "argosy.fault:Fault"])
-def test_a_class_that_is_defined_imported_or_assigned(tmp_path: Path, run: str) -> None:
+def test_preflight_accepts_defined_imported_and_assigned_classes(tmp_path: Path, run: str) -> None:
     assert look(tmp_path, f"A: {{run: '{run}'}}", {"pkg/b.py": BIRDS}).errors == ()
 
 
-def test_a_package_that_fails_stops_its_modules(tmp_path: Path) -> None:
+def test_failing_package_stops_agents_of_its_modules(tmp_path: Path) -> None:
     files = {"pkg/__init__.py": "x = (\n", "pkg/b.py": "class B: pass\n"}
     report = look(tmp_path, "A: {run: 'pkg.b:B'}", files)
     assert codes(report) == [("S101", "__init__.py:1:5")]
@@ -166,13 +168,15 @@ def test_a_package_that_fails_stops_its_modules(tmp_path: Path) -> None:
         ("A: {run: [python3, broken.py]}", "S101"),
     ],
 )
-def test_other_things_that_stop_an_agent(tmp_path: Path, agents: str, code: str) -> None:
+def test_preflight_reports_missing_command_python_cwd_and_files(
+    tmp_path: Path, agents: str, code: str
+) -> None:
     report = look(tmp_path, agents, {"a.py": "", "plain.txt": "", "broken.py": "x = (\n"})
     assert [fault.code for fault in report.errors] == [code]
     assert set(report.start_obstacles) == {"A"}
 
 
-def test_commands_are_looked_for_on_the_agents_own_path(tmp_path: Path) -> None:
+def test_preflight_finds_commands_on_path_of_agent(tmp_path: Path) -> None:
     tool = tmp_path / "bin" / "own-tool"
     tool.parent.mkdir()
     tool.write_text("#!/bin/sh\n")
@@ -181,7 +185,7 @@ def test_commands_are_looked_for_on_the_agents_own_path(tmp_path: Path) -> None:
     assert look(tmp_path, agents).errors == ()
 
 
-def test_packages_of_another_interpreter_are_not_asked_for(tmp_path: Path) -> None:
+def test_preflight_skips_package_check_for_other_interpreter(tmp_path: Path) -> None:
     python = tmp_path / "venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)
@@ -207,14 +211,18 @@ PORT = "class A(B):\n    def __init__(self):\n        super().__init__(port=5555
         ("class B: pass\n" + PORT, "group: x", 0),
     ],
 )
-def test_a_port_that_surely_differs(tmp_path: Path, text: str, keys: str, count: int) -> None:
+def test_preflight_reports_port_mismatch_only_when_certain(
+    tmp_path: Path, text: str, keys: str, count: int
+) -> None:
     report = look(tmp_path, f"A: {{run: a.py, {keys}}}", {"a.py": text, "lib.py": ""})
     assert [fault.code for fault in report.errors] == ["A404"] * count
     assert report.start_obstacles == {}
 
 
 @pytest.mark.corpus
-def test_the_real_fleet(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preflight_counts_of_real_fleet_match_measurement(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The counts that were measured on this code base by other means, with every package installed.
 
     Two more ways to fail were not counted there and are here: names read too early in a file that an
@@ -246,7 +254,7 @@ OLD = {
 }
 
 
-def test_a_class_of_the_old_kind_in_a_cell_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_preflight_reports_legacy_class_in_cell_with_hint(tmp_path: Path) -> None:
     report = look(
         tmp_path,
         "A: {run: 'new:New', cell: one}\nB: {run: 'mine:Mine', cell: one}\nC: {run: 'mine:Mine'}",
@@ -267,14 +275,12 @@ def test_a_class_of_the_old_kind_in_a_cell_is_told_with_what_to_do(tmp_path: Pat
         ("agent.nothing_like_it:A", ""),
     ],
 )
-def test_a_module_is_found_near_whichever_part_of_its_name_is_wrong(
-    tmp_path: Path, run: str, hint: str
-) -> None:
+def test_preflight_suggests_module_for_typo_in_any_part(tmp_path: Path, run: str, hint: str) -> None:
     (fault,) = look(tmp_path, f"A: {{run: '{run}'}}", {"agents/memory.py": "class A: pass\n"}).errors
     assert (fault.code, fault.hint) == ("S103", hint)
 
 
-def test_a_package_that_is_not_installed_is_told_with_the_interpreter_to_install_it_into(
+def test_missing_package_hint_names_interpreter_and_distribution(
     tmp_path: Path,
 ) -> None:
     text = "import cv2\nimport fleet_private_thing\nfrom google import genai\nimport fancy\n"

@@ -1,4 +1,4 @@
-"""The radius of a restart, reckoned: who goes with whom, and from when to when."""
+"""Restart impact: which agents go down with which, and from when to when."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from argosy.fleet.schedule import compute_ready_times
 
 OnDeath = Literal["wait", "restart", "stop", "degrade"]
 
-START_S, STOP_S, HULL_S = 2.0, 0.5, 4.0
+START_S, STOP_S, CELL_START_S = 2.0, 0.5, 4.0
 
 
 def spec(name: str, cell: str | None = None, **needs: OnDeath) -> ProcessSpec:
@@ -59,7 +59,7 @@ def spec(name: str, cell: str | None = None, **needs: OnDeath) -> ProcessSpec:
 def radius(names: list[str], *specs: ProcessSpec, down: tuple[str, ...] = ()) -> RestartImpact:
     processes = {each.name: each for each in specs}
     past = {name: TimingHistory((START_S,), (STOP_S,)) for name in processes}
-    past |= {f"cell:{each.cell}": TimingHistory((HULL_S,), (STOP_S,)) for each in specs if each.cell}
+    past |= {f"cell:{each.cell}": TimingHistory((CELL_START_S,), (STOP_S,)) for each in specs if each.cell}
     return estimate_impact(names, processes, [name for name in processes if name not in down], past)
 
 
@@ -67,11 +67,11 @@ def spans(found: RestartImpact) -> dict[str, tuple[float, float]]:
     return {each.agent: (each.from_s, each.to_s) for each in found.outages}
 
 
-def hows(found: RestartImpact) -> dict[str, tuple[str, str]]:
+def causes(found: RestartImpact) -> dict[str, tuple[str, str]]:
     return {each.agent: (each.cause, each.caused_by) for each in found.outages}
 
 
-def test_a_chain_of_agents_that_have_processes_of_their_own() -> None:
+def test_restart_impact_follows_chain_of_needs() -> None:
     found = radius(
         ["A"], spec("A"), spec("Stops", A="stop"), spec("Follows", Stops="restart"), spec("Waits", A="wait")
     )
@@ -81,7 +81,7 @@ def test_a_chain_of_agents_that_have_processes_of_their_own() -> None:
     assert found.cell_members == {}
 
 
-def test_an_agent_with_two_needs_down_is_without_one_until_the_later_is_back() -> None:
+def test_agent_is_affected_until_last_of_its_needs_is_ready() -> None:
     found = radius(
         ["A", "B"], spec("A"), spec("B"), spec("C", B="restart"), spec("User", A="degrade", C="degrade")
     )
@@ -93,7 +93,7 @@ def test_an_agent_with_two_needs_down_is_without_one_until_the_later_is_back() -
     assert found.unavailable_s == {"User": ready_s["A"]}
 
 
-def test_a_dependent_that_does_not_run_is_not_affected() -> None:
+def test_restart_impact_skips_stopped_dependents() -> None:
     found = radius(
         ["A"], spec("A"), spec("Stops", A="stop"), spec("Restarts", A="restart"), down=("Stops", "Restarts")
     )
@@ -101,17 +101,17 @@ def test_a_dependent_that_does_not_run_is_not_affected() -> None:
     assert (found.degraded, found.reconnecting, found.indirectly_affected) == ((), (), ())
 
 
-def test_a_cell_goes_as_one_and_its_agents_come_back_by_their_needs() -> None:
+def test_cell_goes_down_together_and_starts_in_order_of_needs() -> None:
     found = radius(
         ["B"], spec("A", "one"), spec("B", "one", A="wait"), spec("Other", "two", A="wait"), spec("Alone")
     )
-    up_s = STOP_S + HULL_S
+    up_s = STOP_S + CELL_START_S
     assert spans(found) == {"A": (0, up_s + 2), "B": (0, up_s + 4)}
-    assert hows(found) == {"A": ("cell", "B"), "B": ("named", "")}
+    assert causes(found) == {"A": ("cell", "B"), "B": ("named", "")}
     assert (found.cell_members, found.reconnecting) == ({"one": ["A"]}, ("Other",))
 
 
-def test_who_follows_takes_its_cell_along() -> None:
+def test_restarted_dependent_takes_its_cell_down() -> None:
     found = radius(
         ["A"],
         spec("A"),
@@ -121,7 +121,7 @@ def test_who_follows_takes_its_cell_along() -> None:
         spec("Stops", "two", Mate="stop"),
         spec("Third", "two"),
     )
-    assert hows(found) == {
+    assert causes(found) == {
         "A": ("named", ""),
         "Follows": ("restart", "A"),
         "Mate": ("cell", "Follows"),
@@ -133,19 +133,19 @@ def test_who_follows_takes_its_cell_along() -> None:
     assert found.degraded == ("Ails",)
 
 
-def test_an_agent_of_a_running_cell_that_does_not_run_is_started_alone() -> None:
+def test_stopped_agent_of_running_cell_restarts_alone() -> None:
     found = radius(["B"], spec("A", "one"), spec("B", "one"), down=("B",))
-    assert hows(found) == {"B": ("named", "")}
+    assert causes(found) == {"B": ("named", "")}
 
 
-def test_two_of_one_cell_that_are_named_are_both_told_as_named() -> None:
+def test_agents_of_one_cell_named_together_have_cause_named() -> None:
     found = radius(["A", "B"], spec("A", "one"), spec("B", "one"), spec("C", "one"))
-    assert hows(found) == {"A": ("named", ""), "B": ("named", ""), "C": ("cell", "A")}
+    assert causes(found) == {"A": ("named", ""), "B": ("named", ""), "C": ("cell", "A")}
     assert found.cell_members == {"one": ["C"]}
 
 
 @pytest.mark.parametrize("name", ["A", "B"])
-def test_cells_that_need_each_other_both_ways_end(name: str) -> None:
+def test_restart_impact_terminates_for_mutually_dependent_cells(name: str) -> None:
     one = [spec("A", "one"), spec("D", "one", C="restart")]
     two = [spec("B", "two", A="wait"), spec("C", "two", B="wait")]
     found = radius([name], *one, *two)
@@ -169,7 +169,7 @@ _WAYS: list[OnDeath] = ["wait", "restart", "stop", "degrade"]
 
 
 @given(specs=fleets(), data=st.data())
-def test_it_touches_those_whom_the_supervisor_would_follow(
+def test_restart_impact_matches_agents_that_supervisor_restarts(
     specs: list[ProcessSpec], data: st.DataObject
 ) -> None:
     names = data.draw(st.lists(st.sampled_from([each.name for each in specs]), min_size=1, unique=True))
@@ -200,7 +200,7 @@ def test_it_touches_those_whom_the_supervisor_would_follow(
 
 
 @given(st.data(), st.integers(1, 4))
-def test_needs_and_slots_are_kept_and_nobody_idles(data: st.DataObject, slots: int) -> None:
+def test_simulated_start_respects_needs_and_slots_without_idling(data: st.DataObject, slots: int) -> None:
     names = [f"a{index}" for index in range(data.draw(st.integers(1, 9)))]
     needs = {
         name: data.draw(st.lists(st.sampled_from(names[:index]), unique=True)) if index else []
@@ -208,36 +208,36 @@ def test_needs_and_slots_are_kept_and_nobody_idles(data: st.DataObject, slots: i
     }
     takes = {name: float(data.draw(st.integers(1, 5))) for name in names}
     graph = graph_from_edges(needs)
-    played = simulate_start(graph, takes, slots)
-    assert set(played) == set(names)
-    for name, step in played.items():
+    simulated = simulate_start(graph, takes, slots)
+    assert set(simulated) == set(names)
+    for name, step in simulated.items():
         assert step.ready_s == step.started_s + takes[name]
-        free_s = max((played[need].ready_s for need in needs[name]), default=0.0)
+        free_s = max((simulated[need].ready_s for need in needs[name]), default=0.0)
         assert step.started_s >= free_s
         under_way = [
-            other for other, each in played.items() if each.started_s <= step.started_s < each.ready_s
+            other for other, each in simulated.items() if each.started_s <= step.started_s < each.ready_s
         ]
         assert len(under_way) <= slots
         # One that waited longer than for its needs found every slot taken just before it began.
         if step.started_s > free_s:
-            before = [o for o, each in played.items() if each.started_s < step.started_s <= each.ready_s]
+            before = [o for o, each in simulated.items() if each.started_s < step.started_s <= each.ready_s]
             assert len(before) == slots
     unbounded = simulate_start(graph, takes, len(names))
     assert {name: step.ready_s for name, step in unbounded.items()} == compute_ready_times(graph, takes)
 
 
-def test_the_longest_chain_goes_first() -> None:
+def test_simulated_start_prefers_longest_chain() -> None:
     graph = graph_from_edges({"Lone": [], "A": [], "B": ["A"], "C": ["B"]})
-    played = simulate_start(graph, dict.fromkeys(graph.agents, 1.0), 1)
-    assert sorted(played, key=lambda name: played[name].started_s) == ["A", "B", "Lone", "C"]
+    simulated = simulate_start(graph, dict.fromkeys(graph.agents, 1.0), 1)
+    assert sorted(simulated, key=lambda name: simulated[name].started_s) == ["A", "B", "Lone", "C"]
 
 
-def test_an_agent_without_a_time_is_told() -> None:
+def test_simulated_start_raises_for_agent_without_duration() -> None:
     with pytest.raises(UnknownAgentError):
         simulate_start(graph_from_edges({"A": []}), {}, 1)
 
 
-def test_who_was_never_measured_is_taken_for_the_others() -> None:
+def test_unmeasured_agent_gets_median_start_duration() -> None:
     past = {"A": TimingHistory((1.0, 3.0)), "B": TimingHistory((8.0,)), "C": TimingHistory((), (1.0,))}
     assert estimate_starts(["A", "B", "C"], past) == {
         "A": DurationEstimate(2.0, 2),

@@ -1,4 +1,4 @@
-"""The last start and the measured past, from diaries made by hand."""
+"""Start timeline and measured durations, from event logs made by hand."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ START = (
 GRAPH = graph_from_edges({"A": [], "B": ["A"], "C": []})
 
 
-def test_phases_gate_and_critical_path() -> None:
+def test_timeline_has_phases_gating_needs_and_critical_path() -> None:
     timeline = latest_start(entries(*START), GRAPH, 999.0)
     assert timeline is not None
     assert (timeline.seconds, timeline.is_complete) == (7.0, True)
@@ -66,20 +66,20 @@ def test_phases_gate_and_critical_path() -> None:
     ]
 
 
-def test_what_follows_the_account_is_not_the_start() -> None:
+def test_timeline_ends_at_apply_summary() -> None:
     later = ("9 restart-pending B", "9 spawn-requested B", "20 ready B")
     timeline = latest_start(entries(*START, *later), GRAPH, 999.0)
     assert timeline is not None
     assert [bar.ready_s for bar in timeline.bars] == [3.0, 7.0]
 
 
-def test_an_apply_that_started_nothing_is_passed_over() -> None:
+def test_timeline_skips_apply_without_starts() -> None:
     timeline = latest_start(entries(*START, "30 apply", "30 apply-summary"), GRAPH, 999.0)
     assert timeline is not None
     assert timeline.seconds == 7.0
 
 
-def test_a_start_under_way_goes_on_until_now() -> None:
+def test_timeline_of_unfinished_start_lasts_until_now() -> None:
     timeline = latest_start(entries(*START[:5]), GRAPH, 104.0)
     assert timeline is not None
     assert (timeline.seconds, timeline.is_complete, timeline.critical_path) == (4.0, False, ())
@@ -89,7 +89,7 @@ def test_a_start_under_way_goes_on_until_now() -> None:
     ]
 
 
-def test_a_second_try_is_part_of_the_bar() -> None:
+def test_timeline_bar_includes_restart_after_failed_start() -> None:
     lines = (
         "0 apply",
         "0 waiting A",
@@ -112,12 +112,12 @@ def test_a_second_try_is_part_of_the_bar() -> None:
     assert (bars["C"].ready_s, bars["C"].outcome) == (None, "blocked")
 
 
-def test_no_start_is_none() -> None:
+def test_timeline_is_none_without_start() -> None:
     assert latest_start(entries(), GRAPH, 0.0) is None
     assert latest_start(entries("0 apply", "0 apply-summary"), GRAPH, 0.0) is None
 
 
-def test_past_is_the_median_of_the_last_starts_that_got_ready() -> None:
+def test_timing_history_is_median_of_last_ready_starts() -> None:
     lines = []
     for second in range(0, 10 * (MAX_SAMPLES + 5), 10):
         is_new = second >= 50
@@ -128,7 +128,7 @@ def test_past_is_the_median_of_the_last_starts_that_got_ready() -> None:
     assert (past.median_start_s, past.median_stop_s) == (2.0, 0.5)
 
 
-def test_a_start_that_failed_or_was_taken_over_tells_nothing() -> None:
+def test_timing_history_skips_failed_and_adopted_starts() -> None:
     lines = (
         "0 spawn-requested A",
         "5 restart-pending A",
@@ -140,5 +140,5 @@ def test_a_start_that_failed_or_was_taken_over_tells_nothing() -> None:
     assert load_timing_history(entries(*lines)) == {}
 
 
-def test_birth_stands_in_for_an_order_that_was_not_noted() -> None:
+def test_timing_history_counts_from_spawn_without_request_event() -> None:
     assert load_timing_history(entries("0 starting A", "1 starting A 7", "3 ready A"))["A"].starts_s == (2.0,)

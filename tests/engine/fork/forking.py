@@ -1,4 +1,4 @@
-"""A forker or a zygote of one's own, as a real process, and the folder that its orders speak of."""
+"""ForkServerProcess: a forker or zygote as a real process, and the directory that its requests use."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class Bearing:
             cwd="/",
         )
         theirs.close()
-        self.born = 0
+        self.spawned_pid = 0
         self.warm: ZygoteReady | None = None
         if recipe is not None:
             os.close(descriptors[0])
         if recipe is not None and is_awaited:
-            told = self.told()
-            assert isinstance(told, ZygoteReady)
-            self.warm = told
+            received = self.received()
+            assert isinstance(received, ZygoteReady)
+            self.warm = received
 
     def order(self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
         """Order `python WORDS`."""
@@ -92,7 +92,7 @@ class Bearing:
         send_spawn_request(self.channel, made, output)
         os.close(output)
 
-    def told(self) -> ForkerEvent:
+    def received(self) -> ForkerEvent:
         """Return the next event; pidfds are closed."""
         data, descriptors, _, _ = socket.recv_fds(self.channel, MAX_MESSAGE_BYTES, 1)
         for descriptor in descriptors:
@@ -115,16 +115,16 @@ class Bearing:
         raise AssertionError("the zygote has no spare child")
 
     def run(self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> int:
-        """Order a program, wait for its end and return how it did; `born` is its number then."""
+        """Order a program, wait for its end and return how it did; `spawned_pid` is its number then."""
         self.order(*words, cwd=cwd, env=env)
-        birth = self.told()
+        birth = self.received()
         assert isinstance(birth, Spawned), birth
-        self.born = birth.pid
-        end = self.told()
+        self.spawned_pid = birth.pid
+        end = self.received()
         assert isinstance(end, Exited)
         return os.waitstatus_to_exitcode(end.status)
 
-    def said(self) -> str:
+    def log_text(self) -> str:
         """Return what the program wrote."""
         return self.log.read_text()
 

@@ -1,4 +1,4 @@
-"""The memory of a zygote: new objects lie side by side, and functions get copies that do the same."""
+"""Copy-on-write layout of a zygote: new objects are adjacent, and functions get equivalent code copies."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def fill(size: int, beside: int) -> tuple[int, int]:
     return gaps, more
 
 
-def test_what_comes_after_lies_side_by_side() -> None:
+def test_small_objects_are_adjacent_after_hole_filling() -> None:
     gaps, more = fill(size=64, beside=0)
     assert gaps < 8, "the list itself takes some as it grows"
     assert more > -100
 
 
-def test_what_is_too_large_for_the_interpreters_allocator_lies_side_by_side_too() -> None:
+def test_large_objects_are_adjacent_after_hole_filling() -> None:
     gaps, _ = fill(size=1600, beside=16)
     assert gaps < 8
 
@@ -76,7 +76,7 @@ def code_of(module: ModuleType, name: str) -> CodeType:
     return function.__code__
 
 
-def test_functions_of_known_packages_get_copies_that_do_the_same() -> None:
+def test_compact_code_copies_only_traced_functions_of_known_packages() -> None:
     known, strange = module_of("known"), module_of("strange")
     add = known.adder(1)
     names = ("total", "adder", "unused", "fails")
@@ -102,7 +102,7 @@ def test_functions_of_known_packages_get_copies_that_do_the_same() -> None:
         assert (copy.co_filename, copy.co_qualname) == ("known.py", name)
 
 
-def test_a_traceback_is_the_same() -> None:
+def test_compact_code_keeps_tracebacks() -> None:
     known = module_of("known")
 
     def lines() -> list[str]:
@@ -118,7 +118,7 @@ def test_a_traceback_is_the_same() -> None:
     assert "known.py" in before[0]
 
 
-def test_who_looks_at_calls_looks_on() -> None:
+def test_trace_code_keeps_existing_profiler() -> None:
     seen: list[str] = []
 
     def look(frame: object, event: str, _: object) -> None:

@@ -1,4 +1,4 @@
-"""The forker, as a real process: what becomes of an order, and what is told of it."""
+"""Forker as a real process: what it does on a spawn request, and which events it reports."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from argosy.engine.protocol.fork_protocol import (
 from argosy.engine.state.generation import acquire_lock, raise_generation
 
 
-class Forking:
+class ForkerProcess:
     """A forker of one's own, and the folder that its orders speak of."""
 
     def __init__(self, folder: Path) -> None:
@@ -45,7 +45,7 @@ class Forking:
                 pass_fds=[theirs.fileno()],
             )
 
-    def order(self, *argv: str, incarnation: int = 1, **fields: object) -> None:
+    def request_spawn(self, *argv: str, incarnation: int = 1, **fields: object) -> None:
         """Order a process."""
         made = SpawnRequest(
             "A",
@@ -61,22 +61,22 @@ class Forking:
         send_spawn_request(self.channel, made._replace(**fields), output)
         os.close(output)
 
-    def told(self) -> ForkerEvent:
+    def next_event(self) -> ForkerEvent:
         """Return the next event; pidfds are closed."""
         data, descriptors, _, _ = socket.recv_fds(self.channel, 4096, 1)
         for descriptor in descriptors:
             os.close(descriptor)
         return unpack_event(data)
 
-    def born(self) -> Spawned:
+    def next_spawned(self) -> Spawned:
         """Return the next event, which is a birth."""
-        event = self.told()
+        event = self.next_event()
         assert isinstance(event, Spawned)
         return event
 
     def exit_code(self) -> int:
         """Return how the next process to end did."""
-        event = self.told()
+        event = self.next_event()
         assert isinstance(event, Exited)
         return os.waitstatus_to_exitcode(event.status)
 
@@ -89,23 +89,23 @@ class Forking:
 
 
 @pytest.fixture
-def forking(tmp_path: Path) -> Iterator[Forking]:
-    made = Forking(tmp_path)
+def forking(tmp_path: Path) -> Iterator[ForkerProcess]:
+    made = ForkerProcess(tmp_path)
     yield made
     made.close()
 
 
-def test_a_birth_is_told_before_an_exit_and_both_are_exact(forking: Forking) -> None:
-    forking.order("sh", "-c", "exit 7", incarnation=99)
-    birth = forking.born()
+def test_forker_reports_spawn_before_exit(forking: ForkerProcess) -> None:
+    forking.request_spawn("sh", "-c", "exit 7", incarnation=99)
+    birth = forking.next_spawned()
     assert birth.incarnation == 99
-    event = forking.told()
+    event = forking.next_event()
     assert event == Exited(birth.pid, 7 << 8)
 
 
-def test_the_agent_leads_a_session_and_holds_and_records_its_lease(forking: Forking) -> None:
-    forking.order("sh", "-c", "echo here; exec sleep 1000", incarnation=5)
-    birth = forking.born()
+def test_spawned_agent_leads_session_and_holds_recorded_lease(forking: ForkerProcess) -> None:
+    forking.request_spawn("sh", "-c", "echo here; exec sleep 1000", incarnation=5)
+    birth = forking.next_spawned()
     poll_file(forking.log, b"here\n")
     found = os_process.read_stat(birth.pid)
     assert found is not None
@@ -122,9 +122,9 @@ def test_the_agent_leads_a_session_and_holds_and_records_its_lease(forking: Fork
     assert lease.is_lease_free(forking.lease)
 
 
-def test_the_group_dies_with_its_leader(forking: Forking) -> None:
-    forking.order("sh", "-c", "sleep 1000 & echo $!; exit 3")
-    forking.born()
+def test_process_group_is_killed_with_its_leader(forking: ForkerProcess) -> None:
+    forking.request_spawn("sh", "-c", "sleep 1000 & echo $!; exit 3")
+    forking.next_spawned()
     assert forking.exit_code() == 3
     child = int(forking.log.read_text())
     stat = os_process.read_stat(child)
@@ -134,16 +134,16 @@ def test_the_group_dies_with_its_leader(forking: Forking) -> None:
         os.close(pidfd)
 
 
-def test_an_environment_larger_than_a_message(forking: Forking) -> None:
-    forking.order("sh", "-c", "echo ${#BIG}", env={"PATH": os.environ["PATH"], "BIG": "x" * 100_000})
-    forking.born()
+def test_forker_passes_environment_larger_than_one_message(forking: ForkerProcess) -> None:
+    forking.request_spawn("sh", "-c", "echo ${#BIG}", env={"PATH": os.environ["PATH"], "BIG": "x" * 100_000})
+    forking.next_spawned()
     assert forking.exit_code() == 0
     assert forking.log.read_text() == "100000\n"
 
 
-def test_bytes_of_the_environment_that_are_no_text_arrive(forking: Forking) -> None:
-    forking.order("sh", "-c", "printf %s $ODD", env={"PATH": os.environ["PATH"], "ODD": "a\udcffb"})
-    forking.born()
+def test_forker_passes_non_utf8_environment_bytes(forking: ForkerProcess) -> None:
+    forking.request_spawn("sh", "-c", "printf %s $ODD", env={"PATH": os.environ["PATH"], "ODD": "a\udcffb"})
+    forking.next_spawned()
     assert forking.exit_code() == 0
     assert forking.log.read_bytes() == b"a\xffb"
 
@@ -158,44 +158,44 @@ def test_bytes_of_the_environment_that_are_no_text_arrive(forking: Forking) -> N
         (["true"], {"lease": "/nowhere/lease"}, fork_protocol.LEASE_UNUSABLE, "cannot be used"),
     ],
 )
-def test_what_cannot_be_run_says_why_and_the_forker_goes_on(
-    forking: Forking, argv: list[str], fields: dict[str, object], code: int, words: str
+def test_forker_logs_reason_of_failed_exec_and_serves_next_request(
+    forking: ForkerProcess, argv: list[str], fields: dict[str, object], code: int, words: str
 ) -> None:
-    forking.order(*argv, **fields)
-    forking.born()
+    forking.request_spawn(*argv, **fields)
+    forking.next_spawned()
     assert forking.exit_code() == code
     assert words in forking.log.read_text()
-    forking.order("true")
-    forking.born()
+    forking.request_spawn("true")
+    forking.next_spawned()
     assert forking.exit_code() == 0
 
 
-def test_a_busy_lease_is_waited_for_and_then_refused(forking: Forking) -> None:
+def test_spawn_fails_when_lease_stays_locked(forking: ForkerProcess) -> None:
     descriptor = lease.open_lease(forking.lease)
     assert lease.try_lock(descriptor)
-    forking.order("true")
-    forking.born()
+    forking.request_spawn("true")
+    forking.next_spawned()
     assert forking.exit_code() == fork_protocol.LEASE_BUSY
     os.close(descriptor)
 
 
-def test_a_living_process_of_the_record_is_never_joined_by_a_second(forking: Forking) -> None:
+def test_spawn_fails_while_process_of_lease_record_lives(forking: ForkerProcess) -> None:
     me = os_process.read_stat(os.getpid())
     assert me is not None
     descriptor = lease.open_lease(forking.lease)
     identity = os_process.ProcessIdentity(os.getpid(), me.start_ticks)
     lease.write_record(descriptor, lease.LeaseRecord(os_process.boot_id(), 1, identity, 1))
     os.close(descriptor)  # the lock is free, as of an agent that closed every descriptor
-    forking.order("true")
-    forking.born()
+    forking.request_spawn("true")
+    forking.next_spawned()
     assert forking.exit_code() == fork_protocol.PROCESS_ALREADY_RUNNING
 
 
-def test_a_child_that_meets_a_newer_generation_runs_no_user_code(forking: Forking) -> None:
+def test_child_with_stale_generation_runs_no_user_code(forking: ForkerProcess) -> None:
     descriptor = lease.open_lease(forking.lease)
     assert lease.try_lock(descriptor)
-    forking.order("sh", "-c", "echo user code")
-    forking.born()  # it waits for the lease now
+    forking.request_spawn("sh", "-c", "echo user code")
+    forking.next_spawned()  # it waits for the lease now
     assert forking.lock is not None
     raise_generation(forking.lock)
     os.close(descriptor)
@@ -205,16 +205,16 @@ def test_a_child_that_meets_a_newer_generation_runs_no_user_code(forking: Forkin
     assert record is not None, "it records itself before it looks: the next supervisor's scan sees it"
 
 
-def test_the_limit_of_open_files(forking: Forking) -> None:
-    forking.order("sh", "-c", "ulimit -Sn", open_files=123)
-    forking.born()
+def test_forker_sets_open_files_limit(forking: ForkerProcess) -> None:
+    forking.request_spawn("sh", "-c", "ulimit -Sn", open_files=123)
+    forking.next_spawned()
     assert forking.exit_code() == 0
     assert forking.log.read_text() == "123\n"
 
 
-def test_it_ends_with_its_supervisor_and_leaves_its_children_alone(forking: Forking) -> None:
-    forking.order("sh", "-c", "echo here; exec sleep 1000")
-    birth = forking.born()
+def test_forker_exits_with_its_supervisor_and_keeps_children(forking: ForkerProcess) -> None:
+    forking.request_spawn("sh", "-c", "echo here; exec sleep 1000")
+    birth = forking.next_spawned()
     poll_file(forking.log, b"here\n")
     pidfd = os.pidfd_open(birth.pid)
     forking.channel.close()
@@ -225,9 +225,9 @@ def test_it_ends_with_its_supervisor_and_leaves_its_children_alone(forking: Fork
     os.close(pidfd)
 
 
-def test_an_order_whose_supervisor_has_died_starts_nothing(forking: Forking) -> None:
+def test_forker_ignores_request_of_dead_supervisor(forking: ForkerProcess) -> None:
     forking.process.send_signal(signal.SIGSTOP)
-    forking.order("sh", "-c", "echo user code")
+    forking.request_spawn("sh", "-c", "echo user code")
     forking.channel.close()
     forking.process.send_signal(signal.SIGCONT)
     forking.process.wait(20)

@@ -1,4 +1,4 @@
-"""How the agents of the last start were made, from a diary."""
+"""Spawn report: how the agents of the last start were started, from the event log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def entry(kind: str, agent: str = "", text: str = "") -> EventLogRecord:
     return EventLogRecord(sequence=1, at_s=0.0, mono_s=0.0, kind=kind, agent=agent, text=text)
 
 
-def test_zygotes_are_of_the_last_supervisor_and_spawns_of_the_last_apply() -> None:
+def test_spawn_report_covers_last_supervisor_and_last_apply() -> None:
     old = [
         entry("supervisor"),
         entry("apply"),

@@ -1,4 +1,4 @@
-"""A forked program against the same one spawned: whatever it can notice is the same."""
+"""A forked program compared with the same one started by exec: whatever it can observe is the same."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def script(tmp_path: Path) -> Path:
     return tmp_path / "agent.py"
 
 
-def seen(bearing: Bearing, *words: str, **given: object) -> dict[str, object]:
-    assert bearing.run(*words, **given) == 0, bearing.said()  # type: ignore[arg-type]
-    first, last = bearing.said().splitlines()
+def seen(server: Bearing, *words: str, **given: object) -> dict[str, object]:
+    assert server.run(*words, **given) == 0, server.log_text()  # type: ignore[arg-type]
+    first, last = server.log_text().splitlines()
     assert last == "at exit"
     found: dict[str, object] = json.loads(first)["seen"]
     return found
@@ -63,19 +63,25 @@ def assert_same(forked: dict[str, object], spawned: dict[str, object]) -> None:
     assert differing == {}
 
 
-def test_a_script_notices_nothing(zygote: Bearing, forker: Bearing, tmp_path: Path) -> None:
+def test_forked_script_sees_same_process_as_spawned_one(
+    zygote: Bearing, forker: Bearing, tmp_path: Path
+) -> None:
     words = (str(PROBE), "--voice", "en", "two words")
     env = {"ODD": "ä = b", "ARGOSY_AGENT": "A"}
     assert_same(*(seen(each, *words, cwd=tmp_path, env=env) for each in (zygote, forker)))
 
 
-def test_a_script_behind_a_link_notices_nothing(zygote: Bearing, forker: Bearing, tmp_path: Path) -> None:
+def test_forked_symlinked_script_sees_same_process_as_spawned_one(
+    zygote: Bearing, forker: Bearing, tmp_path: Path
+) -> None:
     link = tmp_path / "link.py"
     link.symlink_to(PROBE)
     assert_same(*(seen(each, str(link), cwd=tmp_path) for each in (zygote, forker)))
 
 
-def test_a_module_notices_nothing(zygote: Bearing, forker: Bearing, tmp_path: Path) -> None:
+def test_forked_module_sees_same_process_as_spawned_one(
+    zygote: Bearing, forker: Bearing, tmp_path: Path
+) -> None:
     package = tmp_path / "pack"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -111,24 +117,26 @@ def test_a_module_notices_nothing(zygote: Bearing, forker: Bearing, tmp_path: Pa
         ("import no_such_module", 1),
     ],
 )
-def test_its_end_is_the_same(zygote: Bearing, forker: Bearing, script: Path, text: str, code: int) -> None:
+def test_forked_script_exits_and_prints_as_spawned_one(
+    zygote: Bearing, forker: Bearing, script: Path, text: str, code: int
+) -> None:
     script.write_text(text)
-    ends = [(each.run(str(script)), each.said()) for each in (zygote, forker)]
+    ends = [(each.run(str(script)), each.log_text()) for each in (zygote, forker)]
     assert ends[0] == ends[1]
     assert ends[0][0] == code
 
 
-def test_a_module_that_is_missing_or_fails_says_the_same(
-    zygote: Bearing, forker: Bearing, tmp_path: Path
-) -> None:
+def test_forked_module_fails_as_spawned_one(zygote: Bearing, forker: Bearing, tmp_path: Path) -> None:
     (tmp_path / "failing.py").write_text("raise ValueError('why')")
     for name in ("failing", "missing"):
-        ends = [(each.run("-m", name, cwd=tmp_path), each.said()) for each in (zygote, forker)]
+        ends = [(each.run("-m", name, cwd=tmp_path), each.log_text()) for each in (zygote, forker)]
         assert ends[0] == ends[1]
         assert ends[0][0] == 1
 
 
-def test_processes_of_an_agent_find_its_classes(zygote: Bearing, script: Path, tmp_path: Path) -> None:
+def test_multiprocessing_children_of_forked_script_find_its_functions(
+    zygote: Bearing, script: Path, tmp_path: Path
+) -> None:
     (tmp_path / "beside.py").write_text("def double(x): return 2 * x")
     script.write_text(
         "import multiprocessing, sys\n"
@@ -139,11 +147,13 @@ def test_processes_of_an_agent_find_its_classes(zygote: Bearing, script: Path, t
         "        with multiprocessing.get_context(kind).Pool(1) as pool:\n"
         "            print(kind, pool.map(double, [1, 2]), pool.map(triple, [1, 2]), flush=True)\n"
     )
-    assert zygote.run(str(script), cwd=tmp_path) == 0, zygote.said()
-    assert zygote.said().splitlines() == [f"{kind} [2, 4] [3, 6]" for kind in ("fork", "spawn", "forkserver")]
+    assert zygote.run(str(script), cwd=tmp_path) == 0, zygote.log_text()
+    assert zygote.log_text().splitlines() == [
+        f"{kind} [2, 4] [3, 6]" for kind in ("fork", "spawn", "forkserver")
+    ]
 
 
-def test_random_numbers_are_each_childs_own(zygote: Bearing, script: Path) -> None:
+def test_forked_children_draw_different_random_numbers(zygote: Bearing, script: Path) -> None:
     script.write_text(
         "import random, uuid, numpy, multiprocessing\n"
         "print(random.random(), numpy.random.random(), uuid.uuid4(), "
@@ -152,11 +162,11 @@ def test_random_numbers_are_each_childs_own(zygote: Bearing, script: Path) -> No
     drawn = []
     for _ in range(2):
         assert zygote.run(str(script)) == 0
-        drawn.append(zygote.said().split())
+        drawn.append(zygote.log_text().split())
     assert not set(drawn[0]) & set(drawn[1])
 
 
-def test_the_zygote_says_what_it_loaded_and_shows_itself(zygote: Bearing) -> None:
+def test_zygote_reports_loaded_modules_and_sets_its_title(zygote: Bearing) -> None:
     assert zygote.warm is not None
     assert list(zygote.warm.loaded) == MODULES
     assert zygote.warm.left_out == {}
@@ -165,37 +175,35 @@ def test_the_zygote_says_what_it_loaded_and_shows_itself(zygote: Bearing) -> Non
     assert len(os.listdir(f"/proc/{zygote.process.pid}/task")) == 1
 
 
-def test_what_is_loaded_is_not_loaded_again(zygote: Bearing, script: Path) -> None:
+def test_forked_script_finds_preloaded_modules_loaded(zygote: Bearing, script: Path) -> None:
     script.write_text(
         "import sys; print('numpy' in sys.modules, 'argosy.engine.fork.preload_plan' in sys.modules)"
     )
     assert zygote.run(str(script)) == 0
-    assert zygote.said() == "True False\n"
+    assert zygote.log_text() == "True False\n"
 
 
-def test_a_lock_of_a_thread_is_not_inherited_locked(zygote: Bearing, script: Path) -> None:
+def test_forked_script_does_not_inherit_locked_logging_lock(zygote: Bearing, script: Path) -> None:
     script.write_text("import logging, threading\nlogging.warning('x')\nprint(threading.active_count())")
     assert zygote.run(str(script)) == 0
-    assert zygote.said() == "WARNING:root:x\n1\n"
+    assert zygote.log_text() == "WARNING:root:x\n1\n"
 
 
-def test_old_code_still_gets_a_loop_that_it_did_not_make(
-    zygote: Bearing, forker: Bearing, script: Path
-) -> None:
+def test_forked_script_gets_default_event_loop(zygote: Bearing, forker: Bearing, script: Path) -> None:
     script.write_text("import asyncio; print(type(asyncio.get_event_loop()).__name__)")
-    for bearing in (zygote, forker):
-        assert bearing.run(str(script)) == 0
-        assert bearing.said().splitlines()[-1] == "_UnixSelectorEventLoop"
+    for server in (zygote, forker):
+        assert server.run(str(script)) == 0
+        assert server.log_text().splitlines()[-1] == "_UnixSelectorEventLoop"
 
 
-def declined(bearing: Bearing, *words: str, **given: object) -> SpawnDeclined:
-    bearing.order(*words, **given)  # type: ignore[arg-type]
-    event = bearing.told()
+def declined(server: Bearing, *words: str, **given: object) -> SpawnDeclined:
+    server.order(*words, **given)  # type: ignore[arg-type]
+    event = server.received()
     assert isinstance(event, SpawnDeclined), event
     return event
 
 
-def test_a_module_beside_the_script_is_never_hidden_by_a_loaded_one(
+def test_zygote_declines_script_with_module_that_preload_would_hide(
     zygote: Bearing, script: Path, tmp_path: Path
 ) -> None:
     script.write_text("import yaml")
@@ -207,7 +215,7 @@ def test_a_module_beside_the_script_is_never_hidden_by_a_loaded_one(
     assert zygote.run(str(script)) == 0, "and the zygote serves others, and this one again"
 
 
-class Hatchery:
+class ZygoteFactory:
     """Zygotes of an interpreter with packages of the test's own."""
 
     def __init__(self, folder: Path) -> None:
@@ -225,7 +233,7 @@ class Hatchery:
         file.write_text(text)
         return file
 
-    def hatch(self, *modules: str, is_careful: bool = False, is_awaited: bool = True) -> Bearing:
+    def start_zygote(self, *modules: str, is_careful: bool = False, is_awaited: bool = True) -> Bearing:
         """Return a zygote that was to load these."""
         made = recipe(*modules)._replace(is_careful=is_careful)
         self.made.append(Bearing(self.folder, made, self.python, is_awaited=is_awaited))
@@ -233,8 +241,8 @@ class Hatchery:
 
 
 @pytest.fixture
-def hatchery(tmp_path: Path) -> Iterator[Hatchery]:
-    made = Hatchery(tmp_path)
+def zygote_factory(tmp_path: Path) -> Iterator[ZygoteFactory]:
+    made = ZygoteFactory(tmp_path)
     yield made
     for each in made.made:
         each.close()
@@ -251,55 +259,59 @@ def hatchery(tmp_path: Path) -> Iterator[Hatchery]:
         ("import os\nos.abort()", "signal 6"),
     ],
 )
-def test_what_is_not_fit_for_a_fork_is_left_out_and_named(
-    hatchery: Hatchery, script: Path, text: str, reason: str
+def test_zygote_leaves_out_package_unfit_for_fork_with_reason(
+    zygote_factory: ZygoteFactory, script: Path, text: str, reason: str
 ) -> None:
-    hatchery.install("harmless", "")
-    hatchery.install("unfit", text)
+    zygote_factory.install("harmless", "")
+    zygote_factory.install("unfit", text)
     script.write_text("import sys; print('unfit' in sys.modules, 'harmless' in sys.modules)")
     # A zygote that dies of a package is started again as a careful one by the supervisor.
-    zygote = hatchery.hatch("harmless", "unfit", is_careful="abort" in text)
+    zygote = zygote_factory.start_zygote("harmless", "unfit", is_careful="abort" in text)
     assert zygote.warm is not None
     assert reason in zygote.warm.left_out["unfit"]
     assert list(zygote.warm.loaded) == ["harmless"]
     assert zygote.run(str(script)) == 0
-    assert zygote.said() == "False True\n"
+    assert zygote.log_text() == "False True\n"
 
 
-def test_what_loads_cuda_or_is_no_package_is_left_out_unseen(hatchery: Hatchery) -> None:
-    hatchery.install("torch", "raise AssertionError")
-    zygote = hatchery.hatch("torch", "nowhere_to_be_found")
+def test_zygote_leaves_out_cuda_and_missing_packages_without_import(zygote_factory: ZygoteFactory) -> None:
+    zygote_factory.install("torch", "raise AssertionError")
+    zygote = zygote_factory.start_zygote("torch", "nowhere_to_be_found")
     assert zygote.warm is not None
     assert "CUDA" in zygote.warm.left_out["torch"]
     assert "not installed" in zygote.warm.left_out["nowhere_to_be_found"]
 
 
-def test_code_that_has_changed_is_never_run_in_its_old_form(hatchery: Hatchery, script: Path) -> None:
-    file = hatchery.install("package", "NUMBER = 1")
+def test_zygote_declines_spawn_after_preloaded_code_changed(
+    zygote_factory: ZygoteFactory, script: Path
+) -> None:
+    file = zygote_factory.install("package", "NUMBER = 1")
     script.write_text("import package; print(package.NUMBER)")
-    zygote = hatchery.hatch("package")
+    zygote = zygote_factory.start_zygote("package")
     assert zygote.run(str(script)) == 0
-    assert zygote.said() == "1\n"
+    assert zygote.log_text() == "1\n"
     file.write_text("NUMBER = 22")
     event = declined(zygote, str(script))
     assert str(file) in event.reason
     assert event.is_exhausted
     zygote.close()
-    zygote = hatchery.hatch("package")
+    zygote = zygote_factory.start_zygote("package")
     assert zygote.run(str(script)) == 0
-    assert zygote.said() == "22\n"
+    assert zygote.log_text() == "22\n"
 
 
 @pytest.mark.parametrize("by", ["its name", "another link", "its folder", "a removal"])
-def test_a_change_by_whatever_way_is_seen(hatchery: Hatchery, script: Path, by: str) -> None:
-    folder = hatchery.packages / "package"
+def test_zygote_detects_package_change_by_rename_link_and_removal(
+    zygote_factory: ZygoteFactory, script: Path, by: str
+) -> None:
+    folder = zygote_factory.packages / "package"
     folder.mkdir()
     file = folder / "__init__.py"
     file.write_text("NUMBER = 1")
-    link = hatchery.folder / "link.py"
+    link = zygote_factory.folder / "link.py"
     link.hardlink_to(file)
     script.write_text("import package; print(package.NUMBER)")
-    zygote = hatchery.hatch("package")
+    zygote = zygote_factory.start_zygote("package")
     (folder / "notes.txt").write_text("a change beside what is loaded")
     assert zygote.run(str(script)) == 0, "which is none"
     match by:
@@ -310,25 +322,27 @@ def test_a_change_by_whatever_way_is_seen(hatchery: Hatchery, script: Path, by: 
             link.write_text("NUMBER = 2 # longer")
         case "its folder":
             folder.rename(folder.with_name("elsewhere"))
-            (hatchery.packages / "elsewhere").rename(hatchery.folder / "elsewhere")
+            (zygote_factory.packages / "elsewhere").rename(zygote_factory.folder / "elsewhere")
         case "a removal":
             file.unlink()
     event = declined(zygote, str(script))
     assert event.is_exhausted
-    assert str(hatchery.packages) in event.reason
+    assert str(zygote_factory.packages) in event.reason
 
 
-def test_a_package_that_is_installed_later_makes_the_zygote_spent(hatchery: Hatchery, script: Path) -> None:
-    hatchery.install("package", "")
-    zygote = hatchery.hatch("package")
-    hatchery.install("another", "")
+def test_zygote_is_exhausted_after_package_installation(zygote_factory: ZygoteFactory, script: Path) -> None:
+    zygote_factory.install("package", "")
+    zygote = zygote_factory.start_zygote("package")
+    zygote_factory.install("another", "")
     script.write_text("")
     assert declined(zygote, str(script)).is_exhausted
 
 
-def test_a_variable_that_a_package_has_read_must_be_the_same(hatchery: Hatchery, script: Path) -> None:
-    hatchery.install("package", "import os\nMODE = os.environ.get('MODE', 'plain')")
-    zygote = hatchery.hatch("package")
+def test_zygote_declines_spawn_if_variable_read_by_package_differs(
+    zygote_factory: ZygoteFactory, script: Path
+) -> None:
+    zygote_factory.install("package", "import os\nMODE = os.environ.get('MODE', 'plain')")
+    zygote = zygote_factory.start_zygote("package")
     script.write_text("import package; print(package.MODE)")
     event = declined(zygote, str(script), env={"MODE": "loud"})
     assert "`MODE`" in event.reason
@@ -336,14 +350,14 @@ def test_a_variable_that_a_package_has_read_must_be_the_same(hatchery: Hatchery,
     assert zygote.run(str(script), env={"OTHER": "x"}) == 0
 
 
-def test_a_variable_that_no_package_has_read_may_differ(zygote: Bearing, script: Path) -> None:
+def test_zygote_accepts_spawn_if_unread_variable_differs(zygote: Bearing, script: Path) -> None:
     script.write_text("import os; print(os.environ['PATH'], os.environb[b'PATH'].decode())")
     assert zygote.run(str(script), env={"PATH": "/elsewhere"}) == 0
-    assert zygote.said() == "/elsewhere /elsewhere\n"
+    assert zygote.log_text() == "/elsewhere /elsewhere\n"
 
 
-def test_a_zygote_with_a_second_thread_refuses(hatchery: Hatchery, script: Path) -> None:
-    hatchery.install(
+def test_zygote_declines_spawn_with_second_thread(zygote_factory: ZygoteFactory, script: Path) -> None:
+    zygote_factory.install(
         "late",
         "import os, threading\n"
         "forks = []\n"
@@ -352,7 +366,7 @@ def test_a_zygote_with_a_second_thread_refuses(hatchery: Hatchery, script: Path)
         "    if len(forks) == 3: threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
         "os.register_at_fork(after_in_parent=after)\n",
     )
-    zygote = hatchery.hatch(
+    zygote = zygote_factory.start_zygote(
         "late"
     )  # the first fork is the trial, the second a spare, the third the next spare
     script.write_text("")
@@ -364,8 +378,8 @@ def test_a_zygote_with_a_second_thread_refuses(hatchery: Hatchery, script: Path)
     assert event.is_exhausted
 
 
-def test_a_zygote_with_a_socket_of_its_own_refuses(hatchery: Hatchery, script: Path) -> None:
-    hatchery.install(
+def test_zygote_declines_spawn_with_open_socket(zygote_factory: ZygoteFactory, script: Path) -> None:
+    zygote_factory.install(
         "late",
         "import os, socket\n"
         "forks, kept = [], []\n"
@@ -374,7 +388,7 @@ def test_a_zygote_with_a_socket_of_its_own_refuses(hatchery: Hatchery, script: P
         "    if len(forks) == 3: kept.append(socket.socket())\n"
         "os.register_at_fork(after_in_parent=after)\n",
     )
-    zygote = hatchery.hatch("late")
+    zygote = zygote_factory.start_zygote("late")
     script.write_text("")
     spare = zygote.spare()
     assert zygote.run(str(script)) == 0
@@ -384,7 +398,7 @@ def test_a_zygote_with_a_socket_of_its_own_refuses(hatchery: Hatchery, script: P
     assert event.is_exhausted
 
 
-def test_an_agent_of_the_library_finds_all_of_it_loaded(hatchery: Hatchery, tmp_path: Path) -> None:
+def test_forked_sdk_agent_imports_no_further_modules(zygote_factory: ZygoteFactory, tmp_path: Path) -> None:
     (tmp_path / "sailor.py").write_text(
         "import os, sys\n"
         "before = set(sys.modules)\n"
@@ -397,16 +411,18 @@ def test_an_agent_of_the_library_finds_all_of_it_loaded(hatchery: Hatchery, tmp_
     folder = tmp_path / "hatching"
     folder.mkdir()
     zygote = Bearing(folder, PreloadRecipe([], "/", list(ALWAYS_LOADED)))
-    hatchery.made.append(zygote)
-    assert zygote.run("-m", "argosy.agent", "sailor:Sailor", cwd=tmp_path) == 0, zygote.said()
-    assert zygote.said() == "[]\n"
+    zygote_factory.made.append(zygote)
+    assert zygote.run("-m", "argosy.agent", "sailor:Sailor", cwd=tmp_path) == 0, zygote.log_text()
+    assert zygote.log_text() == "[]\n"
 
 
-def test_a_first_life_leaves_nothing_that_a_fork_would_break(hatchery: Hatchery, script: Path) -> None:
+def test_warmup_run_leaves_no_loop_context_or_handler_in_children(
+    zygote_factory: ZygoteFactory, script: Path
+) -> None:
     folder = script.parent / "hatching"
     folder.mkdir()
     zygote = Bearing(folder, PreloadRecipe([], "/", list(ALWAYS_LOADED)))
-    hatchery.made.append(zygote)
+    zygote_factory.made.append(zygote)
     assert zygote.warm.left_out == {}
     # A child meets the module that lived it, but no loop, no context and no handler of it.
     script.write_text(
@@ -416,56 +432,54 @@ def test_a_first_life_leaves_nothing_that_a_fork_would_break(hatchery: Hatchery,
         "print(zmq.Context._instance, asyncio._get_running_loop())\n"
     )
     assert zygote.run(str(script)) == 0
-    assert zygote.said() == "True 1\n[0, 1, 2] SIG_DFL\nNone None\n"
+    assert zygote.log_text() == "True 1\n[0, 1, 2] SIG_DFL\nNone None\n"
 
 
 @pytest.mark.parametrize(("without", "is_frozen"), [((), True), (SWITCHES, False)])
-def test_what_is_switched_off_is_left_out(
-    hatchery: Hatchery, script: Path, without: tuple[str, ...], is_frozen: bool
+def test_zygote_skips_disabled_optimisations(
+    zygote_factory: ZygoteFactory, script: Path, without: tuple[str, ...], is_frozen: bool
 ) -> None:
     recipe, env = PreloadRecipe([], "/", list(ALWAYS_LOADED)), {WITHOUT_VARIABLE: ",".join(without)}
-    zygote = Bearing(hatchery.folder, recipe, env=env)
-    hatchery.made.append(zygote)
+    zygote = Bearing(zygote_factory.folder, recipe, env=env)
+    zygote_factory.made.append(zygote)
     assert zygote.warm is not None
     assert zygote.warm.left_out == {}
     script.write_text(
         "import gc, sys; print(gc.get_freeze_count() > 0, 'argosy.engine.fork.warmup_run' in sys.modules)"
     )
     assert zygote.run(str(script), env=env) == 0
-    assert zygote.said() == f"{is_frozen} {is_frozen}\n"
+    assert zygote.log_text() == f"{is_frozen} {is_frozen}\n"
     children = Path(f"/proc/{zygote.process.pid}/task/{zygote.process.pid}/children").read_text().split()
     # The exit of the one that ran is reported before it is reaped.
-    assert not without or not {*children} - {str(zygote.born)}, "no child is forked in advance"
+    assert not without or not {*children} - {str(zygote.spawned_pid)}, "no child is forked in advance"
 
 
 # ---- the child that waits for the next order
 
 
-def test_an_order_after_a_rest_is_the_spare_childs_and_it_notices_nothing(
+def test_preforked_child_runs_program_like_spawned_one(
     zygote: Bearing, forker: Bearing, tmp_path: Path
 ) -> None:
     words = (str(PROBE), "--voice", "en", "two words")
     env = {"ODD": "ä = b", "ARGOSY_AGENT": "A"}
     spare = zygote.spare()
     forked = seen(zygote, *words, cwd=tmp_path, env=env)
-    assert zygote.born == spare
+    assert zygote.spawned_pid == spare
     assert_same(forked, seen(forker, *words, cwd=tmp_path, env=env))
 
 
-def test_an_order_that_comes_before_there_is_a_spare_child_is_forked(zygote: Bearing, script: Path) -> None:
+def test_zygote_forks_when_no_preforked_child_is_ready(zygote: Bearing, script: Path) -> None:
     script.write_text("print('here')")
     spare = zygote.spare()
     zygote.order(str(script))
     zygote.order(str(script))
-    told = [zygote.told() for _ in range(4)]
-    births = [each.pid for each in told if isinstance(each, Spawned)]
+    received = [zygote.received() for _ in range(4)]
+    births = [each.pid for each in received if isinstance(each, Spawned)]
     assert births[0] == spare
     assert len(set(births)) == 2
 
 
-def test_a_spare_child_that_is_killed_is_nobodys_and_the_next_order_is_forked(
-    zygote: Bearing, script: Path
-) -> None:
+def test_zygote_forks_after_preforked_child_was_killed(zygote: Bearing, script: Path) -> None:
     script.write_text("print('here')")
     spare = zygote.spare()
     os.kill(spare, signal.SIGKILL)
@@ -473,30 +487,30 @@ def test_a_spare_child_that_is_killed_is_nobodys_and_the_next_order_is_forked(
     while Path(f"/proc/{spare}").exists():
         assert time.monotonic() < deadline, "it is not reaped"
         time.sleep(0.002)
-    assert zygote.run(str(script)) == 0, "the first that is told is a birth"
-    assert zygote.said() == "here\n"
-    assert zygote.born != spare
+    assert zygote.run(str(script)) == 0, "the first that is received is a birth"
+    assert zygote.log_text() == "here\n"
+    assert zygote.spawned_pid != spare
     assert zygote.spare() != spare
 
 
-def test_the_spare_child_ends_with_its_zygote(hatchery: Hatchery) -> None:
-    zygote = hatchery.hatch("json")
+def test_preforked_child_exits_with_its_zygote(zygote_factory: ZygoteFactory) -> None:
+    zygote = zygote_factory.start_zygote("json")
     pidfd = os.pidfd_open(zygote.spare())
     zygote.process.kill()
     assert select.select([pidfd], [], [], 30)[0]
     os.close(pidfd)
 
 
-def test_the_child_that_tries_an_import_ends_with_its_zygote(hatchery: Hatchery) -> None:
-    mark = hatchery.folder / "pid"
-    hatchery.install(
+def test_trial_import_child_exits_with_its_zygote(zygote_factory: ZygoteFactory) -> None:
+    mark = zygote_factory.folder / "pid"
+    zygote_factory.install(
         "slow",
         "import os, pathlib, time\n"
         f"pathlib.Path({str(mark)!r} + '.new').write_text(str(os.getpid()))\n"
         f"os.rename({str(mark)!r} + '.new', {str(mark)!r})\n"
         "time.sleep(120)\n",
     )
-    zygote = hatchery.hatch("slow", is_careful=True, is_awaited=False)
+    zygote = zygote_factory.start_zygote("slow", is_careful=True, is_awaited=False)
     deadline = time.monotonic() + 30
     while not mark.exists():
         assert time.monotonic() < deadline
@@ -509,11 +523,11 @@ def test_the_child_that_tries_an_import_ends_with_its_zygote(hatchery: Hatchery)
     os.close(pidfd)
 
 
-def test_a_spare_child_has_no_life_behind_it(hatchery: Hatchery, script: Path) -> None:
+def test_preforked_child_has_no_threads_handlers_or_loop(zygote_factory: ZygoteFactory, script: Path) -> None:
     folder = script.parent / "hatching"
     folder.mkdir()
     zygote = Bearing(folder, PreloadRecipe([], "/", list(ALWAYS_LOADED)))
-    hatchery.made.append(zygote)
+    zygote_factory.made.append(zygote)
     script.write_text(
         "import asyncio, os, random, signal, threading, zmq\n"
         "print(len(os.listdir('/proc/self/task')), threading.active_count())\n"
@@ -523,15 +537,15 @@ def test_a_spare_child_has_no_life_behind_it(hatchery: Hatchery, script: Path) -
     )
     spare = zygote.spare()
     assert zygote.run(str(script)) == 0
-    *lines, first = zygote.said().splitlines()
-    assert zygote.born == spare
+    *lines, first = zygote.log_text().splitlines()
+    assert zygote.spawned_pid == spare
     assert lines == ["1 1", "[0, 1, 2] SIG_DFL", "None None"]
     assert zygote.spare(spare)
     assert zygote.run(str(script)) == 0
-    assert zygote.said().splitlines()[-1] != first
+    assert zygote.log_text().splitlines()[-1] != first
 
 
-def until_stopped(pid: int) -> None:
+def wait_until_stopped(pid: int) -> None:
     """Wait until a process has stopped: the signal is only on its way when `kill` returns."""
     deadline = time.monotonic() + 30
     while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
@@ -539,25 +553,25 @@ def until_stopped(pid: int) -> None:
         time.sleep(0.001)
 
 
-def test_a_spare_child_that_is_stopped_gets_no_order_and_is_ended(zygote: Bearing, script: Path) -> None:
+def test_zygote_kills_stopped_preforked_child_and_forks_another(zygote: Bearing, script: Path) -> None:
     script.write_text("print('here')")
     spare = zygote.spare()
     pidfd = os.pidfd_open(spare)
     os.kill(spare, signal.SIGSTOP)
-    until_stopped(spare)
+    wait_until_stopped(spare)
     zygote.order(str(script))
-    told = [zygote.told() for _ in range(3)]
+    received = [zygote.received() for _ in range(3)]
     assert select.select([pidfd], [], [], 30)[0]
     os.close(pidfd)
-    births = [each.pid for each in told if isinstance(each, Spawned)]
+    births = [each.pid for each in received if isinstance(each, Spawned)]
     assert len(births) == 1
     assert births != [spare]
-    assert zygote.said() == "here\n"
+    assert zygote.log_text() == "here\n"
     assert zygote.spare() != spare
 
 
-def test_a_spare_child_that_is_stopped_ends_with_its_zygote(hatchery: Hatchery) -> None:
-    zygote = hatchery.hatch("json")
+def test_stopped_preforked_child_exits_with_its_zygote(zygote_factory: ZygoteFactory) -> None:
+    zygote = zygote_factory.start_zygote("json")
     spare = zygote.spare()
     pidfd = os.pidfd_open(spare)
     os.kill(spare, signal.SIGSTOP)
@@ -566,16 +580,16 @@ def test_a_spare_child_that_is_stopped_ends_with_its_zygote(hatchery: Hatchery) 
     os.close(pidfd)
 
 
-def test_an_agent_that_was_a_spare_child_outlives_its_zygote(hatchery: Hatchery, script: Path) -> None:
+def test_agent_from_preforked_child_outlives_its_zygote(zygote_factory: ZygoteFactory, script: Path) -> None:
     script.write_text("import time\nprint('here', flush=True)\ntime.sleep(60)\n")
-    zygote = hatchery.hatch("json")
+    zygote = zygote_factory.start_zygote("json")
     spare = zygote.spare()
     zygote.order(str(script))
-    birth = zygote.told()
+    birth = zygote.received()
     assert isinstance(birth, Spawned)
     assert birth.pid == spare
     deadline = time.monotonic() + 30
-    while zygote.said() != "here\n":
+    while zygote.log_text() != "here\n":
         assert time.monotonic() < deadline
         time.sleep(0.005)
     pidfd = os.pidfd_open(spare)

@@ -1,4 +1,4 @@
-"""The supervisor's side of zygotes: who is forked, who is spawned and why, what happens when one dies."""
+"""Zygote pool of the supervisor: what is forked, what is spawned and why, and how zygotes are replaced."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.event_log import read_event_log
 from argosy.engine.state.state_dir import StateDir
 
-from ..supervisor.test_unit_set import Sail, Sea, plan, sail, spec
+from ..supervisor.test_unit_set import HarnessRunner, UnitSetHarness, plan, run_with_harness, spec
 
-__all__ = ["sail"]
+__all__ = ["run_with_harness"]
 
 SLEEPER = "import signal\nprint('up', flush=True)\nsignal.pause()\n"
 
@@ -42,14 +42,14 @@ def loading(*specs: ProcessSpec, modules: tuple[str, ...] = ("json",)) -> Proces
     return msgspec.structs.replace(plan(*specs), preload=modules)
 
 
-def parent_of(sea: Sea, name: str) -> int:
-    stat = read_stat(sea.crew.units[name].pid or 0)
+def parent_of(harness: UnitSetHarness, name: str) -> int:
+    stat = read_stat(harness.unit_set.units[name].pid or 0)
     assert stat is not None
     return stat.parent_pid
 
 
-def zygotes_of(sea: Sea) -> set[int]:
-    return sea.crew.launcher.zygote_pids
+def zygotes_of(harness: UnitSetHarness) -> set[int]:
+    return harness.unit_set.launcher.zygote_pids
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def zygotes_of(sea: Sea) -> set[int]:
         ((sys.executable, "/a.py"), {}, {"PYTHONPATH": "lib"}, "PYTHONPATH"),
     ],
 )
-def test_what_cannot_be_forked_says_why(
+def test_exec_reason_names_obstacle_to_fork(
     argv: tuple[str, ...], fields: dict[str, object], env: dict[str, str], words: str
 ) -> None:
     why = exec_reason(spec("A", *argv, **fields), env)
@@ -75,101 +75,107 @@ def test_what_cannot_be_forked_says_why(
     assert bool(why) == bool(words)
 
 
-def test_agents_are_borne_by_their_zygote_and_the_rest_by_the_forker(sail: Sail, script: str) -> None:
-    async def test(sea: Sea) -> None:
+def test_zygote_forks_its_agents_and_forker_starts_others(
+    run_with_harness: HarnessRunner, script: str
+) -> None:
+    async def test(harness: UnitSetHarness) -> None:
         alone = scripts(script, "C", start="spawn")
-        sea.start(loading(*scripts(script, "A", "B"), *alone))
-        await sea.until("A", "B", "C", state=State.READY)
-        (zygote,) = zygotes_of(sea)
-        assert [parent_of(sea, name) for name in "ABC"] == [zygote, zygote, sea.forker()]
-        assert sea.crew.launcher.exec_reasons == {"C": "`start: spawn`"}
+        harness.start(loading(*scripts(script, "A", "B"), *alone))
+        await harness.until("A", "B", "C", state=State.READY)
+        (zygote,) = zygotes_of(harness)
+        assert [parent_of(harness, name) for name in "ABC"] == [zygote, zygote, harness.forker()]
+        assert harness.unit_set.launcher.exec_reasons == {"C": "`start: spawn`"}
 
-    sail(test)
-
-
-def test_a_single_agent_is_not_kept_waiting_for_a_zygote(sail: Sail, script: str) -> None:
-    async def test(sea: Sea) -> None:
-        sea.crew.set_plan(loading(*scripts(script, "A", "B")))
-        sea.crew.units["A"].start()
-        await sea.until("A", state=State.READY)
-        assert parent_of(sea, "A") == sea.forker()
-
-    sail(test)
+    run_with_harness(test)
 
 
-def test_none_switches_zygotes_off(sail: Sail, script: str) -> None:
-    async def test(sea: Sea) -> None:
-        sea.start(msgspec.structs.replace(plan(*scripts(script, "A", "B")), preload="none"))
-        await sea.until("A", "B", state=State.READY)
-        assert zygotes_of(sea) == set()
-        assert parent_of(sea, "A") == sea.forker()
+def test_single_agent_starts_without_zygote(run_with_harness: HarnessRunner, script: str) -> None:
+    async def test(harness: UnitSetHarness) -> None:
+        harness.unit_set.set_plan(loading(*scripts(script, "A", "B")))
+        harness.unit_set.units["A"].start()
+        await harness.until("A", state=State.READY)
+        assert parent_of(harness, "A") == harness.forker()
 
-    sail(test)
+    run_with_harness(test)
+
+
+def test_preload_none_disables_zygotes(run_with_harness: HarnessRunner, script: str) -> None:
+    async def test(harness: UnitSetHarness) -> None:
+        harness.start(msgspec.structs.replace(plan(*scripts(script, "A", "B")), preload="none"))
+        await harness.until("A", "B", state=State.READY)
+        assert zygotes_of(harness) == set()
+        assert parent_of(harness, "A") == harness.forker()
+
+    run_with_harness(test)
 
 
 @pytest.mark.usefixtures("subreaper")
-def test_a_zygote_that_is_killed_is_replaced_and_its_agents_run_on(sail: Sail, script: str) -> None:
-    async def test(sea: Sea) -> None:
-        sea.start(loading(*scripts(script, "A", "B", restart="always")))
-        await sea.until("A", "B", state=State.READY)
-        (zygote,) = zygotes_of(sea)
+def test_killed_zygote_is_replaced_while_its_agents_keep_running(
+    run_with_harness: HarnessRunner, script: str
+) -> None:
+    async def test(harness: UnitSetHarness) -> None:
+        harness.start(loading(*scripts(script, "A", "B", restart="always")))
+        await harness.until("A", "B", state=State.READY)
+        (zygote,) = zygotes_of(harness)
         # Its children run: one that still waits to be let go ends with it, as it should.
-        await until(sea, lambda: all(sea.folder.log_file(name).read_text() == "up\n" for name in "AB"))
-        before = [sea.crew.units[name].pid for name in "AB"]
+        await until(
+            harness, lambda: all(harness.folder.log_file(name).read_text() == "up\n" for name in "AB")
+        )
+        before = [harness.unit_set.units[name].pid for name in "AB"]
         os.kill(zygote, signal.SIGKILL)
-        await until(sea, lambda: "zygote-lost" in kinds(sea.folder))
-        await until(sea, lambda: kinds(sea.folder).count("zygote-ready") == 2)
-        assert zygotes_of(sea) != {zygote}
-        assert [sea.crew.units[name].pid for name in "AB"] == before
-        assert parent_of(sea, "A") == os.getpid()
+        await until(harness, lambda: "zygote-lost" in kinds(harness.folder))
+        await until(harness, lambda: kinds(harness.folder).count("zygote-ready") == 2)
+        assert zygotes_of(harness) != {zygote}
+        assert [harness.unit_set.units[name].pid for name in "AB"] == before
+        assert parent_of(harness, "A") == os.getpid()
         os.kill(before[0] or 0, signal.SIGKILL)  # its end is seen all the same, and it is borne anew
-        await until(sea, lambda: sea.crew.units["A"].pid not in (None, before[0]))
-        assert {parent_of(sea, "A")} == zygotes_of(sea)
+        await until(harness, lambda: harness.unit_set.units["A"].pid not in (None, before[0]))
+        assert {parent_of(harness, "A")} == zygotes_of(harness)
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_starts_that_a_dying_zygote_took_with_it_are_ordered_again(sail: Sail, script: str) -> None:
-    async def test(sea: Sea) -> None:
-        sea.crew.set_plan(loading(*scripts(script, "A", "B")))
-        await until(sea, lambda: "zygote-ready" in kinds(sea.folder))
-        (zygote,) = zygotes_of(sea)
+def test_spawns_lost_with_zygote_are_requested_again(run_with_harness: HarnessRunner, script: str) -> None:
+    async def test(harness: UnitSetHarness) -> None:
+        harness.unit_set.set_plan(loading(*scripts(script, "A", "B")))
+        await until(harness, lambda: "zygote-ready" in kinds(harness.folder))
+        (zygote,) = zygotes_of(harness)
         os.kill(zygote, signal.SIGSTOP)
         for name in "AB":
-            sea.crew.units[name].start()
-        await until(sea, lambda: all(sea.crew.units[name].process.incarnation for name in "AB"))
+            harness.unit_set.units[name].start()
+        await until(harness, lambda: all(harness.unit_set.units[name].process.incarnation for name in "AB"))
         os.kill(zygote, signal.SIGKILL)
-        await sea.until("A", "B", state=State.READY)
+        await harness.until("A", "B", state=State.READY)
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_a_zygote_whose_packages_kill_it_is_not_started_for_ever(sail: Sail, script: str) -> None:
-    async def test(sea: Sea) -> None:
-        sea.start(loading(*scripts(script, "A", "B")))
+def test_launcher_gives_up_zygote_that_keeps_dying(run_with_harness: HarnessRunner, script: str) -> None:
+    async def test(harness: UnitSetHarness) -> None:
+        harness.start(loading(*scripts(script, "A", "B")))
         for _ in range(3):
-            await until(sea, lambda: zygotes_of(sea))
-            (zygote,) = zygotes_of(sea)
+            await until(harness, lambda: zygotes_of(harness))
+            (zygote,) = zygotes_of(harness)
             os.kill(zygote, signal.SIGKILL)
-            await until(sea, lambda zygote=zygote: zygote not in zygotes_of(sea))
-            if "zygote-ready" in kinds(sea.folder):
+            await until(harness, lambda zygote=zygote: zygote not in zygotes_of(harness))
+            if "zygote-ready" in kinds(harness.folder):
                 return  # this machine was quicker than the test: it was warm already
-        await sea.until("A", "B", state=State.READY)
-        assert "zygote-failed" in kinds(sea.folder)
-        assert parent_of(sea, "A") == sea.forker()
+        await harness.until("A", "B", state=State.READY)
+        assert "zygote-failed" in kinds(harness.folder)
+        assert parent_of(harness, "A") == harness.forker()
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_zygotes_end_with_their_supervisor(sail: Sail, script: str) -> None:
+def test_zygotes_exit_with_their_supervisor(run_with_harness: HarnessRunner, script: str) -> None:
     seen: list[int] = []
 
-    async def test(sea: Sea) -> None:
-        sea.start(loading(*scripts(script, "A", "B")))
-        await sea.until("A", "B", state=State.READY)
-        seen.extend(zygotes_of(sea))
+    async def test(harness: UnitSetHarness) -> None:
+        harness.start(loading(*scripts(script, "A", "B")))
+        await harness.until("A", "B", state=State.READY)
+        seen.extend(zygotes_of(harness))
 
-    sail(test)
+    run_with_harness(test)
     assert seen
     assert not set(seen) & set(all_pids())
 
@@ -186,38 +192,40 @@ signal.pause()
 
 
 @pytest.mark.usefixtures("subreaper")
-def test_what_a_forked_agent_left_is_known_by_what_proc_shows_of_it(sail: Sail, tmp_path: Path) -> None:
+def test_leftover_of_forked_agent_is_found_by_its_environ(
+    run_with_harness: HarnessRunner, tmp_path: Path
+) -> None:
     """A fork of a forked child is no exec: its environment is still the one that the zygote's child took."""
     script = tmp_path / "daemon.py"
     script.write_text(DAEMON)
 
-    async def test(sea: Sea) -> None:
-        told = {name: {"NOTIFY_SOCKET": str(sea.folder.notify_socket(name))} for name in "AB"}
-        sea.start(
+    async def test(harness: UnitSetHarness) -> None:
+        told = {name: {"NOTIFY_SOCKET": str(harness.folder.notify_socket(name))} for name in "AB"}
+        harness.start(
             loading(*(each for n in "AB" for each in scripts(str(script), n, env=told[n], restart="always")))
         )
-        await sea.until("A", "B", state=State.READY)
-        first = sea.crew.units["A"].pid or 0
-        assert {parent_of(sea, "A")} == zygotes_of(sea)
-        await until(sea, lambda: children_of(first))
+        await harness.until("A", "B", state=State.READY)
+        first = harness.unit_set.units["A"].pid or 0
+        assert {parent_of(harness, "A")} == zygotes_of(harness)
+        await until(harness, lambda: children_of(first))
         (left,) = children_of(first)
-        assert left in {pid for pid in all_pids() if is_leftover(pid, str(sea.folder.notify_socket("A")))}
+        assert left in {pid for pid in all_pids() if is_leftover(pid, str(harness.folder.notify_socket("A")))}
         os.kill(first, signal.SIGKILL)
-        await until(sea, lambda: f"leftover process {left}" in said_of(sea.folder, "A"))
-        await sea.until("A", state=State.READY)
+        await until(harness, lambda: f"leftover process {left}" in event_texts(harness.folder, "A"))
+        await harness.until("A", state=State.READY)
         assert left not in all_pids()
         for name in "AB":
-            for pid in children_of(sea.crew.units[name].pid or 0):
+            for pid in children_of(harness.unit_set.units[name].pid or 0):
                 os.kill(pid, signal.SIGKILL)
 
-    sail(test)
+    run_with_harness(test)
 
 
 def children_of(parent: int) -> list[int]:
     return [pid for pid in all_pids() if (stat := read_stat(pid)) is not None and stat.parent_pid == parent]
 
 
-def said_of(folder: StateDir, agent: str) -> str:
+def event_texts(folder: StateDir, agent: str) -> str:
     return "\n".join(entry.text for entry in read_event_log(folder.event_log) if entry.agent == agent)
 
 
@@ -234,9 +242,9 @@ def kinds(folder: StateDir) -> list[str]:
     return [entry.kind for entry in read_event_log(folder.event_log)]
 
 
-async def until(sea: Sea, true: Callable[[], object]) -> None:
+async def until(harness: UnitSetHarness, true: Callable[[], object]) -> None:
     """Wait until something is true that no transition tells."""
-    loop = sea.crew.loop
+    loop = harness.unit_set.loop
     end = loop.time() + 20
     while not true():
         assert loop.time() < end

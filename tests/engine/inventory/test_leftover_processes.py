@@ -1,4 +1,4 @@
-"""What an agent left, and what a person began with its variables."""
+"""Leftover processes: what an agent left behind, and what a person started with its variables."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 
 from argosy.engine.inventory.leftover_processes import is_daemon, is_leftover
 
-SAYS_AND_WAITS = "print('here', flush=True); import sys; sys.stdin.read(1)"
-TAKES_ITS_TERMINAL = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+PRINT_AND_WAIT = "print('here', flush=True); import sys; sys.stdin.read(1)"
+TAKE_TERMINAL = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
 
 
 @pytest.mark.parametrize("has_terminal", [False, True])
-def test_a_process_with_a_terminal_is_a_persons(has_terminal: bool) -> None:
+def test_leftover_process_with_terminal_is_not_daemon(has_terminal: bool) -> None:
     master, slave = os.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", (TAKES_ITS_TERMINAL if has_terminal else "") + SAYS_AND_WAITS],
+        [sys.executable, "-c", (TAKE_TERMINAL if has_terminal else "") + PRINT_AND_WAIT],
         stdin=slave,
         stdout=subprocess.PIPE,
         env=os.environ | {"NOTIFY_SOCKET": "/there"},

@@ -1,4 +1,4 @@
-"""Logs and their index: whole lines, their times, the seams, and what a full disk leaves."""
+"""Log files and their index: whole lines, their times, process starts, and torn writes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def texts(reader: LogReader) -> list[str]:
     return [f"<{line.process_start_pid}>" if line.process_start_pid else line.text for line in reader.read()]
 
 
-def test_only_whole_lines_and_each_once(log: Path) -> None:
+def test_log_reader_reads_only_whole_lines_once(log: Path) -> None:
     reader = LogReader("A", log)
     assert texts(reader) == []
     log.write_bytes(b"one\ntw")
@@ -46,12 +46,12 @@ def test_only_whole_lines_and_each_once(log: Path) -> None:
     assert texts(reader) == []
 
 
-def test_a_carriage_return_does_not_end_the_log_for_its_readers(log: Path) -> None:
+def test_log_reader_keeps_carriage_returns_within_lines(log: Path) -> None:
     log.write_bytes(b"10%\r20%\r100%\ndone\r\n")
     assert texts(LogReader("A", log)) == ["10%\r20%\r100%", "done"]
 
 
-def test_a_seam_ends_what_the_process_before_it_left_unfinished(log: Path) -> None:
+def test_process_start_ends_unfinished_line_of_previous_process(log: Path) -> None:
     log.write_bytes(b"first\nunfinished")
     append_marks(log, LogMark(1.0, 0, 11))
     append_marks(log, LogMark(2.0, 16, 12))
@@ -63,7 +63,7 @@ def test_a_seam_ends_what_the_process_before_it_left_unfinished(log: Path) -> No
     assert texts(reader) == ["<12>", "second"]
 
 
-def test_each_line_has_the_time_at_which_it_was_first_seen(log: Path) -> None:
+def test_log_line_has_time_of_first_mark_after_it(log: Path) -> None:
     log.write_bytes(b"a\nb\nc\n")
     append_marks(log, LogMark(1.0, 2))
     append_marks(log, LogMark(2.0, 6))
@@ -74,7 +74,7 @@ def test_each_line_has_the_time_at_which_it_was_first_seen(log: Path) -> None:
     ]
 
 
-def test_a_torn_mark_does_not_shift_those_after_it(log: Path) -> None:
+def test_torn_mark_does_not_shift_later_marks(log: Path) -> None:
     append_marks(log, LogMark(1.0, 2))
     with open(index_path(log), "ab") as file:
         file.write(b"torn")
@@ -86,7 +86,7 @@ def test_a_torn_mark_does_not_shift_those_after_it(log: Path) -> None:
 @given(
     st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line), max_size=40), st.integers(0, 45)
 )
-def test_the_tail_is_the_last_lines(
+def test_tail_offset_gives_last_n_lines(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], n: int
 ) -> None:
     log = tmp_path_factory.mktemp("tail") / "A.log"
@@ -100,43 +100,44 @@ def test_the_tail_is_the_last_lines(
     st.lists(st.integers(0, 220), max_size=5),
     st.lists(st.integers(0, 200), max_size=3),
 )
-def test_nothing_is_lost_or_told_twice_however_it_grows(
-    tmp_path_factory: pytest.TempPathFactory, data: bytes, seams: list[int], cuts: list[int]
+def test_log_reader_reads_each_byte_once_as_log_grows(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, start_offsets: list[int], cuts: list[int]
 ) -> None:
     log = tmp_path_factory.mktemp("grow") / "A.log"
-    for pid, offset in enumerate(sorted(set(seams)), 1):
+    for pid, offset in enumerate(sorted(set(start_offsets)), 1):
         append_marks(log, LogMark(float(pid), offset, pid))
     reader, pieces = LogReader("A", log), []
     for end in [*sorted(cuts), len(data)]:
         log.write_bytes(data[:end])
         pieces += [line for line in reader.read() if not line.process_start_pid]
     assert [line.text for line in pieces] == [
-        piece.rstrip(b"\r\n").decode(errors="replace") for piece in cut_at(data, seams)
+        piece.rstrip(b"\r\n").decode(errors="replace") for piece in cut_at(data, start_offsets)
     ]
 
 
-def cut_at(data: bytes, seams: list[int]) -> list[bytes]:
+def cut_at(data: bytes, start_offsets: list[int]) -> list[bytes]:
     """Return the pieces that end with a line feed or at a seam, the plain way."""
     ends = sorted(
-        {at + 1 for at, byte in enumerate(data) if byte == 0x0A} | {s for s in seams if s <= len(data)}
+        {at + 1 for at, byte in enumerate(data) if byte == 0x0A}
+        | {s for s in start_offsets if s <= len(data)}
     )
     return [data[start:end] for start, end in zip([0, *ends], ends, strict=False) if end > start]
 
 
-def test_the_last_line_with_something_in_it(log: Path) -> None:
+def test_most_relevant_line_is_last_nonempty_line(log: Path) -> None:
     assert most_relevant_line(log, 0) == ""
-    log.write_bytes(b"x\n  said  \n\n")
-    assert most_relevant_line(log, 0) == "said"
+    log.write_bytes(b"x\n  logged  \n\n")
+    assert most_relevant_line(log, 0) == "logged"
 
 
-def test_the_watch_tells_which_logs_have_grown(tmp_path: Path) -> None:
+def test_log_watch_reports_grown_logs(tmp_path: Path) -> None:
     async def watch() -> set[str]:
-        heard: set[str] = set()
+        reported: set[str] = set()
         done = asyncio.Event()
 
         def grown(logs: list[Path]) -> None:
-            heard.update(log.name for log in logs)
-            if len(heard) == 2:
+            reported.update(log.name for log in logs)
+            if len(reported) == 2:
                 done.set()
 
         watching = LogWatch(tmp_path, asyncio.get_running_loop(), grown)
@@ -145,12 +146,12 @@ def test_the_watch_tells_which_logs_have_grown(tmp_path: Path) -> None:
         async with asyncio.timeout(20):
             await done.wait()
         watching.close()
-        return heard
+        return reported
 
     assert asyncio.run(watch()) == {"A.log", "B.log"}
 
 
-def test_a_start_is_marked_with_its_first_output_once(tmp_path: Path) -> None:
+def test_log_keeper_marks_process_start_at_first_output_once(tmp_path: Path) -> None:
     log = tmp_path / "A.log"
 
     async def grow() -> list[LogMark]:
@@ -171,7 +172,7 @@ def test_a_start_is_marked_with_its_first_output_once(tmp_path: Path) -> None:
     assert read_marks(log)[-1].offset == 13
 
 
-def test_a_start_that_the_supervisor_before_has_not_marked_is_marked(tmp_path: Path) -> None:
+def test_log_keeper_marks_unmarked_start_of_adopted_process_once(tmp_path: Path) -> None:
     log = tmp_path / "A.log"
     log.write_bytes(b"before\nafter\n")
 
@@ -185,7 +186,7 @@ def test_a_start_that_the_supervisor_before_has_not_marked_is_marked(tmp_path: P
     assert read_marks(log) == [LogMark(5.0, 7, 42)]
 
 
-def test_a_folder_that_cannot_be_watched_is_named(tmp_path: Path) -> None:
+def test_log_watch_names_missing_directory(tmp_path: Path) -> None:
     async def watch() -> None:
         LogWatch(tmp_path / "none", asyncio.get_running_loop(), lambda _: None)
 
@@ -193,13 +194,13 @@ def test_a_folder_that_cannot_be_watched_is_named(tmp_path: Path) -> None:
         asyncio.run(watch())
 
 
-def test_a_log_is_for_its_owner_alone(log: Path) -> None:
+def test_log_file_is_readable_only_by_owner(log: Path) -> None:
     os.close(open_log(log))
     assert log.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(
-    ("said", "telling"),
+    ("logged", "relevant"),
     [
         ("starts\nerror: no `--voic`\nhint: its options are `--port`\n", "no `--voic`"),
         ("error: first\nerror: second\nhint: both\n", "first"),
@@ -208,9 +209,9 @@ def test_a_log_is_for_its_owner_alone(log: Path) -> None:
         ("hint: only this\n", ""),
     ],
 )
-def test_the_error_tells_and_not_the_hint_after_it(log: Path, said: str, telling: str) -> None:
-    log.write_text("error: of an earlier start\n" + said)
-    assert most_relevant_line(log, len("error: of an earlier start\n")) == telling
+def test_most_relevant_line_is_error_not_hint(log: Path, logged: str, relevant: str) -> None:
+    log.write_text("error: of an earlier start\n" + logged)
+    assert most_relevant_line(log, len("error: of an earlier start\n")) == relevant
 
 
 def is_harmless(text: str) -> bool:
@@ -218,17 +219,17 @@ def is_harmless(text: str) -> bool:
 
 
 @given(st.text(st.characters(max_codepoint=0x17F), max_size=60))
-def test_no_control_character_is_left(text: str) -> None:
+def test_escape_control_leaves_no_control_character(text: str) -> None:
     assert is_harmless(escape_control(text))
     assert is_harmless(re.sub(r"\033\[[0-9;]*m", "", escape_control(text, keep_colours=True)))
 
 
 @given(st.text(st.characters(categories=("L", "N", "P", "Zs"))))
-def test_plain_text_stays_as_it_is(text: str) -> None:
+def test_escape_control_keeps_plain_text(text: str) -> None:
     assert escape_control(text) == escape_control(text, keep_colours=True) == text
 
 
-def test_commands_are_shown_and_colours_end_with_the_line() -> None:
+def test_escape_control_shows_commands_and_resets_colours() -> None:
     line = "a\033]0;title\007b\033[2Jc\033[31mred\x9b2J\x7f"
     assert escape_control(line) == "a^[]0;title^Gb^[[2Jcred" + "M-^[2J^?"
     assert escape_control(line, keep_colours=True) == "a^[]0;title^Gb^[[2Jc\033[31mredM-^[2J^?\033[0m"

@@ -1,4 +1,4 @@
-"""What is kept of logs: the decision, and its execution on files that somebody writes and reads."""
+"""Log retention: which logs are cut, to what size, and what their readers see of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIMITS = LogLimits(size_bytes=1000, total_bytes=3000)
 
 
 @given(st.dictionaries(st.text("abcdef", min_size=1), st.integers(0, 10_000), max_size=8))
-def test_after_the_cuts_every_limit_holds_and_nothing_is_cut_in_vain(held: dict[str, int]) -> None:
+def test_planned_cuts_keep_limits_without_needless_cuts(held: dict[str, int]) -> None:
     cuts = plan_cuts(held, LIMITS)
     after = {name: cuts[name].keep_bytes if name in cuts else size for name, size in held.items()}
     assert all(size <= LIMITS.size_bytes for size in after.values())
@@ -31,17 +31,17 @@ def test_after_the_cuts_every_limit_holds_and_nothing_is_cut_in_vain(held: dict[
         assert cuts == {}
 
 
-def test_a_log_beyond_three_quarters_of_its_limit_is_cut_to_half_of_it() -> None:
+def test_log_over_three_quarters_of_limit_is_cut_to_half() -> None:
     cuts = plan_cuts({"at the limit": 750, "beyond it": 751}, LIMITS)
     assert cuts == {"beyond it": LogCut(500, ignore_readers=False)}
 
 
-def test_beyond_the_total_all_logs_are_cut_to_half_of_it_together() -> None:
+def test_logs_over_total_limit_are_cut_to_half_of_total() -> None:
     cuts = plan_cuts({"a": 700, "b": 700, "c": 700, "d": 300}, LIMITS)
     assert {cut.keep_bytes for cut in cuts.values()} == {400}  # 3 * 400 + 300 = 3000 / 2
 
 
-def test_beyond_the_total_the_longest_go_first_also_against_readers() -> None:
+def test_total_limit_cuts_longest_logs_first_and_ignores_readers() -> None:
     cuts = plan_cuts({"a": 700, "b": 700, "c": 700, "d": 300}, LIMITS)
     assert set(cuts) == {"a", "b", "c"}
     assert all(cut.ignore_readers for cut in cuts.values())
@@ -64,7 +64,7 @@ def held(log: Path) -> int:
     return log.stat().st_blocks * 512
 
 
-def test_a_cut_gives_back_the_disk_and_leaves_whole_lines_at_their_offsets(log: Path) -> None:
+def test_trim_log_frees_blocks_and_keeps_whole_lines_at_offsets(log: Path) -> None:
     before = log.read_bytes()
     assert trim_log(log, 300_000, ignore_readers=False) == held(log) < 120_000
     assert log.stat().st_size == 400_000
@@ -77,7 +77,7 @@ def test_a_cut_gives_back_the_disk_and_leaves_whole_lines_at_their_offsets(log: 
     assert most_relevant_line(log, 0) == f"{3999:099}"
 
 
-def test_what_a_reader_has_not_read_is_kept_for_it_but_not_beyond_the_total(log: Path) -> None:
+def test_trim_log_keeps_unread_lines_unless_readers_are_ignored(log: Path) -> None:
     reader = LogReader("A", log)
     lines = reader.read()
     assert int(next(lines).text) == 0
@@ -95,7 +95,7 @@ def test_what_a_reader_has_not_read_is_kept_for_it_but_not_beyond_the_total(log:
     trim_log(log, 300_000, ignore_readers=False)
 
 
-def test_what_went_before_it_was_read_is_told(log: Path) -> None:
+def test_log_reader_reports_bytes_lost_before_read(log: Path) -> None:
     reader = LogReader("A", log)
     assert numbers(reader) == list(range(4000))
     with open(log, "a") as file:
@@ -113,7 +113,7 @@ def append(log: Path, first: int, until: int) -> None:
         file.writelines(f"{number:099}\n" for number in range(first, until))
 
 
-def test_what_went_before_it_was_read_is_told_once_with_its_time(log: Path) -> None:
+def test_log_reader_reports_several_cuts_as_one_gap_with_times(log: Path) -> None:
     """Several cuts between two reads are one gap: from the last line read to the first that is kept."""
     append_marks(log, LogMark(10.0, 0))
     append_marks(log, LogMark(20.0, 400_000))
@@ -130,7 +130,7 @@ def test_what_went_before_it_was_read_is_told_once_with_its_time(log: Path) -> N
     reader.close()
 
 
-def test_what_the_limits_dropped_of_a_log_is_told_to_who_reads_it_from_the_beginning(log: Path) -> None:
+def test_log_reader_reports_trimmed_beginning_with_times(log: Path) -> None:
     append_marks(log, LogMark(10.0, 0))
     append_marks(log, LogMark(20.0, 200_000))
     append_marks(log, LogMark(30.0, 400_000))
@@ -140,7 +140,7 @@ def test_what_the_limits_dropped_of_a_log_is_told_to_who_reads_it_from_the_begin
     assert first.lost_bytes + 100 * len(rest) == 400_000
 
 
-def test_a_log_that_is_cut_beyond_where_it_ended_is_read_on(log: Path) -> None:
+def test_log_reader_continues_after_cut_beyond_its_known_end(log: Path) -> None:
     """The rest of the file began after the end that the reader had seen: a read of less than nothing."""
     with open(log, "a") as file:
         file.write("x" * 5_000_000 + "\n")  # more than is read at once
@@ -157,7 +157,7 @@ def test_a_log_that_is_cut_beyond_where_it_ended_is_read_on(log: Path) -> None:
     reader.close()
 
 
-def test_a_reader_goes_no_further_than_it_is_told(log: Path) -> None:
+def test_log_reader_stops_at_given_byte_limit(log: Path) -> None:
     append(log, 4000, 100_000)
     reader = LogReader("A", log)
     seen: list[int] = []
@@ -172,7 +172,7 @@ def test_a_reader_goes_no_further_than_it_is_told(log: Path) -> None:
     reader.close()
 
 
-def test_a_log_that_is_made_anew_is_read_from_its_beginning(log: Path) -> None:
+def test_log_reader_reads_recreated_log_from_beginning(log: Path) -> None:
     reader = LogReader("A", log)
     assert len(numbers(reader)) == 4000
     log.unlink()
@@ -181,13 +181,13 @@ def test_a_log_that_is_made_anew_is_read_from_its_beginning(log: Path) -> None:
     reader.close()
 
 
-def test_a_line_longer_than_a_look_is_one_line(tmp_path: Path) -> None:
+def test_log_reader_reads_line_longer_than_chunk_as_one_line(tmp_path: Path) -> None:
     log = tmp_path / "A.log"
     log.write_bytes(b"x" * 9_000_000 + b"\nshort\n")
     assert [len(line.text) for line in LogReader("A", log).read()] == [9_000_000, 5]
 
 
-def test_the_index_stays_short_and_keeps_the_seams(tmp_path: Path) -> None:
+def test_log_index_stays_short_and_keeps_process_starts(tmp_path: Path) -> None:
     log = tmp_path / "A.log"
     append_marks(log, LogMark(0.0, 0, 7))
     for number in range(3 * _MAX_MARKS):
@@ -199,14 +199,14 @@ def test_the_index_stays_short_and_keeps_the_seams(tmp_path: Path) -> None:
     assert [mark.offset for mark in marks] == sorted(mark.offset for mark in marks)
 
 
-def test_an_index_of_nothing_but_seams_stays_short_too(tmp_path: Path) -> None:
+def test_log_index_of_only_process_starts_stays_short(tmp_path: Path) -> None:
     log = tmp_path / "A.log"
     for number in range(2 * _MAX_MARKS):
         append_marks(log, LogMark(float(number), number, number + 1))
     assert len(read_marks(log)) <= _MAX_MARKS
 
 
-def test_what_is_older_than_the_age_goes(log: Path) -> None:
+def test_log_keeper_trims_lines_older_than_age_limit(log: Path) -> None:
     append_marks(log, LogMark(1.0, 300_000))
 
     async def keep() -> None:
@@ -232,7 +232,7 @@ def flood(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def test_under_a_flood_the_bound_holds_and_a_reader_that_follows_misses_no_line(
+def test_log_limits_hold_under_flood_and_follower_reads_every_line(
     tmp_path: Path, flood: subprocess.Popen[bytes]
 ) -> None:
     log = tmp_path / "A.log"

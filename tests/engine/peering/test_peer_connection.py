@@ -1,4 +1,4 @@
-"""What a supervisor hears of another machine: in the order in which it was said, and when it is blind."""
+"""Peer connection: updates of another machine arrive in order, and a lost peer is reconnected."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def status(state: State) -> AgentStatus:
     )
 
 
-class Door:
-    """The door of machine `two`, played by the test."""
+class FakePeerServer:
+    """The peer server of machine `two`, played by the test."""
 
     def __init__(self, keys: Path) -> None:
         make_keys(str(keys), ["one", "two"])
@@ -61,7 +61,7 @@ class Door:
         self.socket.curve_secretkey = read_key(str(keys), "two", SECRET_SUFFIX)
         self.socket.curve_publickey = read_key(str(keys), "two", PUBLIC_SUFFIX)
         port = self.socket.bind_to_random_port("tcp://127.0.0.1")
-        self.caller = b""
+        self.client = b""
         self.plan = PeeringPlan(
             fleet="duo",
             environment="development",
@@ -72,26 +72,26 @@ class Door:
             agents={},
         )
 
-    async def watched(self) -> SubscribeAgents:
+    async def subscribed(self) -> SubscribeAgents:
         """Wait until somebody begins to listen; beats are passed over."""
         async with asyncio.timeout(WITHIN_S):
             while True:
                 if not self.socket.poll(0):
                     await asyncio.sleep(0.005)
                     continue
-                self.caller, data = self.socket.recv_multipart()
+                self.client, data = self.socket.recv_multipart()
                 frame = decode_client_frame(data)
                 if isinstance(frame, SubscribeAgents):
                     return frame
 
-    def say(self, *frames: PeerFrame) -> None:
+    def send(self, *frames: PeerFrame) -> None:
         for frame in frames:
-            self.socket.send_multipart([self.caller, encode_frame(frame)])
+            self.socket.send_multipart([self.client, encode_frame(frame)])
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
-    made = Door(tmp_path / "keys")
+def peer_server(tmp_path: Path) -> Iterator[FakePeerServer]:
+    made = FakePeerServer(tmp_path / "keys")
     yield made
     made.socket.close()
 
@@ -103,38 +103,38 @@ async def until(true: object) -> None:
             await asyncio.sleep(0.005)
 
 
-def test_what_follows_a_snapshot_at_once_does_not_overtake_it(door: Door) -> None:
+def test_peer_connection_delivers_updates_after_snapshot_in_order(peer_server: FakePeerServer) -> None:
     async def main() -> None:
-        heard: list[AgentsSnapshot | StatusUpdate | MemoryReport] = []
-        sights: list[bool] = []
+        received: list[AgentsSnapshot | StatusUpdate | MemoryReport] = []
+        connection_states: list[bool] = []
         dial = PeerConnection(
-            door.plan,
+            peer_server.plan,
             "two",
             asyncio.get_running_loop(),
-            lambda _, frame: heard.append(frame),
-            lambda dial: sights.append(dial.is_connected),
+            lambda _, frame: received.append(frame),
+            lambda dial: connection_states.append(dial.is_connected),
         )
         try:
-            assert (await door.watched()).fleet == "duo"
-            said: list[PeerFrame] = [
+            assert (await peer_server.subscribed()).fleet == "duo"
+            sent: list[PeerFrame] = [
                 AgentsSnapshot(epoch=1, sequence=7, agents={"B": status(State.STARTING)})
             ]
-            said += [
+            sent += [
                 StatusUpdate(epoch=1, sequence=n, agent="B", status=status(State.READY)) for n in (8, 9, 10)
             ]
-            door.say(*said)
+            peer_server.send(*sent)
             time.sleep(0.2)  # the loop stands still meanwhile: all of it is there when it looks
-            await until(lambda: len(heard) == len(said))
-            assert heard == said
-            assert sights == [True]
+            await until(lambda: len(received) == len(sent))
+            assert received == sent
+            assert connection_states == [True]
 
             # A hole in the numbers: it asks for all again.
-            door.say(StatusUpdate(epoch=1, sequence=12, agent="B", status=status(State.FAILING)))
-            await door.watched()
-            assert heard == said
-            door.say(AgentsSnapshot(epoch=1, sequence=12, agents={}))
-            await until(lambda: len(heard) == len(said) + 1)
-            assert sights == [True]
+            peer_server.send(StatusUpdate(epoch=1, sequence=12, agent="B", status=status(State.FAILING)))
+            await peer_server.subscribed()
+            assert received == sent
+            peer_server.send(AgentsSnapshot(epoch=1, sequence=12, agents={}))
+            await until(lambda: len(received) == len(sent) + 1)
+            assert connection_states == [True]
         finally:
             dial.close()
 
@@ -149,23 +149,25 @@ def test_what_follows_a_snapshot_at_once_does_not_overtake_it(door: Door) -> Non
         (PeerHeartbeat(), "silent for"),
     ],
 )
-def test_a_machine_that_leaves_or_falls_silent_is_blind_and_dialled_again(
-    door: Door, last: PeerFrame, reason: str, monkeypatch: pytest.MonkeyPatch
+def test_peer_connection_disconnects_and_reconnects_when_peer_leaves_or_is_silent(
+    peer_server: FakePeerServer, last: PeerFrame, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("argosy.engine.peering.peer_connection.HEARTBEAT_TIMEOUT_S", 0.3)
     monkeypatch.setattr("argosy.engine.peering.peer_connection._RECONNECT_DELAY_S", 0.01)
 
     async def main() -> None:
-        dial = PeerConnection(door.plan, "two", asyncio.get_running_loop(), lambda *_: None, lambda _: None)
+        dial = PeerConnection(
+            peer_server.plan, "two", asyncio.get_running_loop(), lambda *_: None, lambda _: None
+        )
         try:
-            await door.watched()
-            door.say(AgentsSnapshot(epoch=1, sequence=0, agents={}))
+            await peer_server.subscribed()
+            peer_server.send(AgentsSnapshot(epoch=1, sequence=0, agents={}))
             await until(lambda: dial.is_connected)
-            door.say(last)
+            peer_server.send(last)
             await until(lambda: not dial.is_connected)
             assert dial.reason.startswith(reason)
-            await door.watched()
-            door.say(AgentsSnapshot(epoch=2, sequence=0, agents={}))
+            await peer_server.subscribed()
+            peer_server.send(AgentsSnapshot(epoch=2, sequence=0, agents={}))
             await until(lambda: dial.is_connected)
             assert (dial.epoch, dial.reason) == (2, "")
         finally:

@@ -1,4 +1,4 @@
-"""What goes over a link: each frame comes out as it went in, and garbage is one kind of error."""
+"""Peer protocol: each frame survives encoding, and garbage raises one kind of error."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ statuses = st.builds(
     pss_bytes=st.none() | numbers,
     sampled_s=st.none() | st.floats(0, 1e6),
 )
-from_dialler = st.one_of(
+client_frames = st.one_of(
     st.builds(SubscribeAgents, protocol=numbers, fleet=texts, environment=texts),
     st.just(PeerHeartbeat()),
     st.builds(PeerRequest, request_id=numbers, line=st.binary(max_size=50)),
     st.builds(CancelPeerRequest, request_id=numbers),
 )
-from_door = st.one_of(
+server_frames = st.one_of(
     st.just(PeerHeartbeat()),
     st.builds(
         AgentsSnapshot, epoch=numbers, sequence=numbers, agents=st.dictionaries(texts, statuses, max_size=3)
@@ -68,24 +68,24 @@ from_door = st.one_of(
 )
 
 
-@given(from_dialler)
-def test_what_a_dialler_says_comes_out_as_it_went_in(frame: PeerFrame) -> None:
+@given(client_frames)
+def test_client_frames_survive_encoding(frame: PeerFrame) -> None:
     assert decode_client_frame(encode_frame(frame)) == frame
 
 
-@given(from_door)
-def test_what_a_door_says_comes_out_as_it_went_in(frame: PeerFrame) -> None:
+@given(server_frames)
+def test_server_frames_survive_encoding(frame: PeerFrame) -> None:
     assert decode_server_frame(memoryview(encode_frame(frame))) == frame
 
 
 @given(st.binary(max_size=60))
-def test_garbage_is_one_kind_of_error(data: bytes) -> None:
+def test_peer_decoders_raise_only_decode_error_for_garbage(data: bytes) -> None:
     for decode in (decode_client_frame, decode_server_frame):
         with contextlib.suppress(msgspec.DecodeError):
             decode(data)
 
 
 @pytest.mark.parametrize("frame", [PeeringRejected(reason="no"), PeerGoodbye(running_agents=1)])
-def test_a_dialler_cannot_say_what_only_a_door_says(frame: PeerFrame) -> None:
+def test_client_decoder_rejects_server_frames(frame: PeerFrame) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_client_frame(encode_frame(frame))

@@ -1,4 +1,4 @@
-"""An agent of another machine: what it is by what was heard, and by whether its machine is seen."""
+"""Remote agent: its state by the last report received and by whether its machine is reachable."""
 
 from __future__ import annotations
 
@@ -57,69 +57,69 @@ def status(state: State, apply_id: str = "") -> AgentStatus:
     )
 
 
-def test_one_that_was_never_heard_of_may_come_until_its_machine_is_timed_out() -> None:
+def test_unreported_remote_agent_waits_until_machine_times_out() -> None:
     reachability = FakeReachability()
-    distant = RemoteAgent("B", SPEC, reachability)
-    assert distant.state is State.WAITING
+    remote = RemoteAgent("B", SPEC, reachability)
+    assert remote.state is State.WAITING
     reachability.is_timed_out = True
-    assert (distant.state, distant.reason) == (State.BLOCKED, reachability.description)
+    assert (remote.state, remote.reason) == (State.BLOCKED, reachability.description)
     reachability.is_connected, reachability.is_timed_out = True, False
-    assert distant.state is State.EXITED
-    distant.expect_apply("second")
-    assert distant.state is State.WAITING
+    assert remote.state is State.EXITED
+    remote.expect_apply("second")
+    assert remote.state is State.WAITING
 
 
 @pytest.mark.parametrize("state", State)
-def test_a_blind_machine_leaves_the_last_state(state: State) -> None:
+def test_remote_agent_keeps_last_state_while_machine_is_unreachable(state: State) -> None:
     reachability = FakeReachability(is_connected=True)
-    distant = RemoteAgent("B", SPEC, reachability)
-    distant.update_status(status(state), 5.0)
-    assert distant.has_process == (state in RUNNING_STATES)
+    remote = RemoteAgent("B", SPEC, reachability)
+    remote.update_status(status(state), 5.0)
+    assert remote.has_process == (state in RUNNING_STATES)
     reachability.is_connected, reachability.is_timed_out = False, True
-    assert distant.state is state
-    assert distant.pid == 7
-    assert distant.is_ready == (state in READY_STATES)
-    assert not distant.has_process
-    assert distant.reason == ("its own words" if distant.is_ready else reachability.description)
+    assert remote.state is state
+    assert remote.pid == 7
+    assert remote.is_ready == (state in READY_STATES)
+    assert not remote.has_process
+    assert remote.reason == ("its own words" if remote.is_ready else reachability.description)
 
 
-def test_what_was_on_a_machine_that_is_marked_failed_has_exited() -> None:
+def test_remote_agent_has_exited_when_machine_is_marked_failed() -> None:
     reachability = FakeReachability(is_connected=True)
-    distant = RemoteAgent("B", SPEC, reachability)
-    distant.update_status(status(State.READY), 5.0)
+    remote = RemoteAgent("B", SPEC, reachability)
+    remote.update_status(status(State.READY), 5.0)
     reachability.is_connected, reachability.is_marked_failed = False, True
-    assert (distant.state, distant.reason) == (State.EXITED, reachability.description)
-    told = distant.to_status()
-    assert (told.state, told.pid, told.since_s) == (State.EXITED, 7, reachability.since_s)
+    assert (remote.state, remote.reason) == (State.EXITED, reachability.description)
+    reported = remote.to_status()
+    assert (reported.state, reported.pid, reported.since_s) == (State.EXITED, 7, reachability.since_s)
 
 
-def test_what_was_before_it_was_asked_for_says_nothing() -> None:
-    distant = RemoteAgent("B", SPEC, FakeReachability(is_connected=True))
-    distant.update_status(status(State.EXITED, "first"), 1.0)
-    distant.expect_apply("second")
-    assert distant.state is State.WAITING
-    distant.update_status(status(State.STARTING), 2.0)
-    distant.update_status(status(State.READY), 3.0)
-    assert (distant.started_at, distant.ready_at) == (2.0, 3.0)
-    distant.update_status(status(State.EXITED), 4.0)
-    assert distant.state is State.EXITED
+def test_remote_agent_ignores_status_from_before_its_apply() -> None:
+    remote = RemoteAgent("B", SPEC, FakeReachability(is_connected=True))
+    remote.update_status(status(State.EXITED, "first"), 1.0)
+    remote.expect_apply("second")
+    assert remote.state is State.WAITING
+    remote.update_status(status(State.STARTING), 2.0)
+    remote.update_status(status(State.READY), 3.0)
+    assert (remote.started_at, remote.ready_at) == (2.0, 3.0)
+    remote.update_status(status(State.EXITED), 4.0)
+    assert remote.state is State.EXITED
 
 
-@pytest.mark.parametrize("is_heard_first", [True, False])
-def test_what_became_of_it_by_the_order_itself_is_final(is_heard_first: bool) -> None:
-    distant = RemoteAgent("B", SPEC, FakeReachability(is_connected=True))
-    said = [status(State.WAITING, "second"), status(State.BLOCKED, "second")]
-    distant.update_status(status(State.EXITED, "first"), 1.0)
-    if is_heard_first:
-        for each in said:
-            distant.update_status(each, 2.0)
-    distant.expect_apply("second")
-    if not is_heard_first:
-        distant.update_status(said[-1], 2.0)
-    assert distant.state is State.BLOCKED
+@pytest.mark.parametrize("is_reported_first", [True, False])
+def test_remote_agent_takes_final_state_of_its_own_apply(is_reported_first: bool) -> None:
+    remote = RemoteAgent("B", SPEC, FakeReachability(is_connected=True))
+    reports = [status(State.WAITING, "second"), status(State.BLOCKED, "second")]
+    remote.update_status(status(State.EXITED, "first"), 1.0)
+    if is_reported_first:
+        for each in reports:
+            remote.update_status(each, 2.0)
+    remote.expect_apply("second")
+    if not is_reported_first:
+        remote.update_status(reports[-1], 2.0)
+    assert remote.state is State.BLOCKED
 
 
-def test_links_are_to_the_other_machines_that_have_agents(tmp_path: Path) -> None:
+def test_peering_plan_connects_machines_with_agents(tmp_path: Path) -> None:
     path = tmp_path / "fleet.yaml"
     path.write_text(FLEET)
     fleet = load_fleet(path)

@@ -49,7 +49,7 @@ def spec(name: str, **fields: Any) -> ProcessSpec:
     return ProcessSpec(**(shown | fields))
 
 
-def by_earlier_names(value: Any) -> Any:
+def with_earlier_keys(value: Any) -> Any:
     """Return the JSON of a plan with the keys that an earlier version gave it."""
     names = {
         "stopping": "leaving",
@@ -62,11 +62,11 @@ def by_earlier_names(value: Any) -> Any:
         "keys_dir": "keys",
     }
     if isinstance(value, dict):
-        return {names.get(key, key): by_earlier_names(each) for key, each in value.items()}
-    return [by_earlier_names(each) for each in value] if isinstance(value, list) else value
+        return {names.get(key, key): with_earlier_keys(each) for key, each in value.items()}
+    return [with_earlier_keys(each) for each in value] if isinstance(value, list) else value
 
 
-def test_a_plan_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+def test_applied_plan_of_earlier_version_is_read(tmp_path: Path) -> None:
     plan = ProcessPlan(
         fleet="toy",
         path="/fleet.yaml",
@@ -87,13 +87,13 @@ def test_a_plan_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     )
     applied = AppliedPlan(plan, ["here"], {"B": spec("B")}, {"one": spec("cell:one")}, peering)
     folder = StateDir(tmp_path, tmp_path / "run")
-    earlier = by_earlier_names(msgspec.to_builtins(applied))
+    earlier = with_earlier_keys(msgspec.to_builtins(applied))
     assert {"leaving", "hulls", "links", "mark"} < earlier.keys()
     folder.applied_plan.write_bytes(msgspec.json.encode(earlier))
     assert load_applied_plan(folder) == applied
 
 
-def test_keys_of_peering_from_an_earlier_version_are_read(tmp_path: Path) -> None:
+def test_peering_keys_of_earlier_version_are_read(tmp_path: Path) -> None:
     variables = {"XDG_STATE_HOME": str(tmp_path)}
     state_dir = locate_state_dir(tmp_path / "fleet.yaml", variables)
     state_dir.path.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Plan and difference: what each agent's process is, and what an apply changes."""
+"""Process plan and its difference: what the process of each agent is, and what an apply changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_command_lines(root: Path) -> None:
+def test_plan_builds_command_line_of_each_agent(root: Path) -> None:
     plan = plan_of(
         root,
         "S: {run: a.py, args: [--x, 1]}\n"
@@ -50,7 +50,7 @@ def test_command_lines(root: Path) -> None:
     }
 
 
-def test_environment_of_an_agent(root: Path) -> None:
+def test_plan_builds_environment_of_agent(root: Path) -> None:
     (root / "vars").write_text("A=file\nB='quoted # x'\nexport C=3 # note\n")
     plan = plan_of(
         root, "X: {run: a.py, port: 7000, env: {A: own}, env_file: vars, liveness: {watchdog: 2s}}"
@@ -64,14 +64,14 @@ def test_environment_of_an_agent(root: Path) -> None:
     assert "LISTEN_FDS" not in env
 
 
-def test_a_wrong_env_file_is_that_agents_own_trouble_and_shows_nothing_of_it(root: Path) -> None:
+def test_invalid_env_file_is_start_error_without_its_content(root: Path) -> None:
     (root / "vars").write_text("hunter2-secret\n")
     spec = plan_of(root, "X: {run: a.py, env_file: vars}\nY: {run: a.py}").processes["X"]
     assert "vars:1:1" in spec.start_error
     assert "hunter2" not in spec.start_error
 
 
-def test_what_is_missing_is_a_refusal_with_its_place(root: Path) -> None:
+def test_missing_script_or_cwd_is_start_error_with_location(root: Path) -> None:
     plan = plan_of(root, "X: {run: none.py}\nY: {run: a.py, cwd: nowhere}\nZ: {run: a.py}")
     assert "fleet.yaml:3:3" in plan.processes["X"].start_error
     assert "none.py" in plan.processes["X"].start_error
@@ -79,7 +79,7 @@ def test_what_is_missing_is_a_refusal_with_its_place(root: Path) -> None:
     assert plan.processes["Z"].start_error == ""
 
 
-def test_a_liveness_probe_and_the_port_of_a_readiness_probe(root: Path) -> None:
+def test_plan_has_liveness_probe_and_port_of_readiness_probe(root: Path) -> None:
     agents = (
         "X: {run: a.py, port: 2, liveness: {probe: tcp, every: 2s, failures: 5}}\n"
         "Y: {run: a.py, port: 3, health_port: 4, ready: {probe: http}}"
@@ -107,7 +107,7 @@ BASE = "A: {run: a.py}\nB: {run: a.py, args: [x], env: {K: v}, needs: [A]}"
         ),
     ],
 )
-def test_what_a_running_process_need_not_know_does_not_restart_it(root: Path, changed: str) -> None:
+def test_digest_ignores_settings_of_supervisor_only(root: Path, changed: str) -> None:
     before = plan_of(root, BASE).processes["B"].digest
     assert plan_of(root, changed).processes["B"].digest == before
 
@@ -122,14 +122,14 @@ def test_what_a_running_process_need_not_know_does_not_restart_it(root: Path, ch
         "cwd: s",
     ],
 )
-def test_what_it_must_know_does(root: Path, changed: str) -> None:
+def test_digest_changes_with_settings_of_process(root: Path, changed: str) -> None:
     (root / "s").mkdir()
     before = plan_of(root, BASE).processes["B"].digest
     after = plan_of(root, f"A: {{run: a.py}}\nB: {{run: a.py, {changed}, needs: [A]}}").processes["B"].digest
     assert after != before
 
 
-def test_a_script_that_was_deleted_does_not_restart_what_runs(root: Path) -> None:
+def test_digest_ignores_deleted_script(root: Path) -> None:
     before = plan_of(root, BASE).processes["B"]
     (root / "a.py").unlink()
     after = plan_of(root, BASE).processes["B"]
@@ -137,7 +137,7 @@ def test_a_script_that_was_deleted_does_not_restart_what_runs(root: Path) -> Non
     assert after.digest == before.digest
 
 
-def test_a_difference_has_each_name_once(root: Path) -> None:
+def test_plan_diff_lists_each_agent_once(root: Path) -> None:
     plan = plan_of(root, "A: {run: a.py}\nB: {run: a.py}\nC: {run: a.py}")
     running = {
         "A": RunningAgent(plan.processes["A"].digest),
@@ -146,9 +146,9 @@ def test_a_difference_has_each_name_once(root: Path) -> None:
     }
     change = diff_plan(running, plan, ["A", "B", "C"])
     assert change == PlanDiff(start=["C"], restart=["B"], stop=["Gone"], adopted=["A"], move=[])
-    told = change.to_preview(3)
-    assert (told.start, told.restart, told.stop, told.adopted) == (["C"], ["B"], ["Gone"], ["A"])
-    assert told.declared == 3
+    preview = change.to_preview(3)
+    assert (preview.start, preview.restart, preview.stop, preview.adopted) == (["C"], ["B"], ["Gone"], ["A"])
+    assert preview.declared == 3
 
 
 CELL = "A: {run: 'm:A', cell: c}\nB: {run: 'm:B', cell: c}\nC: {run: 'm:C'}"
@@ -158,14 +158,14 @@ def running_as(plan: ProcessPlan) -> dict[str, RunningAgent]:
     return {name: RunningAgent(spec.digest, spec.cell) for name, spec in plan.processes.items()}
 
 
-def test_an_agent_of_a_cell_that_has_to_restart_takes_the_others_with_it(root: Path) -> None:
+def test_plan_diff_restarts_whole_cell_of_changed_agent(root: Path) -> None:
     running = running_as(plan_of(root, CELL))
     plan = plan_of(root, CELL.replace("'m:A'", "'m:A', args: [--x, 1]"))
     change = diff_plan(running, plan, ["A"])
     assert change == PlanDiff(start=[], restart=["A", "B"], stop=[], adopted=[], move=[])
 
 
-def test_who_leaves_a_cell_or_joins_one_touches_nobody_else(root: Path) -> None:
+def test_plan_diff_moves_only_agents_that_leave_or_join_cell(root: Path) -> None:
     running = running_as(plan_of(root, CELL))
     plan = plan_of(root, CELL.replace("'m:B', cell: c", "'m:B'").replace("'m:C'", "'m:C', cell: c"))
     change = diff_plan(running, plan, ["A", "B", "C"])
@@ -173,21 +173,21 @@ def test_who_leaves_a_cell_or_joins_one_touches_nobody_else(root: Path) -> None:
     assert change.to_preview(3).restart == ["B", "C"]
 
 
-def test_a_cell_has_the_shortest_watchdog_and_the_longest_times_of_its_agents(root: Path) -> None:
+def test_cell_has_shortest_watchdog_and_longest_stop_timeout_of_agents(root: Path) -> None:
     plan = plan_of(
         root,
         "A: {run: 'm:A', cell: c, liveness: {watchdog: 9s}, stop_timeout: 1s, port: 5555}\n"
         "B: {run: 'm:B', cell: c, liveness: {watchdog: 4s}, stop_timeout: 3s, env: {}}",
     )
-    hull = plan.cell_processes["c"]
-    assert (hull.watchdog_s, hull.stop_timeout_s, hull.ports) == (4.0, 3.0, ())
-    assert hull.env["WATCHDOG_USEC"] == "4000000"
-    assert "ARGOSY_AGENT" not in hull.env
-    assert "ARGOSY_PORT" not in hull.env
+    cell_process = plan.cell_processes["c"]
+    assert (cell_process.watchdog_s, cell_process.stop_timeout_s, cell_process.ports) == (4.0, 3.0, ())
+    assert cell_process.env["WATCHDOG_USEC"] == "4000000"
+    assert "ARGOSY_AGENT" not in cell_process.env
+    assert "ARGOSY_PORT" not in cell_process.env
     assert [spec.watchdog_s for spec in plan.processes.values()] == [None, None], "the cell is watched as one"
 
 
-def test_scope_takes_needs_with_it_and_leaves_out_what_is_skipped(root: Path) -> None:
+def test_scope_includes_needs_and_excludes_skipped_agents(root: Path) -> None:
     plan = plan_of(
         root,
         "A: {run: a.py}\nB: {run: a.py, needs: [A]}\nC: {run: a.py, needs: [B]}\nD: {run: a.py, wants: [C]}",

@@ -1,4 +1,4 @@
-"""Control groups: which one is argosy's, what is written there, and real ones on a mounted hierarchy."""
+"""Control groups: which one is delegated, what is written there, and real ones on a mounted hierarchy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def proc_of(tmp_path: Path, group: str, mounts: str) -> Path:
     return proc
 
 
-def test_limits_become_the_files_of_the_agents_group(tmp_path: Path) -> None:
+def test_control_group_of_agent_gets_limit_files(tmp_path: Path) -> None:
     root = folder_of_group(tmp_path / "root")
     groups = ControlGroups(root, "toy-1")
     assert groups.enforced_limits == {MEMORY, CPU}
@@ -44,7 +44,7 @@ def test_limits_become_the_files_of_the_agents_group(tmp_path: Path) -> None:
     }
 
 
-def test_only_what_was_declared_and_is_held_is_written(tmp_path: Path) -> None:
+def test_control_group_gets_only_declared_and_enforced_limits(tmp_path: Path) -> None:
     groups = ControlGroups(folder_of_group(tmp_path / "root", "cpu pids"), "toy-1")
     assert groups.enforced_limits == {CPU}
     assert list(groups.create("A", 300 << 20, None).iterdir()) == []
@@ -52,7 +52,7 @@ def test_only_what_was_declared_and_is_held_is_written(tmp_path: Path) -> None:
     assert (tmp_path / "root" / "toy-1.B" / "cpu.max").read_text() == "1000 100000"  # the least that there is
 
 
-def test_an_end_by_the_kernel_for_memory_is_told_of_this_start_only(tmp_path: Path) -> None:
+def test_oom_kill_is_reported_only_for_current_start(tmp_path: Path) -> None:
     groups = ControlGroups(folder_of_group(tmp_path / "root"), "toy-1")
     events = groups.create("A", 1 << 20, None) / "memory.events"
     assert not groups.was_oom_killed("A")
@@ -62,7 +62,7 @@ def test_an_end_by_the_kernel_for_memory_is_told_of_this_start_only(tmp_path: Pa
     assert not groups.was_oom_killed("A")
 
 
-def test_the_group_is_found_below_the_mount_that_shows_it(tmp_path: Path) -> None:
+def test_delegated_group_is_found_below_its_mount(tmp_path: Path) -> None:
     top = folder_of_group(tmp_path / "mnt" / "argosy.scope")
     mounts = (
         f"30 24 0:26 / {tmp_path}/v1 rw,relatime - cgroup cgroup rw,memory\n"
@@ -84,7 +84,7 @@ def test_the_group_is_found_below_the_mount_that_shows_it(tmp_path: Path) -> Non
     assert find_delegated({}, proc) is None
 
 
-def test_a_group_can_be_named_if_it_is_one(tmp_path: Path) -> None:
+def test_delegated_group_can_be_set_by_variable(tmp_path: Path) -> None:
     group = folder_of_group(tmp_path / "named")
     assert find_delegated({"ARGOSY_CGROUP": str(group)}) == group
     assert find_delegated({"ARGOSY_CGROUP": str(tmp_path)}) is None
@@ -99,7 +99,7 @@ def real() -> Iterator[Path]:
         yield group
 
 
-def test_real_groups_take_processes_and_go_when_they_are_empty(real: Path) -> None:
+def test_real_control_groups_hold_processes_and_are_removed_when_empty(real: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as inside:
         (real / "cgroup.procs").write_text(str(inside.pid))
         groups = ControlGroups(real, "toy-1")

@@ -1,4 +1,4 @@
-"""The lease: a record that is whole or void, and a lock that proves life."""
+"""Lease: a record that is valid or void as a whole, and a lock that is held while the agent lives."""
 
 from __future__ import annotations
 
@@ -37,52 +37,52 @@ RECORDS = st.builds(
 
 
 @given(RECORDS)
-def test_a_record_survives_its_file(record: LeaseRecord) -> None:
+def test_lease_record_survives_packing(record: LeaseRecord) -> None:
     assert unpack_record(pack_record(record)) == record
 
 
 @given(RECORDS, st.integers(0, RECORD_BYTES * 8 - 1))
-def test_one_flipped_bit_makes_it_void(record: LeaseRecord, bit: int) -> None:
+def test_lease_record_with_flipped_bit_is_void(record: LeaseRecord, bit: int) -> None:
     data = bytearray(pack_record(record))
     data[bit // 8] ^= 1 << bit % 8
     assert unpack_record(bytes(data)) is None
 
 
 @given(st.binary(max_size=2 * RECORD_BYTES))
-def test_no_bytes_crash_the_reader(data: bytes) -> None:
+def test_lease_record_decoder_accepts_any_bytes(data: bytes) -> None:
     unpack_record(data)
 
 
-def test_zeros_are_no_record() -> None:
+def test_zeros_are_not_lease_record() -> None:
     assert unpack_record(bytes(RECORD_BYTES)) is None
     assert unpack_record(b"") is None
-    assert unpack_record(sealed(struct.pack("<II16sQQQI", 2, 0, b"b" * 16, 1, 1, 1, 1))) is None, (
+    assert unpack_record(with_checksum(struct.pack("<II16sQQQI", 2, 0, b"b" * 16, 1, 1, 1, 1))) is None, (
         "of length 0"
     )
 
 
-def sealed(body: bytes) -> bytes:
+def with_checksum(body: bytes) -> bytes:
     return body + struct.pack("<I", crc32(body))
 
 
 @given(RECORDS, st.binary(max_size=40))
-def test_a_record_of_version_1_is_read(record: LeaseRecord, rest: bytes) -> None:
+def test_lease_record_of_version_1_is_read(record: LeaseRecord, rest: bytes) -> None:
     fields = (record.boot_id, record.incarnation, record.identity.start_ticks, record.generation)
-    old = sealed(struct.pack("<I16sQQQI", 1, *fields, record.identity.pid))
+    old = with_checksum(struct.pack("<I16sQQQI", 1, *fields, record.identity.pid))
     assert unpack_record(old + rest) == record
 
 
 @given(RECORDS, st.integers(3, 9), st.binary(min_size=1, max_size=40), st.binary(max_size=40))
-def test_of_a_later_version_what_is_known_is_read(
+def test_lease_record_of_later_version_is_read_without_new_fields(
     record: LeaseRecord, version: int, added: bytes, rest: bytes
 ) -> None:
     known = pack_record(record)[8:-4]
-    later = sealed(struct.pack("<II", version, RECORD_BYTES + len(added)) + known + added)
+    later = with_checksum(struct.pack("<II", version, RECORD_BYTES + len(added)) + known + added)
     assert unpack_record(later + rest) == record
     assert unpack_record(later[:-1]) is None
 
 
-def test_a_lock_is_held_for_as_long_as_any_copy_of_the_descriptor(tmp_path: Path) -> None:
+def test_lease_lock_is_held_while_any_descriptor_copy_is_open(tmp_path: Path) -> None:
     path = tmp_path / "A"
     code = (
         "import fcntl, os, sys, subprocess\n"
@@ -108,7 +108,7 @@ def test_a_lock_is_held_for_as_long_as_any_copy_of_the_descriptor(tmp_path: Path
     os.close(descriptor)
 
 
-def test_a_record_is_read_back(tmp_path: Path) -> None:
+def test_lease_record_is_read_back_from_file(tmp_path: Path) -> None:
     descriptor = open_lease(tmp_path / "A")
     me = read_stat(os.getpid())
     assert me is not None
@@ -124,12 +124,12 @@ def test_a_record_is_read_back(tmp_path: Path) -> None:
     )
 
 
-def test_there_is_no_record_where_there_is_no_file(tmp_path: Path) -> None:
+def test_missing_lease_file_has_no_record_and_is_free(tmp_path: Path) -> None:
     assert read_record(tmp_path / "none") is None
     assert is_lease_free(tmp_path / "none")
 
 
-def test_the_generation_only_rises_and_one_holds_it(tmp_path: Path) -> None:
+def test_generation_rises_and_supervisor_lock_is_exclusive(tmp_path: Path) -> None:
     path = tmp_path / "supervisor.lock"
     assert read_generation(path) == 0
     first = acquire_lock(path, 0.0)
@@ -149,7 +149,7 @@ def test_the_generation_only_rises_and_one_holds_it(tmp_path: Path) -> None:
 @example(b"-1")
 @example(b"99999999999999999999")
 @example(b"\xc2\xb2\n")
-def test_a_lock_file_that_somebody_wrote_over_gets_a_number_again(content: bytes) -> None:
+def test_overwritten_lock_file_gets_valid_generation(content: bytes) -> None:
     with tempfile.NamedTemporaryFile() as file:
         Path(file.name).write_bytes(content)
         before = read_generation(file.name)

@@ -1,4 +1,4 @@
-"""Processes: identity, death, ends and groups, on real ones."""
+"""Processes of the system: identity, death, exit status and groups, on real ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sleeper() -> subprocess.Popen[bytes]:
         made.stdin.close()
 
 
-def test_a_living_process_is_itself_and_no_other(sleeper: subprocess.Popen[bytes]) -> None:
+def test_open_process_accepts_only_matching_identity(sleeper: subprocess.Popen[bytes]) -> None:
     found = os_process.read_stat(sleeper.pid)
     assert found is not None
     assert (found.parent_pid, found.session) == (os.getpid(), sleeper.pid)
@@ -36,7 +36,7 @@ def test_a_living_process_is_itself_and_no_other(sleeper: subprocess.Popen[bytes
     assert os_process.open_process(ProcessIdentity(sleeper.pid, found.start_ticks + 1)) is None
 
 
-def test_a_thread_is_never_taken_for_the_process_that_had_its_number() -> None:
+def test_thread_id_is_not_taken_for_process() -> None:
     over = threading.Event()
     thread = threading.Thread(target=over.wait)
     thread.start()
@@ -55,7 +55,7 @@ def test_a_thread_is_never_taken_for_the_process_that_had_its_number() -> None:
         thread.join()
 
 
-def test_a_zombie_is_dead_and_tells_how_it_ended(sleeper: subprocess.Popen[bytes]) -> None:
+def test_zombie_is_dead_and_has_exit_status(sleeper: subprocess.Popen[bytes]) -> None:
     found = os_process.read_stat(sleeper.pid)
     assert found is not None
     pidfd = os.pidfd_open(sleeper.pid)
@@ -71,7 +71,7 @@ def test_a_zombie_is_dead_and_tells_how_it_ended(sleeper: subprocess.Popen[bytes
     ("code", "expected"),
     [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 15)", -15), ("", 0)],
 )
-def test_the_next_zombie_keeps_its_number_until_it_is_reaped(code: str, expected: int) -> None:
+def test_next_zombie_does_not_reap_child(code: str, expected: int) -> None:
     child = os.posix_spawn(sys.executable, [sys.executable, "-ISc", code], {})
     pidfd = os.pidfd_open(child)
     assert select.select([pidfd], [], [], 20)[0]
@@ -84,12 +84,12 @@ def test_the_next_zombie_keeps_its_number_until_it_is_reaped(code: str, expected
     assert os.waitpid(child, 0) == found
 
 
-def test_there_is_no_zombie_where_there_is_no_child() -> None:
+def test_next_zombie_is_none_without_children() -> None:
     code = "from argosy.engine.process.os_process import next_zombie; assert next_zombie() is None"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_who_leads_no_group_is_killed_itself() -> None:
+def test_kill_group_kills_process_that_leads_no_group() -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:  # in the group of this test
         pidfd = os.pidfd_open(child.pid)
         assert os_process.kill_group(pidfd)
@@ -98,7 +98,7 @@ def test_who_leads_no_group_is_killed_itself() -> None:
         os.close(pidfd)
 
 
-def test_holders_of_a_file_are_found_and_killed(tmp_path: Path) -> None:
+def test_processes_with_open_file_are_found_and_killed(tmp_path: Path) -> None:
     path = tmp_path / "held"
     with open(path, "wb") as file, subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file) as child:
         assert os_process.pids_with_open_file(str(path)) == [child.pid]
@@ -108,7 +108,7 @@ def test_holders_of_a_file_are_found_and_killed(tmp_path: Path) -> None:
     assert os_process.kill_pids_with_open_file(str(tmp_path / "none")) == []
 
 
-def test_children_and_their_environment() -> None:
+def test_child_pids_and_environ_are_read() -> None:
     env = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": "/run/ü"}
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as child:
         assert child.stdin
@@ -132,7 +132,7 @@ def test_children_and_their_environment() -> None:
         (-77, "was killed by signal 77"),
     ],
 )
-def test_words_of_an_end(code: int | None, words: str) -> None:
+def test_exit_is_described_by_code_or_signal(code: int | None, words: str) -> None:
     assert os_process.describe_exit(code) == words
 
 
@@ -161,6 +161,6 @@ os.waitpid(other, 0)
 """
 
 
-def test_children_of_the_own_group_are_awaited_and_others_are_not() -> None:
+def test_reap_own_group_waits_only_for_own_group() -> None:
     done = subprocess.run([sys.executable, "-c", OWN_GROUP], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""Ports: free or held, and by whom; one look for all who ask."""
+"""TCP ports: free or held, and by which process; concurrent lookups share one scan."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def listening() -> Iterator[list[int]]:
         each.close()
 
 
-def test_a_listener_is_named_and_a_free_port_is_free() -> None:
+def test_port_owner_is_found_and_free_port_is_free() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -50,7 +50,7 @@ def test_a_listener_is_named_and_a_free_port_is_free() -> None:
     assert has_no_listener(port)
 
 
-def test_all_who_ask_at_once_share_one_list_of_sockets_and_one_search_of_their_process(
+def test_concurrent_port_lookups_share_one_socket_list_and_process_scan(
     listening: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lists: list[int] = []
@@ -84,7 +84,7 @@ def test_all_who_ask_at_once_share_one_list_of_sockets_and_one_search_of_their_p
     assert (len(lists), searched) == (2, [os.getpid()])
 
 
-def test_those_who_ask_at_once_leave_the_loop_to_others_in_between(listening: list[int]) -> None:
+def test_concurrent_port_lookups_yield_to_event_loop(listening: list[int]) -> None:
     async def turns_meanwhile() -> int:
         asked = PortOwners()
         asking = asyncio.gather(*(asked.find_listener(port, os.getpid()) for port in listening))
@@ -97,7 +97,7 @@ def test_those_who_ask_at_once_leave_the_loop_to_others_in_between(listening: li
     assert asyncio.run(turns_meanwhile()) >= len(listening)
 
 
-def test_who_has_let_a_socket_go_holds_it_no_more_although_it_was_known(listening: list[int]) -> None:
+def test_port_lookup_does_not_use_stale_owner_after_close(listening: list[int]) -> None:
     async def ask_before_and_after(stays: socket.socket) -> list[tuple[PortOwner | None, bool]]:
         port = stays.getsockname()[1]
         asked = PortOwners()
@@ -118,7 +118,7 @@ def test_who_has_let_a_socket_go_holds_it_no_more_although_it_was_known(listenin
     assert (after[1], after[0] and after[0].pid) == (False, expected[0] and expected[0].pid)
 
 
-def test_a_child_of_the_session_holds_it_for_its_leader_and_for_no_other() -> None:
+def test_port_of_child_belongs_only_to_session_of_its_leader() -> None:
     code = (
         "import os, socket, subprocess, sys\n"
         "s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()\n"
@@ -142,11 +142,11 @@ def test_a_child_of_the_session_holds_it_for_its_leader_and_for_no_other() -> No
         leader.stdin.close()
 
 
-def test_an_interface_that_is_not_here_is_an_obstacle_in_words() -> None:
+def test_port_conflict_describes_missing_interface() -> None:
     words = PortOwners().port_conflict([("192.0.2.1", 7000)])
     assert words.startswith("port 7000 cannot be bound on 192.0.2.1: ")
 
 
-def test_words_of_a_holder() -> None:
+def test_port_owner_is_described() -> None:
     assert str(PortOwner(80, 0, "")) == "port 80 held by a process of another user"
     assert str(PortOwner(80, 7, "")) == "port 80 held by pid 7"

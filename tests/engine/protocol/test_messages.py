@@ -1,4 +1,4 @@
-"""The control protocol: every message survives its line, and no line crashes a reader."""
+"""Control protocol: every message survives encoding, and no line crashes a decoder."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ agents:
         timeout_s=st.floats(0, 1e6),
     )
 )
-def test_an_apply_survives_its_line_whatever_the_environment_holds(message: Apply) -> None:
+def test_apply_message_survives_encoding_with_any_environment(message: Apply) -> None:
     line = encode_line(message)
     assert line.count(b"\n") == 1
     assert decode_request(line) == message
 
 
 @given(TEXT, st.sampled_from(State), TEXT, st.none() | st.integers(1, 2**31), st.lists(TEXT))
-def test_a_change_survives_its_line(
+def test_agent_state_change_survives_encoding(
     agent: str, state: State, reason: str, pid: int | None, waiting: list[str]
 ) -> None:
     message = AgentStateChanged(
@@ -71,14 +71,14 @@ def test_a_change_survives_its_line(
 
 
 @given(st.binary(max_size=200))
-def test_garbage_is_one_kind_of_error(line: bytes) -> None:
+def test_control_decoders_raise_decode_error_for_garbage(line: bytes) -> None:
     for decode in (decode_request, decode_reply):
         with pytest.raises(msgspec.DecodeError):
             decode(line)
 
 
 @given(st.dictionaries(st.sampled_from(["type", "names", "protocol", "x"]), st.none() | st.integers() | TEXT))
-def test_json_of_another_shape_is_too(value: dict[str, object]) -> None:
+def test_request_decoder_raises_decode_error_for_other_json(value: dict[str, object]) -> None:
     line = msgspec.json.encode(value)
     try:
         decode_request(line)
@@ -87,7 +87,7 @@ def test_json_of_another_shape_is_too(value: dict[str, object]) -> None:
     assert value["type"] in {kind.__struct_config__.tag for kind in get_args(ControlRequest)}
 
 
-def test_each_message_has_a_tag_of_its_own() -> None:
+def test_each_message_has_unique_tag() -> None:
     kinds: list[type[ControlMessage]] = [*get_args(ControlRequest), *get_args(ControlReply)]
     tags = [kind.__struct_config__.tag for kind in kinds]
     assert len(set(tags)) == len(tags)

@@ -22,7 +22,7 @@ PAIRS = list(itertools.product(State, UnitEvent))
 
 # Every event in every state, as it is meant: the state that follows, and what is done on the way if anything.
 # A point: the event is late there, or cannot be, and changes nothing.
-MEANT = """
+EXPECTED = """
                     waiting        starting    ready       degraded    failing     restart-pending stopping
 start               waiting/check  .           .           .           .           waiting/check    .
 needs-ready         starting/spawn .           .           .           .           .                .
@@ -78,7 +78,7 @@ ACTIONS = {
 def meant() -> dict[tuple[State, UnitEvent], tuple[State, UnitAction]]:
     """Return what the tables above say of each pair."""
     found = {}
-    for table in MEANT.strip("\n").split("\n\n"):
+    for table in EXPECTED.strip("\n").split("\n\n"):
         head, *rows = table.splitlines()
         for row in rows:
             event, *cells = row.split()
@@ -89,20 +89,20 @@ def meant() -> dict[tuple[State, UnitEvent], tuple[State, UnitAction]]:
     return found
 
 
-def test_every_pair_is_told_of() -> None:
+def test_transition_table_covers_every_state_and_event() -> None:
     assert meant().keys() == set(PAIRS)
     assert {action for _, action in meant().values()} == set(UnitAction)
 
 
 @pytest.mark.parametrize(("state", "event"), PAIRS)
-def test_what_follows_an_event(state: State, event: UnitEvent) -> None:
+def test_state_machine_follows_transition_table(state: State, event: UnitEvent) -> None:
     assert next_transition(state, event) == meant()[state, event]
     if event in TRANSITIONS[state]:
         after, action = next_transition(state, event)
         assert after is not state or action is not UnitAction.NONE, "a row that does nothing is no row"
 
 
-def test_every_state_has_a_row_and_can_be_reached() -> None:
+def test_every_state_is_reachable_and_has_transitions() -> None:
     reached = {State.EXITED}
     while True:
         more = {next_transition(state, event).state for state in reached for event in UnitEvent} - reached
@@ -112,13 +112,13 @@ def test_every_state_has_a_row_and_can_be_reached() -> None:
     assert reached == set(State) == set(TRANSITIONS)
 
 
-def test_a_process_is_spawned_only_where_none_can_be_running() -> None:
+def test_state_machine_spawns_only_in_states_without_process() -> None:
     spawning = {state for state, event in PAIRS if next_transition(state, event).action is UnitAction.SPAWN}
     assert spawning.isdisjoint(RUNNING_STATES)
 
 
 @pytest.mark.parametrize("state", sorted(RUNNING_STATES))
-def test_whatever_runs_can_be_stopped_and_can_end(state: State) -> None:
+def test_running_states_can_be_stopped_and_can_exit(state: State) -> None:
     for event in (UnitEvent.FINISHED, UnitEvent.RETRY, UnitEvent.GIVE_UP):
         assert next_transition(state, event).state not in RUNNING_STATES
     if state is not State.STOPPING:
@@ -126,16 +126,16 @@ def test_whatever_runs_can_be_stopped_and_can_end(state: State) -> None:
 
 
 @pytest.mark.parametrize("state", sorted(FINAL_STATES))
-def test_what_is_over_can_be_started_again(state: State) -> None:
+def test_final_states_can_be_started_again(state: State) -> None:
     assert next_transition(state, UnitEvent.START) == (State.WAITING, UnitAction.CHECK_NEEDS)
 
 
-def test_health_of_a_process_that_is_told_to_end_changes_nothing() -> None:
+def test_health_does_not_change_stopping_state() -> None:
     for event in (UnitEvent.READY, UnitEvent.DEGRADED, UnitEvent.SILENT, UnitEvent.UNHEALTHY):
         assert next_transition(State.STOPPING, event).state is State.STOPPING
 
 
-def test_words_of_states() -> None:
+def test_state_sets_are_consistent() -> None:
     assert READY_STATES < SETTLED_STATES
     assert State.FAILING not in SETTLED_STATES
     assert State.RESTART_PENDING not in RUNNING_STATES

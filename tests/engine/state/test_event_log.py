@@ -1,4 +1,4 @@
-"""The diary: what a crash or a full disk leaves of it can be read and gone on with."""
+"""Event log: reads after a crash, a full disk, a rotation, and from earlier and later versions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def note(path: Path, *kinds: str) -> None:
 
 
 @given(st.integers(0, 400), st.binary(max_size=30))
-def test_a_torn_tail_costs_itself_alone(
+def test_event_log_loses_only_torn_tail(
     tmp_path_factory: pytest.TempPathFactory, cut: int, garbage: bytes
 ) -> None:
     path = tmp_path_factory.mktemp("diary") / "diary"
@@ -38,13 +38,13 @@ def test_a_torn_tail_costs_itself_alone(
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_crash_the_reader(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+def test_event_log_reader_accepts_any_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.mktemp("diary") / "diary"
     path.write_bytes(data)
     assert list(read_event_log(path)) == []
 
 
-def test_event_kinds_of_earlier_versions_are_read_by_their_new_names(tmp_path: Path) -> None:
+def test_event_log_reader_and_follower_translate_old_event_kinds(tmp_path: Path) -> None:
     path = tmp_path / "event-log"
     note(path, "order", "distant", "hub", "state")
     expected = ["spawn-requested", "remote-state", "hub-started", "state"]
@@ -52,11 +52,11 @@ def test_event_kinds_of_earlier_versions_are_read_by_their_new_names(tmp_path: P
     assert [entry.kind for entry in EventLogFollower(path).read()] == expected
 
 
-def test_there_is_nothing_in_no_diary(tmp_path: Path) -> None:
+def test_missing_event_log_reads_as_empty(tmp_path: Path) -> None:
     assert list(read_event_log(tmp_path / "none")) == []
 
 
-def test_a_full_disk_is_counted_and_a_half_line_spoils_no_other(
+def test_event_log_counts_dropped_events_and_keeps_others_on_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "diary"
@@ -81,7 +81,7 @@ def test_a_full_disk_is_counted_and_a_half_line_spoils_no_other(
     assert [entry.kind for entry in read_event_log(path)] == ["before", "after"]
 
 
-def test_a_long_diary_is_put_aside_once_and_its_numbers_go_on(
+def test_event_log_rotates_once_and_continues_sequence_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("argosy.engine.state.event_log._MAX_BYTES", 1000)
@@ -94,7 +94,7 @@ def test_a_long_diary_is_put_aside_once_and_its_numbers_go_on(
     assert [entry.sequence for entry in entries] == list(range(52 - len(entries), 52))
 
 
-def test_a_line_of_a_later_version_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:
+def test_event_log_reads_known_fields_of_later_version(tmp_path: Path) -> None:
     path = tmp_path / "diary"
     body = b'{"version":9,"sequence":4,"at_s":1.0,"mono_s":1.0,"kind":"x","added":{"y":1}}'
     path.write_bytes(b"%08x %s\n" % (crc32(body), body))
@@ -103,7 +103,7 @@ def test_a_line_of_a_later_version_is_read_as_far_as_it_is_known(tmp_path: Path)
 
 
 @given(st.lists(st.sampled_from(("note", "look", "half", "turn", "delete", "again")), max_size=40))
-def test_who_follows_a_diary_misses_nothing_of_it(
+def test_event_log_follower_reads_every_event(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:
     path = tmp_path_factory.mktemp("diary") / "diary"
@@ -135,7 +135,7 @@ def _next(diary: EventLog, path: Path) -> EventLog:
     return EventLog(path)
 
 
-def test_kinds_of_an_earlier_version_are_read_by_their_names_of_today(tmp_path: Path) -> None:
+def test_event_log_reader_translates_old_event_kinds(tmp_path: Path) -> None:
     note(tmp_path / "log", "order", "state", "account", "machine-blind")
     kinds = [entry.kind for entry in read_event_log(tmp_path / "log")]
     assert kinds == ["spawn-requested", "state", "apply-summary", "machine-unreachable"]

@@ -1,4 +1,4 @@
-"""What the tree's sources were: prints, and the agents that they prove to be stale."""
+"""Source snapshot: fingerprints of the sources, and the agents that run stale code by them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def tree(folder: Path) -> Fleet:
     return load_fleet(folder / "fleet.yaml")
 
 
-def imprinted(folder: Path) -> tuple[SourceSnapshot, float]:
+def take_snapshot(folder: Path) -> tuple[SourceSnapshot, float]:
     """Return an imprint of the tree, and a time at which it held: that of its first print."""
     path = folder / ".imprint.json"
     assert update_source_snapshot(path, str(folder), [str(folder / "three.sh")])
@@ -63,9 +63,9 @@ def rewrite(path: Path, text: str) -> None:
         path.write_text(text)
 
 
-def test_only_those_who_load_a_changed_file_are_stale(tmp_path: Path) -> None:
+def test_agents_are_stale_only_if_they_load_changed_file(tmp_path: Path) -> None:
     fleet = tree(tmp_path)
-    imprint, at_s = imprinted(tmp_path)
+    imprint, at_s = take_snapshot(tmp_path)
     assert stale(fleet, imprint, at_s) == {}
     rewrite(tmp_path / "unused.py", "Z = 2\n")
     assert stale(fleet, imprint, at_s) == {}
@@ -80,36 +80,36 @@ def test_only_those_who_load_a_changed_file_are_stale(tmp_path: Path) -> None:
     }
 
 
-def test_a_file_that_was_touched_or_changed_back_is_not_changed(tmp_path: Path) -> None:
+def test_touched_or_reverted_file_does_not_make_agents_stale(tmp_path: Path) -> None:
     fleet = tree(tmp_path)
-    imprint, at_s = imprinted(tmp_path)
+    imprint, at_s = take_snapshot(tmp_path)
     for text in ("X = 2\n", "X = 1\n"):
         rewrite(tmp_path / "shared.py", text)
     os.utime(tmp_path / "one.py", (1, 1))
     assert stale(fleet, imprint, at_s) == {}
 
 
-def test_a_file_that_is_gone_counts_for_those_who_had_it(tmp_path: Path) -> None:
+def test_deleted_file_makes_agents_stale_that_loaded_it(tmp_path: Path) -> None:
     fleet = tree(tmp_path)
-    imprint, at_s = imprinted(tmp_path)
+    imprint, at_s = take_snapshot(tmp_path)
     (tmp_path / "shared.py").unlink()
     assert stale(fleet, imprint, at_s) == {"Script": ["shared.py"]}
     later_s = max(prints[-1].seen_s for prints in imprint.files.values()) + 60
     assert stale(fleet, imprint, later_s) == {}
 
 
-def test_without_a_print_the_time_of_writing_decides(tmp_path: Path) -> None:
+def test_staleness_uses_mtime_without_fingerprint(tmp_path: Path) -> None:
     fleet = tree(tmp_path)
     written_s = max(each.since_s for name in iter_sources(str(tmp_path)) if (each := fingerprint_file(name)))
     assert stale(fleet, SourceSnapshot(), written_s) == {}
     assert set(stale(fleet, SourceSnapshot(), written_s - 3600)) == {"Script", "Class", "Command"}
 
 
-def test_each_agent_is_judged_by_its_own_start(tmp_path: Path) -> None:
+def test_staleness_uses_start_time_of_each_agent(tmp_path: Path) -> None:
     fleet = tree(tmp_path)
-    first, first_s = imprinted(tmp_path)
+    first, first_s = take_snapshot(tmp_path)
     rewrite(tmp_path / "shared.py", "X = 2\n")
-    second, _ = imprinted(tmp_path)
+    second, _ = take_snapshot(tmp_path)
     second_s = second.files[str(tmp_path / "shared.py")][-1].seen_s
     assert len(second.files[str(tmp_path / "shared.py")]) == 2
     assert len(first.files) == len(second.files)
@@ -120,7 +120,7 @@ def test_each_agent_is_judged_by_its_own_start(tmp_path: Path) -> None:
     assert set(find_stale_agents(fleet, {"Script": second_s}, second, {})) == {"Script"}
 
 
-def test_environments_and_caches_are_no_sources(tmp_path: Path) -> None:
+def test_source_iteration_skips_venvs_and_caches(tmp_path: Path) -> None:
     for name in ("venv/lib/a.py", ".hidden/b.py", "__pycache__/c.py", "code/d.py", "e.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
@@ -128,7 +128,7 @@ def test_environments_and_caches_are_no_sources(tmp_path: Path) -> None:
     assert list(iter_sources(str(tmp_path))) == [str(tmp_path / "code" / "d.py")]
 
 
-def test_a_full_disk_or_a_torn_file_costs_the_prints_alone(tmp_path: Path) -> None:
+def test_unwritable_or_torn_snapshot_reads_as_empty(tmp_path: Path) -> None:
     tree(tmp_path)
     assert not update_source_snapshot(tmp_path / "no" / "folder.json", str(tmp_path))
     (tmp_path / "torn").write_bytes(b'{"files": {')
@@ -136,12 +136,12 @@ def test_a_full_disk_or_a_torn_file_costs_the_prints_alone(tmp_path: Path) -> No
     assert fingerprint_file(str(tmp_path / "missing.py")) is None
 
 
-def test_a_print_covers_its_time_alone() -> None:
+def test_fingerprint_covers_only_its_time_span() -> None:
     each = FileFingerprint("d", 10.0, 20.0)
     assert [each.covers(at_s) for at_s in (9.9, 10.0, 20.0, 20.1)] == [False, True, True, False]
 
 
-def test_an_agent_began_when_it_wrote_its_lease_and_not_when_its_process_started(tmp_path: Path) -> None:
+def test_agent_start_time_is_lease_write_time(tmp_path: Path) -> None:
     lease = tmp_path / "lease"
     me = read_stat(os.getpid())
     assert me is not None

@@ -1,4 +1,4 @@
-"""The folders of a fleet: apart for each file, private, and short enough for sockets."""
+"""State directory: separate for each fleet file, private, and short enough for socket paths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from argosy.fault import MissingError
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,200}", fullmatch=True)
 
 
-def test_two_checkouts_share_nothing_and_a_link_is_the_same_fleet(tmp_path: Path) -> None:
+def test_state_dir_is_separate_per_fleet_file_and_shared_through_symlink(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").symlink_to(tmp_path / "a")
     variables = {"XDG_STATE_HOME": str(tmp_path)}
@@ -26,7 +26,7 @@ def test_two_checkouts_share_nothing_and_a_link_is_the_same_fleet(tmp_path: Path
     assert one.path.parent == tmp_path / "argosy"
 
 
-def test_files_of_an_earlier_version_are_renamed_unless_the_new_one_is_there(tmp_path: Path) -> None:
+def test_state_dir_renames_old_files_unless_new_file_exists(tmp_path: Path) -> None:
     state_dir = locate_state_dir(tmp_path / "fleet.yaml", {"XDG_STATE_HOME": str(tmp_path)})
     state_dir.path.mkdir(parents=True)
     for name in ("diary", "diary.1", "wills", "imprint.json", "appetite.json", "unit-state"):
@@ -41,13 +41,13 @@ def test_files_of_an_earlier_version_are_renamed_unless_the_new_one_is_there(tmp
 
 
 @given(NAMES, st.text("abc", min_size=0, max_size=120))
-def test_every_socket_path_fits_whatever_the_names(agent: str, given_name: str) -> None:
+def test_socket_paths_fit_os_limit_for_any_agent_name(agent: str, given_name: str) -> None:
     folder = locate_state_dir("/x/fleet.yaml", {"HOME": "/h", "XDG_RUNTIME_DIR": f"/{given_name}"})
     assert len(os.fsencode(folder.notify_socket(agent))) <= 107
     assert len(os.fsencode(folder.control_socket)) <= 107
 
 
-def test_a_runtime_folder_is_taken_when_it_is_ours_and_short(tmp_path: Path) -> None:
+def test_runtime_base_uses_xdg_dir_only_if_own_and_short(tmp_path: Path) -> None:
     short = Path("/tmp") / f"argosy-t-{os.getpid()}"
     short.mkdir()
     try:
@@ -63,14 +63,14 @@ def test_a_runtime_folder_is_taken_when_it_is_ours_and_short(tmp_path: Path) -> 
 
 
 @given(st.sets(NAMES, min_size=2, max_size=20))
-def test_names_stay_apart(agents: set[str]) -> None:
+def test_agents_get_distinct_stems_and_files(agents: set[str]) -> None:
     assert len({short_stem(agent) for agent in agents}) == len(agents)
     folder = locate_state_dir("/x/fleet.yaml", {"HOME": "/h"})
     files = [path for agent in agents for path in (folder.lease_file(agent), folder.log_file(agent))]
     assert len(set(files)) == len(files)
 
 
-def test_folders_are_private_also_those_that_were_there(tmp_path: Path) -> None:
+def test_state_dir_create_makes_directories_private(tmp_path: Path) -> None:
     variables = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_RUNTIME_DIR": str(tmp_path)}
     folder = locate_state_dir(tmp_path / "fleet.yaml", variables)._replace(
         runtime_path=tmp_path / "run" / "x"
@@ -88,13 +88,13 @@ def test_folders_are_private_also_those_that_were_there(tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o777 == 0o700, path
 
 
-def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+def test_state_dir_create_names_file_that_blocks_it(tmp_path: Path) -> None:
     (tmp_path / "argosy").write_text("")
     with pytest.raises(MissingError, match="argosy"):
         locate_state_dir(tmp_path / "fleet.yaml", {"XDG_STATE_HOME": str(tmp_path)}).create()
 
 
-def test_a_link_is_no_folder_of_ours(tmp_path: Path) -> None:
+def test_state_dir_create_rejects_symlink(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     folder = locate_state_dir(tmp_path / "fleet.yaml", {"XDG_STATE_HOME": str(tmp_path)})
     folder.path.parent.mkdir()

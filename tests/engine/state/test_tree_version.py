@@ -1,4 +1,4 @@
-"""The version of a tree: by content, mode and name, whatever the times; with git and without."""
+"""Tree version: computed from content, mode and names, not from times; with and without git."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_version_is_content_mode_and_names(tree: Path) -> None:
+def test_tree_version_depends_on_content_mode_and_names(tree: Path) -> None:
     first = compute_tree_version(tree)
     assert first.files == ("agents/a.py", "requirements.txt")
     os.utime(tree / "agents/a.py", (1, 1))
@@ -53,30 +53,30 @@ def test_a_version_is_content_mode_and_names(tree: Path) -> None:
     assert compute_tree_version(tree).lock != first.lock
 
 
-def test_the_lock_of_a_machine_is_a_lock() -> None:
+def test_lock_file_names_are_recognised() -> None:
     names = ("images.mainpc.lock", "deploy/images.pc2.lock", "requirements-dev.txt", "images.lock", "a.lock")
     assert [is_lock_file(name) for name in names] == [True, True, True, False, False]
 
 
-def test_with_git_what_it_ignores_stays(tree: Path) -> None:
+def test_tree_files_skip_gitignored_files(tree: Path) -> None:
     subprocess.run(["git", "init", "-q", str(tree)], check=True)
     (tree / ".gitignore").write_text("secret\n")
     (tree / "secret").write_text("x")
     assert tree_files(tree) == [".gitignore", "agents/a.py", "requirements.txt"]
 
 
-def test_a_note_is_read_again_when_it_has_changed(tree: Path) -> None:
-    noted = RecordedVersion(tree)
-    assert noted.current_digest() == ""
+def test_recorded_version_rereads_changed_file(tree: Path) -> None:
+    recorded = RecordedVersion(tree)
+    assert recorded.current_digest() == ""
     for content in ("1", "2"):
         (tree / "agents/a.py").write_text(content)
         version = compute_tree_version(tree)
         write_tree_version(tree, version)
-        assert noted.current_digest() == version.tree
+        assert recorded.current_digest() == version.tree
         assert read_tree_version(tree) == version
     assert tree_files(tree) == ["agents/a.py", "requirements.txt"]
 
 
 @given(st.binary(max_size=80))
-def test_what_is_no_note_says_nothing(data: bytes) -> None:
+def test_tree_version_decoder_returns_none_for_garbage(data: bytes) -> None:
     assert decode_tree_version(data) is None or isinstance(decode_tree_version(data), TreeVersion)

@@ -1,4 +1,4 @@
-"""Wills: what is written is read again, longer or shorter than before, by whoever comes after a kill."""
+"""Unit state store: persisted unit states are read back after crashes, full disks and version changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from argosy.engine.protocol.state_machine import State
 from argosy.engine.state.state_dir import StateDir
 from argosy.engine.state.unit_state_store import PersistedUnitState, UnitStateStore, read_unit_states
 
-wills = st.builds(
+unit_states = st.builds(
     PersistedUnitState,
     desired_up=st.booleans(),
     digest=st.text(max_size=40),
@@ -34,8 +34,8 @@ def folder(tmp_path: Path) -> StateDir:
 
 
 @settings(deadline=None)
-@given(several=st.lists(st.tuples(st.sampled_from("ABC"), wills), min_size=1, max_size=8))
-def test_the_last_will_of_each_is_the_one_that_is_read(
+@given(several=st.lists(st.tuples(st.sampled_from("ABC"), unit_states), min_size=1, max_size=8))
+def test_unit_state_store_reads_last_written_state_of_each_agent(
     tmp_path_factory: pytest.TempPathFactory, several: list[tuple[str, PersistedUnitState]]
 ) -> None:
     folder = StateDir(tmp_path_factory.mktemp("state"), Path("/none"))
@@ -51,7 +51,7 @@ def test_the_last_will_of_each_is_the_one_that_is_read(
     assert folder.unit_state.stat().st_size == 4096 * len(last)
 
 
-def test_what_is_too_long_for_its_page_loses_lines_and_words_and_leaves_the_others(folder: StateDir) -> None:
+def test_unit_state_store_truncates_long_state_and_keeps_other_pages(folder: StateDir) -> None:
     book = UnitStateStore(folder)
     long = PersistedUnitState(
         desired_up=True, digest="d", restarts=7, reason="x" * 5000, last_lines=["y" * 200] * 30
@@ -70,7 +70,7 @@ def test_what_is_too_long_for_its_page_loses_lines_and_words_and_leaves_the_othe
     book.close()
 
 
-def test_a_page_that_a_full_disk_has_cut_is_nobodys_and_the_next_will_is_whole(
+def test_unit_state_store_ignores_torn_page_and_rewrites_it_whole(
     folder: StateDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     book = UnitStateStore(folder)
@@ -88,7 +88,7 @@ def test_a_page_that_a_full_disk_has_cut_is_nobodys_and_the_next_will_is_whole(
     book.close()
 
 
-def test_what_cannot_be_written_is_told_and_the_folder_may_come_back(tmp_path: Path) -> None:
+def test_unit_state_store_reports_failed_write_and_recovers_with_directory(tmp_path: Path) -> None:
     folder = StateDir(tmp_path / "gone", tmp_path / "r")
     book = UnitStateStore(folder)
     assert not book.write("A", PersistedUnitState(desired_up=True, digest="d"))
@@ -99,7 +99,7 @@ def test_what_cannot_be_written_is_told_and_the_folder_may_come_back(tmp_path: P
     book.close()
 
 
-def test_a_page_of_an_earlier_version_is_read(folder: StateDir) -> None:
+def test_unit_state_store_reads_page_of_earlier_version(folder: StateDir) -> None:
     will = {"wanted": True, "digest": "old", "restarts": 3, "state": "ready"}
     folder.unit_state.write_bytes(msgspec.json.encode({"agent": "A", "will": will}).ljust(4096))
     expected = PersistedUnitState(desired_up=True, digest="old", restarts=3, state=State.READY)
@@ -111,7 +111,7 @@ def test_a_page_of_an_earlier_version_is_read(folder: StateDir) -> None:
     book.close()
 
 
-def test_a_fleet_of_an_earlier_version_is_read_and_goes_over(folder: StateDir) -> None:
+def test_unit_state_store_migrates_legacy_state_file(folder: StateDir) -> None:
     folder.legacy_unit_state("A").parent.mkdir()
     folder.legacy_unit_state("A").write_bytes(
         msgspec.json.encode({"wanted": False, "digest": "old", "restarts": 3})
@@ -135,7 +135,7 @@ def _replace(folder: StateDir) -> None:
 
 @pytest.mark.parametrize("harm", [_delete, _replace])
 @pytest.mark.parametrize("is_watched", [True, False])
-def test_a_file_that_somebody_takes_away_is_put_back(
+def test_unit_state_store_restores_deleted_or_replaced_file(
     folder: StateDir, harm: Callable[[StateDir], None], is_watched: bool
 ) -> None:
     will = PersistedUnitState(desired_up=False, digest="d")
@@ -161,7 +161,7 @@ def test_a_file_that_somebody_takes_away_is_put_back(
     asyncio.run(test())
 
 
-def test_nothing_is_put_back_into_a_folder_that_is_being_deleted(folder: StateDir) -> None:
+def test_unit_state_store_restores_nothing_without_supervisor_lock(folder: StateDir) -> None:
     book = UnitStateStore(folder)
     book.write("A", PersistedUnitState(desired_up=True, digest="d"))
     folder.unit_state.unlink()  # as its lock

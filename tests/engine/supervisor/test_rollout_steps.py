@@ -1,4 +1,4 @@
-"""A change under way: settling and stopping in order, against a model of the crew."""
+"""Rollout steps: waiting until units settle, and stopping in dependency order, on a model of units."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from argosy.engine.supervisor.rollout_steps import OrderedStop, SettleWaiter
 from argosy.engine.unit.unit import Unit
 
 
-class Model:
+class FakeUnit:
     """A unit without a process: what a change sees of it, and what came of it. is_stuck: no kill ends it."""
 
     stop_timeout_s = 0.0
     is_stuck = False
     was_killed = False
 
-    def __init__(self, name: str, state: State, crew: ModelCrew) -> None:
+    def __init__(self, name: str, state: State, unit_set: FakeUnitSet) -> None:
         self.name = name
         self.state = state
         self.desired_up = True
         self.is_reachable = True
-        self._crew = crew
+        self._unit_set = unit_set
 
     @property
-    def spec(self) -> Model:
+    def spec(self) -> FakeUnit:
         """What is asked of a spec here is the names that it needs."""
         return self
 
     def need_names(self) -> list[str]:
-        return self._crew.needs[self.name]
+        return self._unit_set.needs[self.name]
 
     @property
     def has_process(self) -> bool:
@@ -47,38 +47,38 @@ class Model:
         self.was_killed = True
         if not self.is_stuck:
             self.state = State.EXITED
-            self._crew.changed(self)
+            self._unit_set.changed(self)
 
     def stop(self) -> None:
         assert not self.desired_up
-        self._crew.told.append(self.name)
+        self._unit_set.stopped.append(self.name)
         if self.state in (State.READY, State.STARTING):
             self.state = State.STOPPING
-            self._crew.dying.append(self)
+            self._unit_set.stopping_units.append(self)
         elif self.state is State.WAITING:
             self.state = State.EXITED
-            self._crew.changed(self)
+            self._unit_set.changed(self)
 
 
-class ModelCrew:
+class FakeUnitSet:
     """needs: name to what it needs."""
 
     def __init__(self, needs: dict[str, list[str]], states: dict[str, State]) -> None:
         self.needs = needs
-        self.told: list[str] = []
-        self.dying: list[Model] = []
-        self.units = {name: Model(name, states[name], self) for name in needs}
+        self.stopped: list[str] = []
+        self.stopping_units: list[FakeUnit] = []
+        self.units = {name: FakeUnit(name, states[name], self) for name in needs}
         self.stop: OrderedStop | None = None
 
-    def of(self, name: str) -> list[Model]:
+    def of(self, name: str) -> list[FakeUnit]:
         return [self.units[other] for other, needs in self.needs.items() if name in needs]
 
-    def changed(self, unit: Model) -> None:
+    def changed(self, unit: FakeUnit) -> None:
         if self.stop is not None:
             asyncio.get_running_loop().call_soon(self.stop.on_transition, cast(Unit, unit))
 
 
-def as_units(units: Iterable[Model]) -> list[Unit]:
+def as_units(units: Iterable[FakeUnit]) -> list[Unit]:
     return cast(list[Unit], list(units))
 
 
@@ -99,7 +99,7 @@ def fleets(draw: st.DrawFn) -> tuple[dict[str, list[str]], dict[str, State]]:
 
 
 @given(fleets(), st.randoms(use_true_random=False))
-def test_each_goes_before_what_it_needs_and_none_waits_longer_than_that(
+def test_ordered_stop_stops_agents_before_their_needs_without_delay(
     fleet: tuple[dict[str, list[str]], dict[str, State]], dice: random.Random
 ) -> None:
     needs, states = fleet
@@ -107,22 +107,24 @@ def test_each_goes_before_what_it_needs_and_none_waits_longer_than_that(
     gone: list[str] = []
 
     async def run() -> None:
-        crew = ModelCrew(needs, states)
-        crew.stop = OrderedStop(as_units(crew.units.values()), cast(Dependents, crew))
-        stopping = asyncio.ensure_future(crew.stop.run())
+        unit_set = FakeUnitSet(needs, states)
+        unit_set.stop = OrderedStop(as_units(unit_set.units.values()), cast(Dependents, unit_set))
+        stopping = asyncio.ensure_future(unit_set.stop.run())
         await asyncio.sleep(0)
-        while crew.dying:
-            living = {unit.name for unit in crew.units.values() if unit.has_process}
-            free = {name for name in living if not any(d.has_process for d in crew.of(name))}
-            assert {unit.name for unit in crew.dying} == free, "told as soon as, and not before, it is free"
-            unit = crew.dying.pop(dice.randrange(len(crew.dying)))
+        while unit_set.stopping_units:
+            living = {unit.name for unit in unit_set.units.values() if unit.has_process}
+            free = {name for name in living if not any(d.has_process for d in unit_set.of(name))}
+            assert {unit.name for unit in unit_set.stopping_units} == free, (
+                "stopped as soon as, and not before, it is free"
+            )
+            unit = unit_set.stopping_units.pop(dice.randrange(len(unit_set.stopping_units)))
             unit.state = State.EXITED
             gone.append(unit.name)
-            crew.changed(unit)
+            unit_set.changed(unit)
             await asyncio.sleep(0)
         async with asyncio.timeout(20):
             await stopping
-        assert sorted(crew.told) == sorted(needs)
+        assert sorted(unit_set.stopped) == sorted(needs)
 
     asyncio.run(run())
     assert set(gone) == running
@@ -131,47 +133,51 @@ def test_each_goes_before_what_it_needs_and_none_waits_longer_than_that(
 
 
 @pytest.mark.parametrize("is_stuck", [False, True])
-def test_a_stop_ends_although_nobody_does(is_stuck: bool) -> None:
+def test_ordered_stop_ends_although_agents_do_not_exit(is_stuck: bool) -> None:
     async def run() -> None:
-        crew = ModelCrew({"A": [], "B": ["A"], "C": []}, dict.fromkeys("ABC", State.READY))
-        crew.units["B"].is_stuck = is_stuck
-        crew.stop = OrderedStop(as_units(crew.units.values()), cast(Dependents, crew), slack_s=0.02)
+        unit_set = FakeUnitSet({"A": [], "B": ["A"], "C": []}, dict.fromkeys("ABC", State.READY))
+        unit_set.units["B"].is_stuck = is_stuck
+        unit_set.stop = OrderedStop(
+            as_units(unit_set.units.values()), cast(Dependents, unit_set), slack_s=0.02
+        )
         async with asyncio.timeout(20):
-            await crew.stop.run()
-        assert sorted(crew.told) == ["B", "C"], "A waits for B, which never ends"
-        assert all(unit.was_killed for unit in crew.units.values())
-        assert [unit.name for unit in crew.stop.still_running()] == (["B"] if is_stuck else [])
+            await unit_set.stop.run()
+        assert sorted(unit_set.stopped) == ["B", "C"], "A waits for B, which never ends"
+        assert all(unit.was_killed for unit in unit_set.units.values())
+        assert [unit.name for unit in unit_set.stop.still_running()] == (["B"] if is_stuck else [])
 
     asyncio.run(run())
 
 
-def test_a_stop_that_goes_on_is_not_cut_short() -> None:
+def test_ordered_stop_kills_no_agent_while_stop_progresses() -> None:
     async def run() -> None:
         needs = {f"N{number}": [f"N{number - 1}"] if number else [] for number in range(8)}
-        crew = ModelCrew(needs, dict.fromkeys(needs, State.READY))
-        crew.stop = OrderedStop(as_units(crew.units.values()), cast(Dependents, crew), slack_s=0.5)
-        stopping = asyncio.ensure_future(crew.stop.run())
+        unit_set = FakeUnitSet(needs, dict.fromkeys(needs, State.READY))
+        unit_set.stop = OrderedStop(
+            as_units(unit_set.units.values()), cast(Dependents, unit_set), slack_s=0.5
+        )
+        stopping = asyncio.ensure_future(unit_set.stop.run())
         while not stopping.done():
             await asyncio.sleep(0.1)
-            for unit in [crew.dying.pop(0)] if crew.dying else []:
+            for unit in [unit_set.stopping_units.pop(0)] if unit_set.stopping_units else []:
                 unit.state = State.EXITED
-                crew.changed(unit)
-        assert not any(unit.was_killed for unit in crew.units.values())
+                unit_set.changed(unit)
+        assert not any(unit.was_killed for unit in unit_set.units.values())
 
     asyncio.run(run())
 
 
 def settle(scenario: object) -> tuple[bool, list[str]]:
     async def run() -> tuple[bool, list[str]]:
-        crew = ModelCrew({"A": [], "B": []}, {"A": State.STARTING, "B": State.WAITING})
+        unit_set = FakeUnitSet({"A": [], "B": []}, {"A": State.STARTING, "B": State.WAITING})
         gone: list[str] = []
-        settling = SettleWaiter(as_units(crew.units.values()), is_unattended=lambda: bool(gone))
+        settling = SettleWaiter(as_units(unit_set.units.values()), is_unattended=lambda: bool(gone))
         waiting = asyncio.ensure_future(settling.wait(0.05 if scenario == "late" else 20))
         await asyncio.sleep(0)
 
         def turn(name: str, state: State) -> None:
-            crew.units[name].state = state
-            settling.on_transition(cast(Unit, crew.units[name]))
+            unit_set.units[name].state = state
+            settling.on_transition(cast(Unit, unit_set.units[name]))
 
         if scenario == "ready":
             turn("A", State.READY)
@@ -204,15 +210,17 @@ def settle(scenario: object) -> tuple[bool, list[str]]:
         ("late", (False, ["A", "B"])),
     ],
 )
-def test_settling(scenario: str, expected: tuple[bool, list[str]]) -> None:
+def test_settle_waiter_ends_wait_and_reports_unsettled_agents(
+    scenario: str, expected: tuple[bool, list[str]]
+) -> None:
     assert settle(scenario) == expected
 
 
-def test_nothing_to_wait_for_is_settled_and_an_early_interruption_is_kept() -> None:
+def test_settle_waiter_returns_at_once_without_units_or_after_interrupt() -> None:
     async def run() -> None:
         assert await SettleWaiter([]).wait(20)
-        crew = ModelCrew({"A": []}, {"A": State.STARTING})
-        settling = SettleWaiter(as_units(crew.units.values()))
+        unit_set = FakeUnitSet({"A": []}, {"A": State.STARTING})
+        settling = SettleWaiter(as_units(unit_set.units.values()))
         settling.interrupt()
         assert await settling.wait(20)
         assert settling.is_interrupted
@@ -220,6 +228,6 @@ def test_nothing_to_wait_for_is_settled_and_an_early_interruption_is_kept() -> N
     asyncio.run(run())
 
 
-def test_what_waits_for_nothing_more_is_settled() -> None:
+def test_waiting_and_restart_pending_are_not_settled_states() -> None:
     assert State.WAITING not in SETTLED_STATES
     assert State.RESTART_PENDING not in SETTLED_STATES

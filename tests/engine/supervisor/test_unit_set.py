@@ -1,4 +1,4 @@
-"""Units on a real forker, in this process: what no command shows and no end-to-end test can time."""
+"""Unit set on a real forker, in this process: cases that no command shows and no end-to-end test can time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from argosy.fleet.loader import load_fleet
 
 from ..unit.test_restart_policy import SPEC
 
-Test = Callable[["Sea"], Coroutine[None, None, None]]
+Test = Callable[["UnitSetHarness"], Coroutine[None, None, None]]
 
 
 def spec(name: str, *argv: str, needs: tuple[str, ...] = (), **fields: object) -> ProcessSpec:
@@ -69,7 +69,7 @@ def plan(*specs: ProcessSpec, max_starting: int | None = None, gpu_bytes: int | 
     )
 
 
-class Sea:
+class UnitSetHarness:
     """A crew in a folder of its own."""
 
     def __init__(self, folder: StateDir) -> None:
@@ -120,26 +120,26 @@ class Sea:
 
 
 @pytest.fixture
-def sail(tmp_path: Path) -> Iterator[Callable[[Test], None]]:
+def run_with_harness(tmp_path: Path) -> Iterator[Callable[[Test], None]]:
     runtime = Path(tempfile.mkdtemp(prefix="argosy-t-", dir="/tmp"))
     folder = StateDir(tmp_path / "state", runtime / "r")
     folder.create()
 
-    async def voyage(test: Test) -> None:
-        sea = Sea(folder)
-        sea.crew.launcher.ensure_forker()
+    async def run_test(test: Test) -> None:
+        harness = UnitSetHarness(folder)
+        harness.crew.launcher.ensure_forker()
         try:
-            await test(sea)
-            await sea.stop()
+            await test(harness)
+            await harness.stop()
         finally:
-            sea.crew.close()
-            os.close(sea.lock)
+            harness.crew.close()
+            os.close(harness.lock)
 
-    yield lambda test: asyncio.run(voyage(test))
+    yield lambda test: asyncio.run(run_test(test))
     shutil.rmtree(runtime)
 
 
-Sail = Callable[[Test], None]
+HarnessRunner = Callable[[Test], None]
 
 
 def kinds(folder: StateDir) -> list[str]:
@@ -150,115 +150,119 @@ def kinds(folder: StateDir) -> list[str]:
     ]
 
 
-def test_a_chain_of_hundreds_is_blocked_without_end_of_stack(sail: Sail) -> None:
-    async def test(sea: Sea) -> None:
+def test_long_chain_of_needs_is_blocked_without_recursion_error(run_with_harness: HarnessRunner) -> None:
+    async def test(harness: UnitSetHarness) -> None:
         chain = [spec(f"N{at}", needs=(f"N{at - 1}",) if at else (), start_error="no") for at in range(400)]
-        sea.start(plan(*chain))
-        await sea.until("N399", state=State.BLOCKED)
-        assert sea.crew.units["N0"].state is State.GIVEN_UP
+        harness.start(plan(*chain))
+        await harness.until("N399", state=State.BLOCKED)
+        assert harness.crew.units["N0"].state is State.GIVEN_UP
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_a_stop_of_what_waits_for_room_ends(sail: Sail) -> None:
-    async def test(sea: Sea) -> None:
+def test_unit_set_stops_units_waiting_for_admission(run_with_harness: HarnessRunner) -> None:
+    async def test(harness: UnitSetHarness) -> None:
         silent = Probe(probe="notify")
-        sea.start(plan(spec("A", probe=silent), spec("B", probe=silent), spec("C"), max_starting=1))
-        await sea.until("A", "B", "C", state=State.STARTING)
-        await sea.born("A")
-        assert [unit.awaits_admission for unit in sea.crew.units.values()] == [False, True, True]
-        await sea.stop()
-        assert {unit.state for unit in sea.crew.units.values()} == {State.EXITED}
+        harness.start(plan(spec("A", probe=silent), spec("B", probe=silent), spec("C"), max_starting=1))
+        await harness.until("A", "B", "C", state=State.STARTING)
+        await harness.born("A")
+        assert [unit.awaits_admission for unit in harness.crew.units.values()] == [False, True, True]
+        await harness.stop()
+        assert {unit.state for unit in harness.crew.units.values()} == {State.EXITED}
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_room_that_becomes_free_is_given_on(sail: Sail) -> None:
-    async def test(sea: Sea) -> None:
+def test_freed_start_slot_is_given_to_next_unit(run_with_harness: HarnessRunner) -> None:
+    async def test(harness: UnitSetHarness) -> None:
         names = [f"N{at}" for at in range(6)]
-        sea.start(plan(*map(spec, names), max_starting=2))
-        await sea.until(*names, state=State.READY)
+        harness.start(plan(*map(spec, names), max_starting=2))
+        await harness.until(*names, state=State.READY)
 
-    sail(test)
+    run_with_harness(test)
 
 
 GIB = 1 << 30
 
 
-def test_a_start_waits_for_memory_and_says_so_and_smaller_ones_pass(
-    sail: Sail, monkeypatch: pytest.MonkeyPatch
+def test_start_waits_for_memory_with_reason_while_smaller_agent_starts(
+    run_with_harness: HarnessRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = [AvailableMemory(10 * GIB, 2 * GIB)]
     monkeypatch.setattr("argosy.engine.admission.queue.read_available_memory", lambda: there[0])
 
-    async def test(sea: Sea) -> None:
-        sea.start(plan(spec("Large", memory_bytes=4 * GIB), spec("Small", memory_bytes=GIB)))
-        await sea.until("Small", state=State.READY)
-        large = sea.crew.units["Large"]
+    async def test(harness: UnitSetHarness) -> None:
+        harness.start(plan(spec("Large", memory_bytes=4 * GIB), spec("Small", memory_bytes=GIB)))
+        await harness.until("Small", state=State.READY)
+        large = harness.crew.units["Large"]
         assert (large.state, large.pid) == (State.STARTING, None)
         assert large.reason.startswith("waits for memory: needs 4 GiB, ")
         there[0] = AvailableMemory(10 * GIB, 5 * GIB)
-        await sea.until("Large", state=State.READY)
+        await harness.until("Large", state=State.READY)
         assert large.reason == ""
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_what_starts_counts_with_what_it_has_not_taken_yet(
-    sail: Sail, monkeypatch: pytest.MonkeyPatch
+def test_admission_counts_declared_memory_of_starting_agents(
+    run_with_harness: HarnessRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "argosy.engine.admission.queue.read_available_memory", lambda: AvailableMemory(10 * GIB, 3 * GIB)
     )
 
-    async def test(sea: Sea) -> None:
+    async def test(harness: UnitSetHarness) -> None:
         silent = Probe(probe="notify")
-        sea.start(plan(spec("A", probe=silent, memory_bytes=2 * GIB), spec("B", memory_bytes=2 * GIB)))
-        await sea.born("A")
+        harness.start(plan(spec("A", probe=silent, memory_bytes=2 * GIB), spec("B", memory_bytes=2 * GIB)))
+        await harness.born("A")
         async with asyncio.timeout(20):
-            while not sea.crew.units["B"].reason:
+            while not harness.crew.units["B"].reason:
                 await asyncio.sleep(0)
-        assert sea.crew.units["B"].reason.startswith("waits for memory: needs 2 GiB, ")
-        sea.crew.units["A"].stop()
-        await sea.until("B", state=State.READY)
+        assert harness.crew.units["B"].reason.startswith("waits for memory: needs 2 GiB, ")
+        harness.crew.units["A"].stop()
+        await harness.until("B", state=State.READY)
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_an_agent_is_let_in_by_what_it_needed_last_time(sail: Sail, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_admission_uses_memory_history_of_agent(
+    run_with_harness: HarnessRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
         "argosy.engine.admission.queue.read_available_memory", lambda: AvailableMemory(10 * GIB, 1 * GIB)
     )
 
-    async def test(sea: Sea) -> None:
-        sea.crew._admission._memory_history.record_sample("A", 1, 2 * GIB)
-        sea.start(plan(spec("A"), spec("B")))
-        await sea.until("B", state=State.READY)
-        assert sea.crew.units["A"].reason.startswith("waits for memory: needs 2 GiB, ")
-        assert MemoryHistory(sea.folder.memory_history).peak_bytes("A") == 2 * GIB, (
+    async def test(harness: UnitSetHarness) -> None:
+        harness.crew._admission._memory_history.record_sample("A", 1, 2 * GIB)
+        harness.start(plan(spec("A"), spec("B")))
+        await harness.until("B", state=State.READY)
+        assert harness.crew.units["A"].reason.startswith("waits for memory: needs 2 GiB, ")
+        assert MemoryHistory(harness.folder.memory_history).peak_bytes("A") == 2 * GIB, (
             "the next supervisor knows it too"
         )
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_the_gpu_budget_of_a_machine_holds_while_agents_run(sail: Sail) -> None:
-    async def test(sea: Sea) -> None:
+def test_admission_keeps_gpu_memory_budget_of_machine(run_with_harness: HarnessRunner) -> None:
+    async def test(harness: UnitSetHarness) -> None:
         keys = {"machine": "here", "gpu_memory_bytes": 5 * GIB}
-        sea.start(plan(spec("A", **keys), spec("B", **keys), spec("C"), gpu_bytes=8 * GIB))
-        await sea.until("A", "C", state=State.READY)
-        b = sea.crew.units["B"]
+        harness.start(plan(spec("A", **keys), spec("B", **keys), spec("C"), gpu_bytes=8 * GIB))
+        await harness.until("A", "C", state=State.READY)
+        b = harness.crew.units["B"]
         async with asyncio.timeout(20):
             while not b.reason:
                 await asyncio.sleep(0)
         assert b.reason == "waits for GPU memory: needs 5 GiB, 5 GiB of the machine's 8 GiB are held"
-        sea.crew.units["A"].stop()
-        await sea.until("B", state=State.READY)
+        harness.crew.units["A"].stop()
+        await harness.until("B", state=State.READY)
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_what_the_gpu_tells_counts_too(sail: Sail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_admission_uses_free_memory_reported_by_gpu(
+    run_with_harness: HarnessRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     smi = tmp_path / "nvidia-smi"
     smi.write_text('#!/bin/sh\ncase "$1" in --query-gpu=memory.free) cat free;; *) exit 6;; esac\n')
     smi.write_text(smi.read_text().replace("cat free", f"cat {tmp_path}/free"))
@@ -267,77 +271,77 @@ def test_what_the_gpu_tells_counts_too(sail: Sail, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr("argosy.engine.admission.gpu_memory._MAX_AGE_S", 0.02)
 
-    async def test(sea: Sea) -> None:
-        sea.start(plan(spec("A", machine="here", gpu_memory_bytes=4 * GIB)))
-        unit = sea.crew.units["A"]
+    async def test(harness: UnitSetHarness) -> None:
+        harness.start(plan(spec("A", machine="here", gpu_memory_bytes=4 * GIB)))
+        unit = harness.crew.units["A"]
         async with asyncio.timeout(20):
             while not unit.reason:
                 await asyncio.sleep(0)
         assert unit.reason == "waits for GPU memory: needs 4 GiB, 3 GiB are free"
         (tmp_path / "free").write_text("4096\n2048\n")
-        await sea.until("A", state=State.READY)
+        await harness.until("A", state=State.READY)
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_starts_that_a_dying_forker_took_with_it_are_ordered_again_at_once(sail: Sail) -> None:
-    async def test(sea: Sea) -> None:
-        forker = sea.forker()
+def test_spawns_lost_with_forker_are_requested_again_at_once(run_with_harness: HarnessRunner) -> None:
+    async def test(harness: UnitSetHarness) -> None:
+        forker = harness.forker()
         os.kill(forker, signal.SIGSTOP)
-        sea.start(plan(spec("A"), spec("B")))
+        harness.start(plan(spec("A"), spec("B")))
         os.kill(forker, signal.SIGKILL)
-        await sea.until("A", "B", state=State.READY)
-        assert sea.forker() != forker
-        assert kinds(sea.folder) == ["forker-lost"], "and not after 5 s without a birth"
+        await harness.until("A", "B", state=State.READY)
+        assert harness.forker() != forker
+        assert kinds(harness.folder) == ["forker-lost"], "and not after 5 s without a birth"
 
-    sail(test)
-
-
-def test_a_stop_while_the_forker_is_dead_ends(sail: Sail) -> None:
-    async def test(sea: Sea) -> None:
-        os.kill(sea.forker(), signal.SIGSTOP)
-        sea.start(plan(spec("A")))
-        os.kill(sea.forker(), signal.SIGKILL)
-        await sea.stop()
-        assert sea.crew.units["A"].state is State.EXITED
-
-    sail(test)
+    run_with_harness(test)
 
 
-def test_an_order_that_brings_no_birth_is_given_again_and_a_late_twin_is_killed(
-    sail: Sail, monkeypatch: pytest.MonkeyPatch
+def test_stop_completes_while_forker_is_dead(run_with_harness: HarnessRunner) -> None:
+    async def test(harness: UnitSetHarness) -> None:
+        os.kill(harness.forker(), signal.SIGSTOP)
+        harness.start(plan(spec("A")))
+        os.kill(harness.forker(), signal.SIGKILL)
+        await harness.stop()
+        assert harness.crew.units["A"].state is State.EXITED
+
+    run_with_harness(test)
+
+
+def test_spawn_timeout_repeats_request_and_kills_late_duplicate(
+    run_with_harness: HarnessRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("argosy.engine.fork.launcher._SPAWN_TIMEOUT_S", 0.05)
 
-    async def test(sea: Sea) -> None:
-        os.kill(sea.forker(), signal.SIGSTOP)
-        sea.start(plan(spec("A")))
+    async def test(harness: UnitSetHarness) -> None:
+        os.kill(harness.forker(), signal.SIGSTOP)
+        harness.start(plan(spec("A")))
         async with asyncio.timeout(20):
-            while "spawn-timeout" not in kinds(sea.folder):
+            while "spawn-timeout" not in kinds(harness.folder):
                 await asyncio.sleep(0.01)
         monkeypatch.setattr("argosy.engine.fork.launcher._SPAWN_TIMEOUT_S", 20.0)
-        os.kill(sea.forker(), signal.SIGCONT)
-        await sea.until("A", state=State.READY)
+        os.kill(harness.forker(), signal.SIGCONT)
+        await harness.until("A", state=State.READY)
 
         def is_held_by_the_known_one() -> bool:
-            record = lease.read_record(sea.folder.lease_file("A"))
-            (process,) = sea.crew.processes()
+            record = lease.read_record(harness.folder.lease_file("A"))
+            (process,) = harness.crew.processes()
             return record is not None and record.identity == process.identity
 
         async with asyncio.timeout(20):
             # The twin may have been first at the lease; it is killed over it.
             while not is_held_by_the_known_one():
                 await asyncio.sleep(0.01)
-        assert sea.crew.units["A"].state is State.READY
+        assert harness.crew.units["A"].state is State.READY
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_an_exit_that_is_told_twice_counts_once(sail: Sail) -> None:
-    async def test(sea: Sea) -> None:
-        sea.start(plan(spec("A", restart="always", backoff_first_s=0.0)))
-        await sea.until("A", state=State.READY)
-        unit = sea.crew.units["A"]
+def test_exit_reported_twice_counts_one_restart(run_with_harness: HarnessRunner) -> None:
+    async def test(harness: UnitSetHarness) -> None:
+        harness.start(plan(spec("A", restart="always", backoff_first_s=0.0)))
+        await harness.until("A", state=State.READY)
+        unit = harness.crew.units["A"]
         pid = unit.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
@@ -345,31 +349,33 @@ def test_an_exit_that_is_told_twice_counts_once(sail: Sail) -> None:
             while unit.pid == pid:
                 await asyncio.sleep(0)
         unit.process.on_exit(9)
-        await sea.until("A", state=State.READY)
+        await harness.until("A", state=State.READY)
         assert unit.restarts == 1
 
-    sail(test)
+    run_with_harness(test)
 
 
 @pytest.mark.parametrize("on_death", ["restart", "stop", "degrade"])
-def test_a_restart_that_was_asked_for_reaches_dependents_too(sail: Sail, on_death: str) -> None:
-    async def test(sea: Sea) -> None:
+def test_requested_restart_applies_on_death_to_dependents(
+    run_with_harness: HarnessRunner, on_death: str
+) -> None:
+    async def test(harness: UnitSetHarness) -> None:
         need = (Need(agent="A", on_death=on_death),)
-        sea.start(plan(spec("A"), msgspec.structs.replace(spec("B"), needs=need)))
-        await sea.until("A", "B", state=State.READY)
-        first = sea.crew.units["B"].pid
-        sea.crew.units["A"].restart()
+        harness.start(plan(spec("A"), msgspec.structs.replace(spec("B"), needs=need)))
+        await harness.until("A", "B", state=State.READY)
+        first = harness.crew.units["B"].pid
+        harness.crew.units["A"].restart()
         if on_death == "degrade":
-            assert sea.crew.units["B"].state is State.DEGRADED
-        await sea.until("A", "B", state=State.READY)
+            assert harness.crew.units["B"].state is State.DEGRADED
+        await harness.until("A", "B", state=State.READY)
         if on_death == "restart":
             async with asyncio.timeout(20):
-                while sea.crew.units["B"].pid in (first, None):
+                while harness.crew.units["B"].pid in (first, None):
                     await asyncio.sleep(0)
-        assert (sea.crew.units["B"].pid != first) == (on_death != "degrade")
-        await sea.until("A", "B", state=State.READY)
+        assert (harness.crew.units["B"].pid != first) == (on_death != "degrade")
+        await harness.until("A", "B", state=State.READY)
 
-    sail(test)
+    run_with_harness(test)
 
 
 @pytest.mark.parametrize(
@@ -381,96 +387,98 @@ def test_a_restart_that_was_asked_for_reaches_dependents_too(sail: Sail, on_deat
         ("stop", State.BLOCKED),
     ],
 )
-def test_a_need_that_is_given_up_for_good(sail: Sail, on_death: str, state: State) -> None:
-    async def test(sea: Sea) -> None:
+def test_given_up_need_applies_on_death_to_dependents(
+    run_with_harness: HarnessRunner, on_death: str, state: State
+) -> None:
+    async def test(harness: UnitSetHarness) -> None:
         need = (Need(agent="A", on_death=on_death),)
         mortal = spec("A", restart="always", restart_times=0)
-        sea.start(plan(mortal, msgspec.structs.replace(spec("B"), needs=need)))
-        await sea.until("A", "B", state=State.READY)
-        a, b = sea.crew.units["A"], sea.crew.units["B"]
+        harness.start(plan(mortal, msgspec.structs.replace(spec("B"), needs=need)))
+        await harness.until("A", "B", state=State.READY)
+        a, b = harness.crew.units["A"], harness.crew.units["B"]
         before = b.pid
         assert a.pid is not None
         os.kill(a.pid, signal.SIGKILL)
-        await sea.until("A", state=State.GIVEN_UP)
-        await sea.until("B", state=state)
+        await harness.until("A", state=State.GIVEN_UP)
+        await harness.until("B", state=state)
         assert b.pid == (None if on_death == "stop" else before)
         a.start()
-        await sea.until("A", state=State.READY)
+        await harness.until("A", state=State.READY)
         if on_death in ("restart", "stop"):
             async with asyncio.timeout(20):
                 while b.pid in (before, None):
                     await asyncio.sleep(0)
-        await sea.until("B", state=State.READY)
+        await harness.until("B", state=State.READY)
         assert (b.pid == before) is (on_death in ("wait", "degrade"))
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_a_need_that_dies_does_not_make_ready_what_is_still_starting(sail: Sail) -> None:
-    async def test(sea: Sea) -> None:
+def test_restart_of_need_keeps_dependent_starting(run_with_harness: HarnessRunner) -> None:
+    async def test(harness: UnitSetHarness) -> None:
         need = (Need(agent="A", on_death="degrade"),)
         late = msgspec.structs.replace(spec("B", probe=Probe(probe="notify")), needs=need)
-        sea.start(plan(spec("A"), late))
-        await sea.until("B", state=State.STARTING)
-        sea.crew.units["A"].restart()
-        assert sea.crew.units["B"].state is State.STARTING
+        harness.start(plan(spec("A"), late))
+        await harness.until("B", state=State.STARTING)
+        harness.crew.units["A"].restart()
+        assert harness.crew.units["B"].state is State.STARTING
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_killing_all_does_not_wake_what_stops_with_its_need(sail: Sail) -> None:
-    async def test(sea: Sea) -> None:
+def test_killing_all_units_does_not_restart_stopped_dependents(run_with_harness: HarnessRunner) -> None:
+    async def test(harness: UnitSetHarness) -> None:
         need = (Need(agent="A", on_death="stop"),)
-        sea.start(plan(spec("A"), msgspec.structs.replace(spec("B"), needs=need)))
-        await sea.until("A", "B", state=State.READY)
-        for unit in sea.crew.units.values():
+        harness.start(plan(spec("A"), msgspec.structs.replace(spec("B"), needs=need)))
+        await harness.until("A", "B", state=State.READY)
+        for unit in harness.crew.units.values():
             unit.kill()
-        await sea.stop()
-        assert {unit.state for unit in sea.crew.units.values()} == {State.EXITED}
+        await harness.stop()
+        assert {unit.state for unit in harness.crew.units.values()} == {State.EXITED}
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_a_lease_that_a_descendant_of_a_dead_process_holds_is_cleared_before_a_start(
-    sail: Sail, monkeypatch: pytest.MonkeyPatch
+def test_start_kills_leftover_process_that_holds_lease(
+    run_with_harness: HarnessRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("argosy.engine.inventory.process_cleanup._GRACE_S", 0.05)
 
-    async def test(sea: Sea) -> None:
-        descriptor = lease.open_lease(sea.folder.lease_file("A"))
+    async def test(harness: UnitSetHarness) -> None:
+        descriptor = lease.open_lease(harness.folder.lease_file("A"))
         assert lease.try_lock(descriptor)
         os.set_inheritable(descriptor, True)
         holder = os.posix_spawnp("sleep", ["sleep", "1000"], os.environ)
         os.close(descriptor)
         pidfd = os.pidfd_open(holder)
-        sea.start(plan(spec("A")))
-        await sea.until("A", state=State.READY)
+        harness.start(plan(spec("A")))
+        await harness.until("A", state=State.READY)
         assert os_process.is_dead(pidfd)
         os.close(pidfd)
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_a_full_disk_at_the_log_is_a_failed_start_in_words(
-    sail: Sail, monkeypatch: pytest.MonkeyPatch
+def test_start_fails_with_reason_if_log_cannot_be_opened(
+    run_with_harness: HarnessRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path) -> int:
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr("argosy.engine.unit.process_backend.open_log", full)
 
-    async def test(sea: Sea) -> None:
-        sea.start(plan(spec("A")))
-        await sea.until("A", state=State.EXITED)
-        assert "A.log: No space left on device" in sea.crew.units["A"].reason
+    async def test(harness: UnitSetHarness) -> None:
+        harness.start(plan(spec("A")))
+        await harness.until("A", state=State.EXITED)
+        assert "A.log: No space left on device" in harness.crew.units["A"].reason
 
-    sail(test)
+    run_with_harness(test)
 
 
 def orphan(folder: StateDir, name: str, *, wanted: bool | None, was_ready: bool = True) -> int:
     """Leave a process behind as a supervisor would that was killed; return its pid.
 
-    wanted: None for one without a will.
+    wanted: None for one without a unit state.
     """
     pid = os.posix_spawnp("sleep", ["sleep", "1000"], os.environ, setsid=True)
     stat = os_process.read_stat(pid)
@@ -482,80 +490,84 @@ def orphan(folder: StateDir, name: str, *, wanted: bool | None, was_ready: bool 
     if wanted is None:
         return pid
     ready_s = 1.0 if was_ready else None
-    will = PersistedUnitState(desired_up=wanted, digest="d", incarnation=77, restarts=3, ready_s=ready_s)
-    wills = UnitStateStore(folder)
-    wills.write(name, will)
-    wills.close()
+    unit_state = PersistedUnitState(
+        desired_up=wanted, digest="d", incarnation=77, restarts=3, ready_s=ready_s
+    )
+    store = UnitStateStore(folder)
+    store.write(name, unit_state)
+    store.close()
     return pid
 
 
-def test_what_was_ready_is_adopted_as_it_is_and_its_end_is_seen(sail: Sail) -> None:
-    async def test(sea: Sea) -> None:
-        pid = orphan(sea.folder, "A", wanted=True)
-        sea.crew.set_plan(plan(spec("A", probe=Probe(probe="notify"))))
-        assert await sea.crew.adopt_running() == ["A"]
-        unit = sea.crew.units["A"]
+def test_ready_process_is_adopted_as_ready_and_its_exit_is_reported(run_with_harness: HarnessRunner) -> None:
+    async def test(harness: UnitSetHarness) -> None:
+        pid = orphan(harness.folder, "A", wanted=True)
+        harness.crew.set_plan(plan(spec("A", probe=Probe(probe="notify"))))
+        assert await harness.crew.adopt_running() == ["A"]
+        unit = harness.crew.units["A"]
         assert (unit.state, unit.pid, unit.restarts, unit.running_digest) == (State.READY, pid, 3, "d")
         os.kill(pid, signal.SIGKILL)
-        await sea.until("A", state=State.EXITED)
+        await harness.until("A", state=State.EXITED)
         assert unit.reason == "was killed by SIGKILL"
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_what_was_to_stop_when_its_supervisor_died_is_stopped_by_the_next(sail: Sail) -> None:
-    async def test(sea: Sea) -> None:
-        orphan(sea.folder, "A", wanted=False)
-        sea.crew.set_plan(plan(spec("A")))
-        assert await sea.crew.adopt_running() == ["A"]
-        await sea.until("A", state=State.EXITED)
+def test_supervisor_stops_adopted_agent_that_was_to_stop(run_with_harness: HarnessRunner) -> None:
+    async def test(harness: UnitSetHarness) -> None:
+        orphan(harness.folder, "A", wanted=False)
+        harness.crew.set_plan(plan(spec("A")))
+        assert await harness.crew.adopt_running() == ["A"]
+        await harness.until("A", state=State.EXITED)
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_one_whose_will_is_lost_was_ready_if_it_is_older_than_its_start_may_take(sail: Sail) -> None:
-    async def test(sea: Sea) -> None:
-        started = {name: orphan(sea.folder, name, wanted=None) for name in ("Old", "New")}
+def test_adopted_agent_without_unit_state_is_ready_after_start_timeout(
+    run_with_harness: HarnessRunner,
+) -> None:
+    async def test(harness: UnitSetHarness) -> None:
+        started = {name: orphan(harness.folder, name, wanted=None) for name in ("Old", "New")}
         before_s = time.time() - 601
-        os.utime(sea.folder.lease_file("Old"), (before_s, before_s))
+        os.utime(harness.folder.lease_file("Old"), (before_s, before_s))
         late = {"probe": Probe(probe="notify"), "start_timeout_s": 600.0}
-        sea.crew.set_plan(plan(spec("Old", **late), spec("New", **late)))
-        assert sorted(await sea.crew.adopt_running()) == ["New", "Old"]
-        found = {name: (unit.state, unit.desired_up) for name, unit in sea.crew.units.items()}
+        harness.crew.set_plan(plan(spec("Old", **late), spec("New", **late)))
+        assert sorted(await harness.crew.adopt_running()) == ["New", "Old"]
+        found = {name: (unit.state, unit.desired_up) for name, unit in harness.crew.units.items()}
         assert found == {"Old": (State.READY, True), "New": (State.STARTING, True)}
         for pid in started.values():
             os.kill(pid, signal.SIGKILL)
-        await sea.until("New", state=State.EXITED)
+        await harness.until("New", state=State.EXITED)
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_a_script_that_may_have_said_ready_to_nobody_is_started_again_and_not_given_up(sail: Sail) -> None:
-    async def test(sea: Sea) -> None:
-        pid = orphan(sea.folder, "A", wanted=True, was_ready=False)
+def test_adopted_script_without_readiness_is_restarted_not_given_up(run_with_harness: HarnessRunner) -> None:
+    async def test(harness: UnitSetHarness) -> None:
+        pid = orphan(harness.folder, "A", wanted=True, was_ready=False)
         silent = spec("A", probe=Probe(probe="notify"), restart="on-failure", start_timeout_s=0.05)
-        sea.crew.set_plan(plan(silent))
-        assert await sea.crew.adopt_running() == ["A"]
-        await sea.until("A", state=State.STOPPING)
-        await sea.until("A", state=State.STARTING)
-        assert sea.crew.units["A"].pid != pid
+        harness.crew.set_plan(plan(silent))
+        assert await harness.crew.adopt_running() == ["A"]
+        await harness.until("A", state=State.STOPPING)
+        await harness.until("A", state=State.STARTING)
+        assert harness.crew.units["A"].pid != pid
 
-    sail(test)
-
-
-def test_a_living_process_of_the_record_is_adopted_by_a_start_also_when_it_was_to_stop(sail: Sail) -> None:
-    async def test(sea: Sea) -> None:
-        sea.crew.set_plan(plan(spec("A")))
-        pid = orphan(sea.folder, "A", wanted=False, was_ready=False)
-        sea.crew.units["A"].start()
-        await sea.until("A", state=State.READY)
-        assert sea.crew.units["A"].pid == pid
-
-    sail(test)
+    run_with_harness(test)
 
 
-def test_ready_reaches_a_unit_whose_birth_waits_in_the_forkers_socket(sail: Sail) -> None:
-    async def test(sea: Sea) -> None:
+def test_start_adopts_live_process_of_lease_even_if_it_was_to_stop(run_with_harness: HarnessRunner) -> None:
+    async def test(harness: UnitSetHarness) -> None:
+        harness.crew.set_plan(plan(spec("A")))
+        pid = orphan(harness.folder, "A", wanted=False, was_ready=False)
+        harness.crew.units["A"].start()
+        await harness.until("A", state=State.READY)
+        assert harness.crew.units["A"].pid == pid
+
+    run_with_harness(test)
+
+
+def test_unit_becomes_ready_before_forker_event_is_read(run_with_harness: HarnessRunner) -> None:
+    async def test(harness: UnitSetHarness) -> None:
         loop = asyncio.get_running_loop()
         speak = (
             "import os, socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
@@ -563,32 +575,32 @@ def test_ready_reaches_a_unit_whose_birth_waits_in_the_forkers_socket(sail: Sail
         )
         argv = ("sh", "-c", f'sleep 1000 | exec python3 -Sc "{speak}"')
         made = spec("A", *argv, probe=Probe(probe="notify", notify="all"))
-        made = msgspec.structs.replace(made, env={"NOTIFY_SOCKET": str(sea.folder.notify_socket("A"))})
-        link = sea.crew.launcher._forker
+        made = msgspec.structs.replace(made, env={"NOTIFY_SOCKET": str(harness.folder.notify_socket("A"))})
+        link = harness.crew.launcher._forker
         assert link is not None
         loop.remove_reader(link._channel)  # its word waits, as it may when both come in one turn
-        sea.start(plan(made))
-        await sea.until("A", state=State.READY)
+        harness.start(plan(made))
+        await harness.until("A", state=State.READY)
         loop.add_reader(link._channel, link.drain)
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_a_socket_is_bound_anew_over_one_that_was_left(sail: Sail) -> None:
-    async def test(sea: Sea) -> None:
+def test_start_rebinds_stale_notify_socket(run_with_harness: HarnessRunner) -> None:
+    async def test(harness: UnitSetHarness) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stale:
-            stale.bind(str(sea.folder.notify_socket("A")))
-        sea.start(plan(spec("A")))
-        await sea.until("A", state=State.READY)
+            stale.bind(str(harness.folder.notify_socket("A")))
+        harness.start(plan(spec("A")))
+        await harness.until("A", state=State.READY)
 
-    sail(test)
+    run_with_harness(test)
 
 
-def test_a_stop_that_comes_while_a_start_is_planned_ends_it_before_anything_is_started(
-    sail: Sail, tmp_path: Path
+def test_stop_during_apply_planning_cancels_apply_before_any_start(
+    run_with_harness: HarnessRunner, tmp_path: Path
 ) -> None:
-    async def test(sea: Sea) -> None:
-        crew, nothing = sea.crew, lambda *_: None
+    async def test(harness: UnitSetHarness) -> None:
+        crew, nothing = harness.crew, lambda *_: None
         links = PeerSet(crew.loop, dict, str, unexpected, nothing, nothing)
         rollout = Rollout(crew, links)
         fleet = load_fleet(tmp_path / "fleet.yaml", "fleet: toy\nagents:\n  A: {run: [sleep, '1000']}\n")
@@ -599,10 +611,10 @@ def test_a_stop_that_comes_while_a_start_is_planned_ends_it_before_anything_is_s
         await rollout.stop(None, force=False)
         with pytest.raises(RefusedError, match="came before anything was started"):
             await planning
-        assert not sea.folder.applied_plan.exists()
+        assert not harness.folder.applied_plan.exists()
         links.close(0)
 
-    sail(test)
+    run_with_harness(test)
 
 
 async def unexpected(*_: object) -> None:
@@ -610,7 +622,7 @@ async def unexpected(*_: object) -> None:
     raise AssertionError
 
 
-def test_long_work_lets_the_loop_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cooperative_yield_yields_to_loop_only_when_due(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = 0
 
     async def test() -> None:

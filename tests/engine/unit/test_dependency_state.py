@@ -1,4 +1,4 @@
-"""What an agent's needs, and its own word, make of it: in every state, for every word."""
+"""Dependency state: the event that follows from needs and from health, in every state."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from argosy.engine.unit.dependency_state import (
     health_event,
 )
 
-LACK = {"A": FailedDependency("A", "exited with code 3")}
+FAILED = {"A": FailedDependency("A", "exited with code 3")}
 # What is asked for and what will not come, and the event that follows in a blocked state and in the others.
 NEEDS = [
     (DependencyStatus([], {}), UnitEvent.NEEDS_READY, UnitEvent.NEEDS_READY),
     (DependencyStatus(["B"], {}), UnitEvent.NEED_POSSIBLE_AGAIN, None),
-    (DependencyStatus([], LACK), UnitEvent.NEED_FAILED, UnitEvent.NEED_FAILED),
-    (DependencyStatus(["B"], LACK), UnitEvent.NEED_FAILED, UnitEvent.NEED_FAILED),
+    (DependencyStatus([], FAILED), UnitEvent.NEED_FAILED, UnitEvent.NEED_FAILED),
+    (DependencyStatus(["B"], FAILED), UnitEvent.NEED_FAILED, UnitEvent.NEED_FAILED),
 ]
 
 
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize(("needs", "when_blocked", "otherwise"), NEEDS)
-def test_needs(
+def test_needs_lead_to_expected_event_in_each_state(
     needs: DependencyStatus, when_blocked: UnitEvent, otherwise: UnitEvent | None, state: State
 ) -> None:
     found = evaluate_dependencies(needs, state)
@@ -36,7 +36,7 @@ def test_needs(
 
 @pytest.mark.parametrize("needs", [needs for needs, _, _ in NEEDS])
 @pytest.mark.parametrize("state", sorted(set(State) - {State.WAITING, State.BLOCKED}))
-def test_needs_move_nobody_who_does_not_wait(needs: DependencyStatus, state: State) -> None:
+def test_needs_change_only_waiting_and_blocked_units(needs: DependencyStatus, state: State) -> None:
     """They may hold a start back; they never end one, and never start one twice."""
     found = evaluate_dependencies(needs, state)
     assert found is None or next_transition(state, found[0]) == (state, UnitAction.NONE)
@@ -58,21 +58,19 @@ HEALTH = {
 }
 
 
-def test_every_word_of_health_is_told_of() -> None:
+def test_health_table_covers_every_status() -> None:
     assert HEALTH.keys() == set(itertools.product([None, *Status], [False, True]))
 
 
 @pytest.mark.parametrize(("health", "has_lost"), HEALTH)
-def test_health(health: Status | None, has_lost: bool) -> None:
+def test_health_leads_to_expected_event(health: Status | None, has_lost: bool) -> None:
     found = health_event(health, {"A"} if has_lost else set())
     assert (found and found[0]) == HEALTH[health, has_lost]
 
 
 @pytest.mark.parametrize(("health", "has_lost"), HEALTH)
 @pytest.mark.parametrize("state", State)
-def test_no_word_of_health_ends_a_process_or_begins_one(
-    state: State, health: Status | None, has_lost: bool
-) -> None:
+def test_health_never_starts_or_stops_process(state: State, health: Status | None, has_lost: bool) -> None:
     found = health_event(health, {"A"} if has_lost else set())
     after = next_transition(state, found[0]) if found else (state, UnitAction.NONE)
     assert after[1] in (UnitAction.NONE, UnitAction.NOTIFY_DEPENDENTS, UnitAction.UPDATE_REASON)

@@ -1,4 +1,4 @@
-"""Silence: who is missed when it beats no more, and how long it is said to be silent."""
+"""Heartbeats: which agents are silent when heartbeats stop, and for how long."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from argosy.engine.unit.agent_monitor import SILENT_AFTER_S
 from argosy.engine.unit.dependency_state import health_event
 from argosy.engine.unit.heartbeat import CHECK_INTERVAL_S, HeartbeatWatch, with_silence
 
-from .test_agent_monitor import NOTIFY, Listening
+from .test_agent_monitor import NOTIFY, MonitorHarness
 
-BEATING = msgspec.structs.replace(NOTIFY, is_sdk=True)
-BEAT = ("READY=1", "X_ARGOSY_HEALTH=ok")
+HEARTBEAT_SPEC = msgspec.structs.replace(NOTIFY, is_sdk=True)
+HEARTBEAT = ("READY=1", "X_ARGOSY_HEALTH=ok")
 STATUS = AgentStatus(
     state=State.DEGRADED,
     health="ok",
@@ -45,9 +45,9 @@ def later(seconds: float) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
-def listening(tmp_path: Path, test: Any) -> None:
+def run_with_monitor(tmp_path: Path, test: Any) -> None:
     async def go() -> None:
-        it = Listening(tmp_path)
+        it = MonitorHarness(tmp_path)
         try:
             test(it)
         finally:
@@ -56,49 +56,51 @@ def listening(tmp_path: Path, test: Any) -> None:
     asyncio.run(go())
 
 
-def test_an_agent_that_beats_no_more_is_silent_once_and_no_more_when_it_beats_again(tmp_path: Path) -> None:
-    def test(it: Listening) -> None:
-        it.signs.start(BEATING, os.getpid())
-        assert not it.signs.has_fallen_silent(later(99), 0), "it is not ready yet, and has its start deadline"
-        it.say(*BEAT)
-        it.signs.drain()
-        assert not it.signs.has_fallen_silent(later(SILENT_AFTER_S - 1), 0)
-        assert it.signs.silent_s is None
-        assert it.signs.has_fallen_silent(later(SILENT_AFTER_S), 0)
-        assert not it.signs.has_fallen_silent(later(SILENT_AFTER_S + 1), 0), "that is told once"
-        assert it.signs.silent_s is not None
-        it.say(*BEAT)
-        it.signs.drain()
-        assert (it.signs.silent_s, it.heard) == (None, ["ok", "ok"])
+def test_agent_is_silent_once_until_next_heartbeat(tmp_path: Path) -> None:
+    def test(it: MonitorHarness) -> None:
+        it.monitor.start(HEARTBEAT_SPEC, os.getpid())
+        assert not it.monitor.has_fallen_silent(later(99), 0), (
+            "it is not ready yet, and has its start deadline"
+        )
+        it.send(*HEARTBEAT)
+        it.monitor.drain()
+        assert not it.monitor.has_fallen_silent(later(SILENT_AFTER_S - 1), 0)
+        assert it.monitor.silent_s is None
+        assert it.monitor.has_fallen_silent(later(SILENT_AFTER_S), 0)
+        assert not it.monitor.has_fallen_silent(later(SILENT_AFTER_S + 1), 0), "that is told once"
+        assert it.monitor.silent_s is not None
+        it.send(*HEARTBEAT)
+        it.monitor.drain()
+        assert (it.monitor.silent_s, it.received) == (None, ["ok", "ok"])
 
-    listening(tmp_path, test)
-
-
-def test_a_beat_that_waits_in_the_socket_is_heard_before_silence_is_judged(tmp_path: Path) -> None:
-    def test(it: Listening) -> None:
-        it.signs.start(BEATING, os.getpid())
-        it.say(*BEAT)
-        it.signs.drain()
-        it.signs._last_message_at -= SILENT_AFTER_S  # the supervisor was stopped meanwhile
-        it.say(*BEAT)
-        assert not it.signs.has_fallen_silent(later(0), 0)
-
-    listening(tmp_path, test)
+    run_with_monitor(tmp_path, test)
 
 
-def test_a_pause_of_the_supervisor_is_no_silence_of_the_agent(tmp_path: Path) -> None:
-    def test(it: Listening) -> None:
-        it.signs.start(BEATING, os.getpid())
-        it.say(*BEAT)
-        it.signs.drain()
-        assert not it.signs.has_fallen_silent(later(100), 99.0)
-        assert it.signs.has_fallen_silent(later(100 + SILENT_AFTER_S), 0)
+def test_monitor_reads_queued_heartbeat_before_it_reports_silence(tmp_path: Path) -> None:
+    def test(it: MonitorHarness) -> None:
+        it.monitor.start(HEARTBEAT_SPEC, os.getpid())
+        it.send(*HEARTBEAT)
+        it.monitor.drain()
+        it.monitor._last_message_at -= SILENT_AFTER_S  # the supervisor was stopped meanwhile
+        it.send(*HEARTBEAT)
+        assert not it.monitor.has_fallen_silent(later(0), 0)
 
-    listening(tmp_path, test)
+    run_with_monitor(tmp_path, test)
+
+
+def test_supervisor_pause_does_not_count_as_silence(tmp_path: Path) -> None:
+    def test(it: MonitorHarness) -> None:
+        it.monitor.start(HEARTBEAT_SPEC, os.getpid())
+        it.send(*HEARTBEAT)
+        it.monitor.drain()
+        assert not it.monitor.has_fallen_silent(later(100), 99.0)
+        assert it.monitor.has_fallen_silent(later(100 + SILENT_AFTER_S), 0)
+
+    run_with_monitor(tmp_path, test)
 
 
 @pytest.mark.parametrize(
-    ("says", "is_missed"),
+    ("reports", "is_silent"),
     [
         ([("READY=1",)], False),
         ([("READY=1",), ("WATCHDOG=1",), ("WATCHDOG=1",)], False),
@@ -106,44 +108,44 @@ def test_a_pause_of_the_supervisor_is_no_silence_of_the_agent(tmp_path: Path) ->
         ([("READY=1",), ("X_ARGOSY_HEALTH=ok",), ("X_ARGOSY_HEALTH=ok",)], True),
     ],
 )
-def test_a_script_is_missed_only_if_it_repeats_its_health_as_the_library_does(
-    tmp_path: Path, says: list[tuple[str, ...]], is_missed: bool
+def test_script_is_silent_only_if_it_repeated_its_health(
+    tmp_path: Path, reports: list[tuple[str, ...]], is_silent: bool
 ) -> None:
-    def test(it: Listening) -> None:
-        it.signs.start(NOTIFY, os.getpid())
-        for words in says:
-            it.say(*words)
-        it.signs.drain()
-        assert it.signs.has_fallen_silent(later(99), 0) is is_missed
+    def test(it: MonitorHarness) -> None:
+        it.monitor.start(NOTIFY, os.getpid())
+        for words in reports:
+            it.send(*words)
+        it.monitor.drain()
+        assert it.monitor.has_fallen_silent(later(99), 0) is is_silent
 
-    listening(tmp_path, test)
-
-
-def test_one_that_is_adopted_gets_its_time_to_beat(tmp_path: Path) -> None:
-    def test(it: Listening) -> None:
-        it.signs.start_adopted(BEATING, os.getpid(), was_ready=True)
-        assert not it.signs.has_fallen_silent(later(99), 0), "no report yet: its start deadline decides"
-        it.say(*BEAT)
-        it.signs.drain()
-        assert not it.signs.has_fallen_silent(later(1), 0)
-        it.signs.stop()
-        assert not it.signs.has_fallen_silent(later(99), 0)
-
-    listening(tmp_path, test)
+    run_with_monitor(tmp_path, test)
 
 
-def test_silence_outweighs_what_was_said_before_it() -> None:
+def test_adopted_agent_is_silent_only_after_first_heartbeat(tmp_path: Path) -> None:
+    def test(it: MonitorHarness) -> None:
+        it.monitor.start_adopted(HEARTBEAT_SPEC, os.getpid(), was_ready=True)
+        assert not it.monitor.has_fallen_silent(later(99), 0), "no report yet: its start deadline decides"
+        it.send(*HEARTBEAT)
+        it.monitor.drain()
+        assert not it.monitor.has_fallen_silent(later(1), 0)
+        it.monitor.stop()
+        assert not it.monitor.has_fallen_silent(later(99), 0)
+
+    run_with_monitor(tmp_path, test)
+
+
+def test_silence_overrides_last_reported_health() -> None:
     for health in ("ok", "degraded", "failing", None):
         assert health_event(health, ["B"], 74.4) == (UnitEvent.SILENT, "silent for 74 s")
 
 
-def test_a_failing_agent_that_is_silent_stays_failing_and_its_reason_too() -> None:
+def test_silent_failing_agent_stays_failing_with_its_reason() -> None:
     failing = msgspec.structs.replace(STATUS, state=State.FAILING, health="failing", reason="no disk")
     told = with_silence(failing, 9.0)
     assert (told.state, told.health, told.reason, told.silent_s) == ("failing", "failing", "no disk", 9.0)
 
 
-def test_the_watch_takes_its_own_pause_off() -> None:
+def test_heartbeat_watch_passes_its_own_pause() -> None:
     checks: list[tuple[float, float]] = []
     unit: Any = SimpleNamespace(check_heartbeat=lambda now, pause_s: checks.append((now, pause_s)))
 
@@ -160,18 +162,18 @@ def test_the_watch_takes_its_own_pause_off() -> None:
     assert second >= 10
 
 
-def test_silence_on_another_machine_grows_without_further_news() -> None:
+def test_remote_agent_silence_grows_without_updates() -> None:
     reachability: Any = SimpleNamespace(is_marked_failed=False, is_connected=True)
     spec: Any = SimpleNamespace(machine="pc2")
-    distant, renewed = RemoteAgent("A", spec, reachability), RemoteAgent("A", spec, reachability)
-    distant.update_status(with_silence(STATUS, 8.0), 0.0)
-    distant._received_at = time.monotonic() - 66
-    renewed.copy_status_from(distant)
-    for each in (distant, renewed):
+    remote, renewed = RemoteAgent("A", spec, reachability), RemoteAgent("A", spec, reachability)
+    remote.update_status(with_silence(STATUS, 8.0), 0.0)
+    remote._received_at = time.monotonic() - 66
+    renewed.copy_status_from(remote)
+    for each in (remote, renewed):
         report = each.to_status()
         assert report.silent_s is not None
         assert 74 <= report.silent_s < 80
         assert report.reason == f"silent for {report.silent_s:.0f} s"
         assert report.health == "degraded"
-    distant.update_status(STATUS, 0.0)
-    assert distant.to_status() is STATUS
+    remote.update_status(STATUS, 0.0)
+    assert remote.to_status() is STATUS

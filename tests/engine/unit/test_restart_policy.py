@@ -1,4 +1,4 @@
-"""The restart policy: what follows an end, by the rules of the fleet file."""
+"""Restart policy: what follows an exit, by the rules of the fleet file."""
 
 from __future__ import annotations
 
@@ -72,24 +72,26 @@ def decide(
         ("never", 1, "exit", UnitEvent.FINISHED),
     ],
 )
-def test_by_policy(restart: str, code: int | None, cause: str, expected: UnitEvent) -> None:
+def test_restart_policy_decides_event_after_exit(
+    restart: str, code: int | None, cause: str, expected: UnitEvent
+) -> None:
     assert decide(code, cause=cause, restart=restart) is expected
 
 
-def test_what_is_wanted_down_is_finished_whatever_happened() -> None:
+def test_stopped_agent_is_finished_after_any_exit() -> None:
     assert (
         decide_exit(SPEC, ProcessExit(1, "exit", True), False, RestartBudget(3, 60.0), 0.0).event
         is UnitEvent.FINISHED
     )
 
 
-def test_a_child_that_never_became_the_agent_spends_no_restart() -> None:
+def test_failed_exec_spends_no_restart() -> None:
     budget = RestartBudget(0, 60.0)
     for code in (114, 115, 116):
         assert decide_exit(SPEC, ProcessExit(code, "exit", False), True, budget, 0.0).event is UnitEvent.RETRY
 
 
-def test_an_end_that_a_drill_brought_about_spends_no_restart_and_waits_for_none() -> None:
+def test_injected_exit_spends_no_restart_and_has_no_backoff() -> None:
     budget = RestartBudget(0, 60.0)
     for cause in ("exit", "frozen"):
         verdict = decide_exit(SPEC, ProcessExit(-9, cause, True, is_injected=True), True, budget, 0.0)
@@ -99,48 +101,46 @@ def test_an_end_that_a_drill_brought_about_spends_no_restart_and_waits_for_none(
     assert verdict.event is UnitEvent.FINISHED
 
 
-def test_a_program_that_is_not_there_is_given_up_at_once() -> None:
+def test_missing_program_is_given_up_at_once() -> None:
     assert decide(127, ready=False) is UnitEvent.GIVE_UP
     assert decide(126, ready=False) is UnitEvent.GIVE_UP
 
 
-def test_the_wait_doubles_up_to_the_most() -> None:
+def test_backoff_doubles_up_to_maximum() -> None:
     budget = RestartBudget(100, 60.0)
     waits = [decide_exit(SPEC, ProcessExit(1, "exit", False), True, budget, 0.0).delay_s for _ in range(6)]
     assert waits == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
 
 
-def test_what_was_ready_and_died_once_is_started_at_once() -> None:
+def test_first_restart_of_ready_agent_has_no_backoff() -> None:
     budget = RestartBudget(100, 60.0)
     waits = [decide_exit(SPEC, ProcessExit(-9, "exit", True), True, budget, 0.0).delay_s for _ in range(3)]
     assert waits == [0.0, 0.1, 0.2]
 
 
 @given(st.lists(st.floats(0, 10_000), min_size=1, max_size=60).map(sorted), st.integers(1, 6))
-def test_never_more_restarts_in_a_window_than_allowed(times: list[float], most: int) -> None:
+def test_restart_budget_limits_restarts_per_window(times: list[float], most: int) -> None:
     budget = RestartBudget(most, 60.0)
     granted = [now for now in times if budget.record_restart(now, was_ready=True) is not None]
     for now in granted:
         assert sum(1 for other in granted if now - 60.0 < other <= now) <= most
 
 
-def test_starts_that_fail_count_however_long_they_take() -> None:
+def test_restart_budget_counts_failed_starts_outside_window() -> None:
     budget = RestartBudget(3, 60.0)
     assert [budget.record_restart(100.0 * n, was_ready=False) for n in range(5)] == [1, 2, 3, None, None]
     assert budget.record_restart(1000.0, was_ready=True) == 1
 
 
 @given(st.floats(0, 3600), st.floats(0, 1), st.floats(0, 1))
-def test_jitter_keeps_between_half_and_all_of_a_wait_and_grows_with_chance(
-    wait_s: float, one: float, other: float
-) -> None:
+def test_jitter_stays_between_half_and_full_backoff(wait_s: float, one: float, other: float) -> None:
     waits = sorted(with_jitter(wait_s, lambda chance=chance: chance) for chance in (one, other))
     assert wait_s / 2 <= waits[0] <= waits[1] <= wait_s
     assert with_jitter(wait_s, lambda: 1.0) == wait_s
 
 
 @given(st.integers(1, 40), st.floats(0.001, 10), st.floats(0.001, 100), st.booleans())
-def test_a_backoff_never_shrinks_and_never_passes_its_most(
+def test_backoff_never_shrinks_or_exceeds_maximum(
     times: int, first_s: float, most_s: float, was_ready: bool
 ) -> None:
     spec = msgspec.structs.replace(SPEC, backoff_first_s=first_s, backoff_most_s=most_s)
@@ -154,7 +154,7 @@ def test_a_backoff_never_shrinks_and_never_passes_its_most(
     assert decide_exit(spec, ProcessExit(1, "exit", was_ready), True, budget, 0.0).event is UnitEvent.GIVE_UP
 
 
-def test_what_is_frozen_is_not_waited_for_as_long() -> None:
+def test_frozen_agent_gets_shorter_stop_grace() -> None:
     patient = msgspec.structs.replace(SPEC, stop_timeout_s=30.0)
     assert (stop_grace_s(patient, "exit"), stop_grace_s(patient, "frozen")) == (30.0, FROZEN_GRACE_S)
     assert stop_grace_s(msgspec.structs.replace(SPEC, stop_timeout_s=0.5), "frozen") == 0.5

@@ -22,7 +22,7 @@ from argosy.image.content.debian import compile_tree
 from argosy.image.content.external_program import run_program
 from argosy.image.content.staging import remove_stale, staged_folder, temporary_folder, write_atomic
 from argosy.image.registry.push import read_layout_images
-from rig.layout import build_yard
+from rig.layout import build_image_fleet
 from rig.needs import require
 
 PATIENCE_S = 30.0
@@ -62,7 +62,7 @@ def test_what_does_not_fit_leaves_what_was_there(disk: Path) -> None:
 
 
 def test_a_layout_on_a_full_disk_means_what_it_meant(disk: Path, tmp_path: Path) -> None:
-    store, (light, heavy, _) = build_yard(tmp_path / "store")
+    store, (light, heavy, _) = build_image_fleet(tmp_path / "store")
     layout = disk / "images"
     write_layout(layout, store, [light], ["light"], "v1")
     before = sorted(path.name for path in layout.rglob("*"))

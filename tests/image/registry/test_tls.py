@@ -12,7 +12,7 @@ import pytest
 from argosy.fault import InputError, RefusedError
 from argosy.image.registry.push_target import PushTarget
 from argosy.image.registry.tls import authority_files, tls_context
-from rig.authority import Authority, Shown
+from rig.authority import Authority, ServerCertificate
 from rig.layout import log_in, manifests, push
 from rig.registry import registry
 from rig.tokens import PASSWORD, USER, TokenService
@@ -64,7 +64,9 @@ def test_the_variable_of_openssl_names_whom_to_trust(
 def test_a_certificate_that_signs_itself_is_trusted_by_itself(
     tree: Path, tmp_path: Path, authority: Authority, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with registry(tmp_path / "registry", shows=Shown(authority.certificate, authority.key)) as port:
+    with registry(
+        tmp_path / "registry", shows=ServerCertificate(authority.certificate, authority.key)
+    ) as port:
         assert push(tree, "--to", f"127.0.0.1:{port}", "--only", "light") == 1
         said = "not trusted (self-signed certificate): it is for `127.0.0.1`, issued by `Yard CA`"
         assert said in capsys.readouterr().err

@@ -29,7 +29,7 @@ T = TypeVar("T")
 @pytest.fixture(params=["link", "tcp"])
 def fleet(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[LittleFleet]:
     """The same must hold between neighbours and between machines."""
-    with little_fleet(is_afar=request.param == "tcp") as made:
+    with little_fleet(is_remote=request.param == "tcp") as made:
         monkeypatch.setenv("ARGOSY_BOOK", str(made.path))
         yield made
 
@@ -270,7 +270,7 @@ def test_an_idempotent_call_is_sent_three_times_at_most(fleet: LittleFleet) -> N
 
 
 def test_calls_to_a_stopping_peer_wait_for_the_next_one(fleet: LittleFleet) -> None:
-    echo = fleet.start("Orderly", name="Echo")
+    echo = fleet.start("LifecyclePrinter", name="Echo")
 
     async def use(peer: Peer) -> list[str]:
         call = asyncio.ensure_future(peer.work(seconds=0.5))
@@ -281,7 +281,7 @@ def test_calls_to_a_stopping_peer_wait_for_the_next_one(fleet: LittleFleet) -> N
         late = asyncio.ensure_future(peer.work(seconds=0))
         names = await ends([call])
         await asyncio.to_thread(echo.end)
-        await asyncio.to_thread(fleet.start, "Orderly", name="Echo")
+        await asyncio.to_thread(fleet.start, "LifecyclePrinter", name="Echo")
         return names + await ends([late])
 
     assert with_peer(fleet, use) == ["reply", "reply"]
@@ -289,7 +289,7 @@ def test_calls_to_a_stopping_peer_wait_for_the_next_one(fleet: LittleFleet) -> N
 
 def test_calls_to_a_stopping_peer_are_not_sent_at_their_deadline(fleet: LittleFleet) -> None:
     """It was dialled again every 10 ms, and a deadline that fell between two dials was *exceeded*."""
-    echo = fleet.start("Orderly", name="Echo")
+    echo = fleet.start("LifecyclePrinter", name="Echo")
 
     async def use(peer: Peer) -> tuple[list[str], dict[str, int]]:
         call = asyncio.ensure_future(peer.work(seconds=1.5))
