@@ -1,4 +1,4 @@
-"""Agents that share a process in the tests of cells."""
+"""Agents that share one process in the tests of cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Agents that call each other, and what travels with the calls."""
+"""Peers: agents that call each other, with traces, health states and errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def start(fleet: LittleFleet) -> None:
     fleet.start("Front")
 
 
-def test_one_trace_travels_through_requests_and_events(fleet: LittleFleet) -> None:
+def test_trace_propagates_through_requests_and_events(fleet: LittleFleet) -> None:
     start(fleet)
     fleet.start("Back")
     begin_trace()
@@ -32,14 +32,14 @@ def test_one_trace_travels_through_requests_and_events(fleet: LittleFleet) -> No
         until(lambda: front.everything() == [["hi", trace()]])
 
 
-def test_a_handler_in_a_thread_calls_a_peer(fleet: LittleFleet) -> None:
+def test_thread_handler_calls_peer(fleet: LittleFleet) -> None:
     start(fleet)
     fleet.start("Back")
     with connect("Front") as front:
         assert front.ask_from_thread(text="hi") == "HI"
 
 
-def test_health_tells_of_each_need_what_the_calls_have_shown(fleet: LittleFleet) -> None:
+def test_health_reports_connection_state_of_each_need(fleet: LittleFleet) -> None:
     """A need that is lost is told, and makes nobody fail."""
     fleet.add("Back")
     fleet.add("Front", needs=("Back",), wants=("Echo",))
@@ -67,7 +67,7 @@ def test_health_tells_of_each_need_what_the_calls_have_shown(fleet: LittleFleet)
         assert back() == "ok"
 
 
-def test_a_peer_tells_in_each_answer_how_it_is(fleet: LittleFleet) -> None:
+def test_peer_reports_its_health_with_each_reply(fleet: LittleFleet) -> None:
     moody = fleet.start("HealthAgent")
     heard: list[str] = []
     directory = AddressResolver(fleet.path)
@@ -84,7 +84,7 @@ def test_a_peer_tells_in_each_answer_how_it_is(fleet: LittleFleet) -> None:
         assert heard[4:] == ["lost"]
 
 
-def test_a_peer_that_starts_says_so(fleet: LittleFleet, tmp_path: Path) -> None:
+def test_starting_peer_reports_starting_state(fleet: LittleFleet, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     slow = fleet.start("Slow", "--gate", str(gate), ready=False)
     slow.told("X_ARGOSY_HEALTH=starting")
@@ -98,7 +98,7 @@ def test_a_peer_that_starts_says_so(fleet: LittleFleet, tmp_path: Path) -> None:
         assert heard == ["starting", "ok"]
 
 
-def test_a_missing_hop_is_named_at_the_first_caller(fleet: LittleFleet) -> None:
+def test_error_names_missing_peer_of_called_agent(fleet: LittleFleet) -> None:
     start(fleet)
     with connect("Front") as front, pytest.raises(RemoteError) as told:
         front.ask(text="hi", timeout=0.2)
@@ -106,7 +106,7 @@ def test_a_missing_hop_is_named_at_the_first_caller(fleet: LittleFleet) -> None:
     assert told.value.message.startswith("`answer` was not sent to `Back`: ")
 
 
-def test_a_peer_that_comes_late_is_found(fleet: LittleFleet) -> None:
+def test_agent_reaches_peer_that_starts_later(fleet: LittleFleet) -> None:
     start(fleet)
     with connect("Front") as front:
         with pytest.raises(RemoteError):
@@ -115,7 +115,7 @@ def test_a_peer_that_comes_late_is_found(fleet: LittleFleet) -> None:
         assert front.ask(text="ho")["text"] == "HO"
 
 
-def test_events_reach_plain_functions_and_number_on(fleet: LittleFleet) -> None:
+def test_event_handlers_receive_numbered_events(fleet: LittleFleet) -> None:
     start(fleet)
     fleet.start("Back")
     with connect("Front") as front, connect("Back") as back:
@@ -123,12 +123,12 @@ def test_events_reach_plain_functions_and_number_on(fleet: LittleFleet) -> None:
         until(lambda: {text for text, _ in front.everything()} >= {"c"})
 
 
-def test_an_unknown_peer_is_told_at_once() -> None:
+def test_connect_without_address_book_raises_input_error() -> None:
     with pytest.raises(InputError, match="ARGOSY_BOOK is not set"):
         connect("Nobody")
 
 
-def test_an_unknown_name_gets_the_nearest(fleet: LittleFleet) -> None:
+def test_connect_to_unknown_name_suggests_nearest(fleet: LittleFleet) -> None:
     start(fleet)
     with pytest.raises(InputError, match="did you mean `Front`"):
         connect("Frnt")

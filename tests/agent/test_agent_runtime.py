@@ -1,4 +1,4 @@
-"""One agent's process, from its start to its end."""
+"""Agent runtime: the process of one agent, from its start to its exit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ask(url: str, document: object, timeout_ms: int = 5000) -> dict[str, object]
     return answer
 
 
-def test_it_is_ready_and_ends_in_order(fleet: LittleFleet) -> None:
+def test_agent_notifies_ready_and_stopping_in_order(fleet: LittleFleet) -> None:
     orderly = fleet.start("LifecyclePrinter", ready=False)
     assert orderly.told("X_ARGOSY_HEALTH=starting")
     assert orderly.told("READY=1")["X_ARGOSY_HEALTH"] == "ok"
@@ -38,13 +38,13 @@ def test_it_is_ready_and_ends_in_order(fleet: LittleFleet) -> None:
     assert (orderly.code, out.split(), err) == (0, ["start", "stop"], "")
 
 
-def test_interrupt_ends_it_like_terminate(fleet: LittleFleet) -> None:
+def test_sigint_stops_agent_like_sigterm(fleet: LittleFleet) -> None:
     orderly = fleet.start("LifecyclePrinter")
     orderly.end(signal.SIGINT)
     assert orderly.code == 0
 
 
-def test_what_runs_is_finished_before_the_agent_stops(fleet: LittleFleet) -> None:
+def test_agent_finishes_running_request_before_stop(fleet: LittleFleet) -> None:
     orderly = fleet.start("LifecyclePrinter")
     with zmq.Context() as context, context.socket(zmq.REQ) as req:
         req.linger = 0
@@ -58,7 +58,7 @@ def test_what_runs_is_finished_before_the_agent_stops(fleet: LittleFleet) -> Non
     assert out.split() == ["start", "worked", "stop"]
 
 
-def test_a_thread_that_never_ends_does_not_hold_the_process(fleet: LittleFleet) -> None:
+def test_blocked_handler_thread_does_not_delay_exit(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     with pytest.raises(TimeoutError):
         connect("Echo").call("block", seconds=60, timeout=0.2)
@@ -67,19 +67,21 @@ def test_a_thread_that_never_ends_does_not_hold_the_process(fleet: LittleFleet) 
 
 
 @pytest.mark.parametrize(
-    ("cls", "what"),
+    ("cls", "expected_error"),
     [("FailsToStart", "RuntimeError: the model is missing"), ("FailsToBeMade", "RuntimeError: no card")],
 )
-def test_a_failing_start_is_told_with_its_traceback(fleet: LittleFleet, cls: str, what: str) -> None:
+def test_failed_start_prints_traceback_and_exits_one(
+    fleet: LittleFleet, cls: str, expected_error: str
+) -> None:
     failing = fleet.start(cls, ready=False)
     _, err = failing.process.communicate(timeout=20)
     assert failing.code == 1
     assert err.startswith(f"error: `{cls}` could not be")
     assert "Traceback" in err
-    assert err.rstrip().endswith(what)
+    assert err.rstrip().endswith(expected_error)
 
 
-def test_a_held_port_is_named(fleet: LittleFleet) -> None:
+def test_port_in_use_is_named_in_error(fleet: LittleFleet) -> None:
     entry = fleet.add("Echo")
     with socket.create_server((entry.bind, entry.port or 0)):
         echo = fleet.start("Echo", ready=False)
@@ -90,14 +92,14 @@ def test_a_held_port_is_named(fleet: LittleFleet) -> None:
     assert "hint: " in err
 
 
-def test_a_start_can_be_interrupted(fleet: LittleFleet, tmp_path: Path) -> None:
+def test_sigterm_interrupts_start(fleet: LittleFleet, tmp_path: Path) -> None:
     slow = fleet.start("Slow", "--gate", str(tmp_path / "never"), ready=False)
     slow.told("X_ARGOSY_HEALTH=starting")
     slow.end()
     assert slow.code == 0
 
 
-def test_while_starting_it_answers_health_and_lets_callers_wait(fleet: LittleFleet, tmp_path: Path) -> None:
+def test_starting_agent_answers_health_and_defers_calls(fleet: LittleFleet, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     slow = fleet.start("Slow", "--gate", str(gate), ready=False)
     slow.told("X_ARGOSY_HEALTH=starting")
@@ -111,13 +113,13 @@ def test_while_starting_it_answers_health_and_lets_callers_wait(fleet: LittleFle
         assert peer.call("hello") == "hello"
 
 
-def test_options_come_typed_from_the_command_line(fleet: LittleFleet) -> None:
+def test_agent_gets_typed_options_from_command_line(fleet: LittleFleet) -> None:
     fleet.start("Echo", "--greeting=hi", "--sizes", "1,2", "--sizes", "3")
     with connect("Echo") as peer:
         assert peer.greet() == "hi [1, 2, 3]"
 
 
-def test_a_wrong_option_ends_with_two_and_its_name(fleet: LittleFleet) -> None:
+def test_unknown_option_exits_two_and_suggests_name(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo", "--greting", "hi", ready=False)
     _, err = echo.process.communicate(timeout=20)
     assert echo.code == 2
@@ -126,7 +128,7 @@ def test_a_wrong_option_ends_with_two_and_its_name(fleet: LittleFleet) -> None:
 
 
 @pytest.mark.parametrize("target", ["", "nothing", "sample_agents:Nobody", "sample_agents:Utterance"])
-def test_a_target_that_is_no_agent_ends_with_two(fleet: LittleFleet, target: str) -> None:
+def test_invalid_target_exits_two(fleet: LittleFleet, target: str) -> None:
     command = [sys.executable, "-m", "argosy.agent", *([target] if target else [])]
     running = fleet.start("Echo", command=command, ready=False)
     _, err = running.process.communicate(timeout=20)
@@ -135,7 +137,7 @@ def test_a_target_that_is_no_agent_ends_with_two(fleet: LittleFleet, target: str
     assert "Traceback" not in err
 
 
-def test_a_plain_script_runs_without_a_fleet(fleet: LittleFleet) -> None:
+def test_agent_script_runs_without_fleet(fleet: LittleFleet) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         entry = fleet.add("Echo", port=free.getsockname()[1])
     script = fleet.start(
@@ -150,14 +152,14 @@ def test_a_plain_script_runs_without_a_fleet(fleet: LittleFleet) -> None:
     assert script.code == 0
 
 
-def test_it_has_few_threads(fleet: LittleFleet) -> None:
+def test_agent_has_three_threads(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     with connect("Echo") as peer:
         peer.echo(text="x")
     assert len(os.listdir(f"/proc/{echo.pid}/task")) == 3  # the loop, one I/O thread, the reaper
 
 
-def test_health_has_the_standard_keys_on_both_ports(fleet: LittleFleet) -> None:
+def test_health_reply_has_standard_keys_on_both_ports(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     for url in (echo.url, echo.health_url):
         for action in ("health", "health_check", "ping", "status"):
@@ -175,13 +177,13 @@ def test_health_has_the_standard_keys_on_both_ports(fleet: LittleFleet) -> None:
     assert isinstance(answer["loop_lag_ms"], float)
 
 
-def test_a_change_of_health_is_told_at_once(fleet: LittleFleet) -> None:
+def test_health_change_is_notified_immediately(fleet: LittleFleet) -> None:
     moody = fleet.start("HealthAgent", WATCHDOG_USEC="3600000000")  # beats never come by themselves
     with connect("HealthAgent") as peer:
         peer.feel(status="degraded", reason="the model is slow")
-        said = moody.told("X_ARGOSY_HEALTH=degraded")
-        assert said["READY"] == "1"
-        assert said["STATUS"] == "the model is slow"
+        fields = moody.told("X_ARGOSY_HEALTH=degraded")
+        assert fields["READY"] == "1"
+        assert fields["STATUS"] == "the model is slow"
         answer = ask(moody.url, {"action": "health"})
         assert answer["status"] == "degraded"
         assert answer["reason"] == "the model is slow"
@@ -193,21 +195,21 @@ def test_a_change_of_health_is_told_at_once(fleet: LittleFleet) -> None:
         moody.told("X_ARGOSY_HEALTH=ok")
 
 
-def test_a_health_that_raises_is_failing(fleet: LittleFleet) -> None:
+def test_error_in_health_method_reports_failing(fleet: LittleFleet) -> None:
     ill = fleet.start("Ill")
     answer = ask(ill.url, {"action": "health"})
     assert answer["status"] == "failing"
     assert answer["reason"] == "health() failed: OSError: no sensor"
 
 
-def test_readiness_and_watchdog_are_repeated(fleet: LittleFleet) -> None:
+def test_agent_repeats_ready_and_watchdog_notifications(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo", WATCHDOG_USEC="100000")
     for _ in range(3):
-        said = echo.told("READY=1")
-        assert said["WATCHDOG"] == "1"
+        fields = echo.told("READY=1")
+        assert fields["WATCHDOG"] == "1"
 
 
-def test_intervals_run_and_survive_an_error(fleet: LittleFleet) -> None:
+def test_interval_handler_runs_again_after_error(fleet: LittleFleet) -> None:
     moody = fleet.start("HealthAgent")
     with connect("HealthAgent") as peer:
         until(lambda: peer.ticked() > 4)
@@ -215,14 +217,14 @@ def test_intervals_run_and_survive_an_error(fleet: LittleFleet) -> None:
     assert "ValueError: a tick may fail" in err
 
 
-def test_settings_that_are_no_numbers_are_named(fleet: LittleFleet) -> None:
+def test_invalid_watchdog_usec_exits_two_and_is_named(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo", ready=False, WATCHDOG_USEC="soon")
     _, err = echo.process.communicate(timeout=20)
     assert echo.code == 2
     assert "`WATCHDOG_USEC` is `soon`" in err
 
 
-def test_an_agent_that_the_book_does_not_know(fleet: LittleFleet) -> None:
+def test_agent_missing_from_address_book_exits_with_suggestion(fleet: LittleFleet) -> None:
     fleet.add("Echo")
     echo = fleet.start("Echo", ready=False, ARGOSY_AGENT="Ecko")
     _, err = echo.process.communicate(timeout=20)
@@ -230,7 +232,7 @@ def test_an_agent_that_the_book_does_not_know(fleet: LittleFleet) -> None:
     assert "did you mean `Echo`?" in err
 
 
-def test_the_import_is_light() -> None:
+def test_agent_import_loads_only_msgspec_and_zmq() -> None:
     """`import argosy.agent` may pull in msgspec, pyzmq and the standard library, nothing else."""
     code = (
         "import sys; before = set(sys.modules)\n"

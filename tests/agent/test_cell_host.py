@@ -1,4 +1,4 @@
-"""The process of a cell, told by the test who shall live, as a supervisor tells it."""
+"""Cell host: one process runs several agents, as the supervisor tells it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class CellProcess:
 
     def __init__(self, fleet: LittleFleet, watchdog_s: float | None, **agents: str) -> None:
         self.fleet = fleet
-        self.roll = fleet.folder / "one"
-        self._ears: dict[str, socket.socket] = {}
+        self.manifest = fleet.folder / "one"
+        self._notify_sockets: dict[str, socket.socket] = {}
         self._closing = ExitStack()
         self._listen("cell")
         self.write(**agents)
@@ -46,7 +46,7 @@ class CellProcess:
             **({"WATCHDOG_USEC": str(int(watchdog_s * 1e6))} if watchdog_s else {}),
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "argosy.agent.cell_host", str(self.roll)],
+            [sys.executable, "-m", "argosy.agent.cell_host", str(self.manifest)],
             env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -55,21 +55,21 @@ class CellProcess:
         assert self.told("cell", "READY=1")["X_ARGOSY_HEALTH"] == "ok"
 
     def _listen(self, name: str) -> None:
-        ear = self._closing.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
-        ear.bind(f"{self.fleet.folder}/n-{name}")
-        ear.settimeout(PATIENCE_S)
-        self._ears[name] = ear
+        notify_socket = self._closing.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        notify_socket.bind(f"{self.fleet.folder}/n-{name}")
+        notify_socket.settimeout(PATIENCE_S)
+        self._notify_sockets[name] = notify_socket
 
     def write(self, **agents: str) -> None:
         """Write who may live, and put them in the book."""
-        seats = {}
+        members = {}
         for name, cls in agents.items():
             if name not in self.fleet.book.agents:
                 self._listen(name)
                 self.fleet.add(name, needs=("A",) if cls == "Needing" else ())
-            seats[name] = CellMemberSpec(f"cell_agents:{cls}", (), f"{self.fleet.folder}/n-{name}")
+            members[name] = CellMemberSpec(f"cell_agents:{cls}", (), f"{self.fleet.folder}/n-{name}")
         path = f"{self.fleet.folder}/calls"
-        write_cell_manifest(self.roll, CellManifest("one", path, f"{self.fleet.folder}/n-cell", seats))
+        write_cell_manifest(self.manifest, CellManifest("one", path, f"{self.fleet.folder}/n-cell", members))
 
     def call(self, *names: str) -> None:
         """Tell the process who shall live."""
@@ -79,7 +79,7 @@ class CellProcess:
     def told(self, name: str, word: str) -> dict[str, str]:
         """Wait until a datagram of the agent, or the cell, begins a line with `word`; return all of it."""
         while True:
-            lines = self._ears[name].recv(65536).decode().splitlines()
+            lines = self._notify_sockets[name].recv(65536).decode().splitlines()
             if any(line.startswith(word) for line in lines):
                 return dict(line.split("=", 1) for line in lines)
 
@@ -122,7 +122,7 @@ def cells(fleet: LittleFleet) -> Iterator[type[CellProcess]]:
         each.close()
 
 
-def test_agents_share_one_context_and_a_number_of_threads_that_does_not_grow(
+def test_cell_agents_share_one_context_and_four_threads(
     cells: type[CellProcess],
 ) -> None:
     names = [f"A{number}" for number in range(12)]
@@ -141,7 +141,7 @@ def test_agents_share_one_context_and_a_number_of_threads_that_does_not_grow(
     assert cell.process.returncode == 0
 
 
-def test_who_is_called_no_more_ends_alone_and_is_not_begun_again(cells: type[CellProcess]) -> None:
+def test_cell_stops_removed_agent_and_does_not_start_it_again(cells: type[CellProcess]) -> None:
     cell = cells(None, A="Plain", B="Slow")
     cell.live("A", "B")
     cell.call("A")
@@ -152,7 +152,7 @@ def test_who_is_called_no_more_ends_alone_and_is_not_begun_again(cells: type[Cel
     assert [line for line in cell.end() if line.startswith("B")] == ["B | stops"]
 
 
-def test_the_last_call_counts_and_what_is_none_is_passed_over(cells: type[CellProcess]) -> None:
+def test_cell_ignores_malformed_members_updates(cells: type[CellProcess]) -> None:
     cell = cells(None, A="Plain", B="Plain")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
         for data in (b"", b"nonsense", b'{"alive": 7}'):
@@ -162,7 +162,7 @@ def test_the_last_call_counts_and_what_is_none_is_passed_over(cells: type[CellPr
     assert cell.process.poll() is None
 
 
-def test_an_agent_that_joins_later_is_read_from_the_roll_as_it_is_then(cells: type[CellProcess]) -> None:
+def test_cell_rereads_manifest_for_agent_that_joins_later(cells: type[CellProcess]) -> None:
     cell = cells(None, A="Plain")
     cell.live("A")
     cell.write(A="Plain", B="Slow")
@@ -170,7 +170,7 @@ def test_an_agent_that_joins_later_is_read_from_the_roll_as_it_is_then(cells: ty
     assert "B | stops" in cell.end()
 
 
-def test_they_end_in_the_order_of_their_needs(cells: type[CellProcess]) -> None:
+def test_cell_stops_agents_in_reverse_order_of_needs(cells: type[CellProcess]) -> None:
     cell = cells(None, A="Slow", B="Needing")
     cell.live("A", "B")
     lines = cell.end()
@@ -178,7 +178,7 @@ def test_they_end_in_the_order_of_their_needs(cells: type[CellProcess]) -> None:
     assert [line for line in lines if line.endswith("stops")] == ["B | stops", "A | stops"]
 
 
-def test_one_that_cannot_start_ends_the_cell_with_its_name(cells: type[CellProcess]) -> None:
+def test_failed_start_of_member_ends_cell_and_names_agent(cells: type[CellProcess]) -> None:
     cell = cells(None, A="Plain", B="Broken")
     cell.live("A")
     cell.call("A", "B")
@@ -197,21 +197,21 @@ def test_one_that_cannot_start_ends_the_cell_with_its_name(cells: type[CellProce
         ("Gone", "`Gone` of `cell_agents` is not there"),
     ],
 )
-def test_a_class_that_cannot_be_one_is_told(cells: type[CellProcess], cls: str, words: str) -> None:
+def test_cell_reports_invalid_or_missing_agent_class(cells: type[CellProcess], cls: str, words: str) -> None:
     cell = cells(None, B=cls)
     cell.call("B")
     assert cell.told("cell", "STATUS=`B`")["STATUS"].startswith(f"`B` {words}")
     assert cell.process.wait(PATIENCE_S) == 2
 
 
-def test_one_that_is_in_no_roll_is_told(cells: type[CellProcess]) -> None:
+def test_cell_reports_agent_missing_from_manifest(cells: type[CellProcess]) -> None:
     cell = cells(None, A="Plain")
     cell.call("Nobody")
     assert "has no agent `Nobody`" in cell.told("cell", "STATUS=`Nobody`")["STATUS"]
     assert cell.process.wait(PATIENCE_S) == 2
 
 
-def test_a_loop_that_stands_still_is_told_with_who_holds_it(cells: type[CellProcess]) -> None:
+def test_cell_reports_blocked_loop_with_agent_and_handler(cells: type[CellProcess]) -> None:
     cell = cells(0.4, A="Plain", B="Plain")
     cell.live("A", "B")
     began = time.monotonic()
@@ -227,7 +227,7 @@ def test_a_loop_that_stands_still_is_told_with_who_holds_it(cells: type[CellProc
     assert any("the work loop runs again after" in line for line in lines)
 
 
-def test_what_nobody_can_be_told_for_stays_without_a_name(cells: type[CellProcess]) -> None:
+def test_cell_output_without_known_agent_has_no_prefix(cells: type[CellProcess]) -> None:
     cell = cells(None, A="Plain")
     cell.live("A")
     cell.ask("A").call("from_outside")

@@ -1,4 +1,4 @@
-"""Rolls and calls: what is written is read again, and what is none is told."""
+"""Cell manifests and members updates: round trips, and errors for other content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from argosy.agent.cell_manifest import (
 from argosy.fault import InputError, MissingError
 
 names = st.text(min_size=1, max_size=20)
-rolls = st.builds(
+cell_manifests = st.builds(
     CellManifest,
     cell=names,
     socket=names,
@@ -32,31 +32,29 @@ rolls = st.builds(
 )
 
 
-@given(roll=rolls)
-def test_a_roll_is_read_as_it_was_written(
-    tmp_path_factory: pytest.TempPathFactory, roll: CellManifest
-) -> None:
-    path = tmp_path_factory.mktemp("roll") / "one"
+@given(original=cell_manifests)
+def test_cell_manifest_round_trips(tmp_path_factory: pytest.TempPathFactory, original: CellManifest) -> None:
+    path = tmp_path_factory.mktemp("original") / "one"
     write_cell_manifest(path, CellManifest("", "", "", {}))
-    write_cell_manifest(path, roll)
-    assert read_cell_manifest(path) == roll
+    write_cell_manifest(path, original)
+    assert read_cell_manifest(path) == original
     assert os.listdir(path.parent) == ["one"]
 
 
 @given(alive=st.lists(names, max_size=30))
-def test_a_call_is_read_as_it_was_sent(alive: list[str]) -> None:
+def test_members_update_round_trips(alive: list[str]) -> None:
     assert decode_members_update(encode_members_update(MembersUpdate(tuple(alive)))) == MembersUpdate(
         tuple(alive)
     )
 
 
 @given(data=st.binary(max_size=60))
-def test_what_is_no_call_is_none(data: bytes) -> None:
+def test_members_update_decoder_returns_none_for_garbage(data: bytes) -> None:
     found = decode_members_update(data)
     assert found is None or decode_members_update(encode_members_update(found)) == found
 
 
-def test_a_roll_that_is_not_there_and_one_that_is_none(tmp_path: Path) -> None:
+def test_read_cell_manifest_reports_missing_and_invalid_file(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="the manifest of the cell cannot be read"):
         read_cell_manifest(tmp_path / "none")
     (tmp_path / "bad").write_text('{"cell": 1}')

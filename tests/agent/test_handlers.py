@@ -1,4 +1,4 @@
-"""What the decorators take, refuse and keep."""
+"""Handler decorators: marks, arguments, and the handlers that they reject."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def decoded(agent: Agent, name: str, **arguments: object) -> tuple[Any, Any]:
     return handler, handler.from_msgpack(Raw(msgspec.msgpack.encode(arguments)), ())
 
 
-def test_marks_are_found_and_kept_by_overrides() -> None:
+def test_overridden_methods_keep_handler_marks() -> None:
     assert dict(marked_methods(Choir, RequestMark)) == {"say": RequestMark(), "anything": RequestMark()}
     assert dict(marked_methods(Choir, TopicMark)) == {"heard": TopicMark("heard")}
     assert dict(marked_methods(Choir, IntervalMark)) == {"tidy": IntervalMark(60.0)}
 
 
-def test_defaults_and_keyword_only_arguments_arrive() -> None:
+def test_handler_gets_default_and_keyword_only_arguments() -> None:
     handler, arguments = decoded(Choir(), "say", text="x")
     coroutine = handler.call(arguments)
     with pytest.raises(StopIteration) as end:
@@ -53,13 +53,13 @@ def test_defaults_and_keyword_only_arguments_arrive() -> None:
     assert end.value.value == ["x", ["b"], True]
 
 
-def test_a_handler_with_open_keywords_takes_anything() -> None:
+def test_handler_with_kwargs_accepts_any_argument() -> None:
     handler, arguments = decoded(Voice(), "anything", a=1, b=[2])
     assert handler.call(arguments) == {"a": 1, "b": [2]}
 
 
 @pytest.mark.parametrize("name", ["health", "status", "ping", "health_check"])
-def test_a_name_that_every_agent_answers_is_refused(name: str) -> None:
+def test_request_decorator_rejects_reserved_names(name: str) -> None:
     def method(self: Agent) -> None: ...
 
     method.__name__ = name
@@ -68,12 +68,12 @@ def test_a_name_that_every_agent_answers_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("interval", ["5", "s", "-1s", "0s", 0, "1w"])
-def test_an_interval_that_is_none_is_refused(interval: str | float) -> None:
+def test_every_decorator_rejects_invalid_interval(interval: str | float) -> None:
     with pytest.raises(ValueError, match="interval"):
         every(interval)
 
 
-def test_arguments_come_by_name() -> None:
+def test_find_handlers_rejects_positional_varargs() -> None:
     class Wrong(Agent):
         @request
         def many(self, *texts: str) -> None: ...
@@ -82,7 +82,7 @@ def test_arguments_come_by_name() -> None:
         find_handlers(Wrong())
 
 
-def test_an_annotation_that_does_not_resolve_is_told_with_its_handler() -> None:
+def test_unresolved_annotation_error_names_handler() -> None:
     class Wrong(Agent):
         @request
         def take(self, thing: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821
@@ -91,7 +91,7 @@ def test_an_annotation_that_does_not_resolve_is_told_with_its_handler() -> None:
         find_handlers(Wrong())
 
 
-def test_an_event_method_takes_one_value() -> None:
+def test_event_handler_with_two_arguments_is_rejected() -> None:
     class Wrong(Agent):
         @event("x")
         def take(self, a: int, b: int) -> None: ...

@@ -1,4 +1,4 @@
-"""The health standard: words, keys, and what may not be displaced."""
+"""Health: status names, standard keys, and facts that cannot replace them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from argosy.agent.health import Health, Status, health_document, normalize_statu
         (Status.DEGRADED, Status.DEGRADED),
     ],
 )
-def test_old_words_mean_what_they_meant(word: object, status: Status) -> None:
+def test_normalize_status_maps_legacy_names(word: object, status: Status) -> None:
     assert normalize_status(word) is status
 
 
@@ -37,12 +37,12 @@ GOOD = {"ok", "healthy", "running", "success", "up", "ready", "active", "online"
 
 
 @given(st.text())
-def test_an_unknown_word_is_never_ok(word: str) -> None:
+def test_normalize_status_never_maps_unknown_name_to_ok(word: str) -> None:
     if normalize_status(word) is Status.OK:
         assert word.strip().lower() in GOOD | {"pass", "green", "true"}
 
 
-def test_facts_stand_beside_the_standard_keys_and_never_in_their_place() -> None:
+def test_health_facts_never_replace_standard_keys() -> None:
     health = Health("HEALTHY", facts={"status": "mine", "pid": 1, "voices": 3}, needs={"Memory": "error"})
     document = health_document("Speaker", health, 12.0, 3.5, {"in_flight": 0})
     assert document == {
@@ -58,7 +58,7 @@ def test_facts_stand_beside_the_standard_keys_and_never_in_their_place() -> None
     }
 
 
-def test_an_own_word_for_a_need_wins_over_what_its_connection_tells() -> None:
+def test_reported_state_of_need_overrides_connection_state() -> None:
     edges = {"needs": {"Memory": "ok", "Clock": "lost"}, "wants": {"Mood": "unknown"}}
     health = Health(needs={"Memory": "HEALTHY", "Clock": "slow", "Guest": "lost"})
     document = health_document("Speaker", health, 12.0, 3.5, {}, edges)
@@ -68,7 +68,7 @@ def test_an_own_word_for_a_need_wins_over_what_its_connection_tells() -> None:
     assert edges["needs"]["Clock"] == "lost"
 
 
-def test_resident_memory_is_the_kernels_figure() -> None:
+def test_resident_bytes_matches_vmrss() -> None:
     with open("/proc/self/status") as status:
-        told = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
-    assert abs(resident_bytes() - told) < 16 * 1024 * 1024
+        vmrss_bytes = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
+    assert abs(resident_bytes() - vmrss_bytes) < 16 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""Lines under the name of their writer: whole, in order, never two agents in one."""
+"""Log prefix: each line has the name of its agent, and lines of agents are never mixed."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ def pipe() -> Pipe:
     return Pipe()
 
 
-def test_a_line_has_the_name_of_its_writer_and_what_is_nobodys_has_none(pipe: Pipe) -> None:
+def test_lines_are_prefixed_with_agent_name_if_known(pipe: Pipe) -> None:
     pipe.say("A", "one\ntwo\n")
     pipe.say("", "three\n")
     assert pipe.close() == "A | one\nA | two\nthree\n"
 
 
-def test_a_line_that_has_not_ended_is_kept_apart_from_those_of_others(pipe: Pipe) -> None:
+def test_partial_lines_of_agents_are_not_mixed(pipe: Pipe) -> None:
     pipe.say("A", "half ")
     pipe.say("B", "whole\nbegun")
     pipe.say("A", "a line\n")
     assert pipe.close() == "B | whole\nA | half a line\nB | begun\n"
 
 
-def test_what_cannot_be_encoded_is_written_all_the_same(pipe: Pipe) -> None:
+def test_unencodable_text_is_written_with_escapes(pipe: Pipe) -> None:
     pipe.say("A", "lone \udc80\n")
     assert pipe.close() == "A | lone \\udc80\n"
 
 
-def test_tasks_and_threads_of_an_agent_speak_for_it(pipe: Pipe) -> None:
+def test_tasks_and_threads_inherit_agent_prefix(pipe: Pipe) -> None:
     async def agent(name: str) -> None:
         current_agent.set(name)
         await asyncio.sleep(0)
@@ -87,7 +87,7 @@ pieces = st.lists(
 
 
 @given(pieces=pieces)
-def test_each_writer_has_its_own_text_and_nothing_else(pieces: list[tuple[str, str]]) -> None:
+def test_prefixed_stream_keeps_text_of_each_agent(pieces: list[tuple[str, str]]) -> None:
     pipe = Pipe()
     said: dict[str, str] = {}
     for name, text in pieces:

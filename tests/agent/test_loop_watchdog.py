@@ -1,4 +1,4 @@
-"""The lookout over a work loop: who holds it is named, once, and not for a process that was stopped."""
+"""Blocked loops: the handler that blocks is reported once, and a stopped process is ignored."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Busy(Agent):
         self.look()
 
 
-def seen_from(method: str, *args: object) -> BlockedLoop:
+def find_blocker_in(method: str, *args: object) -> BlockedLoop:
     """Return who holds the thread while a method of an agent runs."""
     found: list[BlockedLoop] = []
     agent = Busy.__new__(Busy)
@@ -67,17 +67,17 @@ def seen_from(method: str, *args: object) -> BlockedLoop:
         ("_helper", (), "_helper"),
     ],
 )
-def test_the_method_that_was_called_from_outside_is_named(
+def test_blocked_loop_report_names_agent_and_handler(
     method: str, args: tuple[object, ...], handler: str
 ) -> None:
-    found = seen_from(method, *args)
+    found = find_blocker_in(method, *args)
     assert (found.agent, found.handler) == ("Busy", handler)
     assert found.location.startswith(f"{__file__}:")
     assert "in look" in found.stack
     assert f"`Busy` runs `{handler}`" in found.describe(1.5)
 
 
-def test_a_stack_without_an_agent_says_so() -> None:
+def test_blocked_loop_report_without_agent_names_no_method() -> None:
     found = find_blocker(sys._getframe())
     assert (found.agent, found.handler) == ("", "")
     assert found.describe(0.5).startswith(
@@ -88,50 +88,50 @@ def test_a_stack_without_an_agent_says_so() -> None:
 @pytest.fixture
 def watched() -> Iterator[tuple[LoopWatchdog, queue.Queue[float], list[float]]]:
     frozen: queue.Queue[float] = queue.Queue()
-    thawed: list[float] = []
-    lookout = LoopWatchdog(LIMIT_S, lambda _, seconds: frozen.put(seconds), thawed.append)
-    yield lookout, frozen, thawed
-    lookout.close()
+    unblocked: list[float] = []
+    watchdog = LoopWatchdog(LIMIT_S, lambda _, seconds: frozen.put(seconds), unblocked.append)
+    yield watchdog, frozen, unblocked
+    watchdog.close()
 
 
-def test_a_freeze_is_told_once_and_so_is_its_end(
+def test_loop_watchdog_reports_block_and_its_end_once(
     watched: tuple[LoopWatchdog, queue.Queue[float], list[float]],
 ) -> None:
-    lookout, frozen, thawed = watched
-    lookout.heartbeat()
+    watchdog, frozen, unblocked = watched
+    watchdog.heartbeat()
     began = time.monotonic()
     assert frozen.get(timeout=10) >= LIMIT_S
     with pytest.raises(queue.Empty):
         frozen.get(timeout=3 * LIMIT_S)
-    lookout.heartbeat()
-    assert len(thawed) == 1
-    assert thawed[0] >= time.monotonic() - began - 0.01
-    lookout.heartbeat()
-    assert len(thawed) == 1
+    watchdog.heartbeat()
+    assert len(unblocked) == 1
+    assert unblocked[0] >= time.monotonic() - began - 0.01
+    watchdog.heartbeat()
+    assert len(unblocked) == 1
 
 
-def test_a_loop_that_beats_is_left_alone(
+def test_loop_watchdog_reports_nothing_with_heartbeats(
     watched: tuple[LoopWatchdog, queue.Queue[float], list[float]],
 ) -> None:
-    lookout, frozen, thawed = watched
+    watchdog, frozen, unblocked = watched
     end = time.monotonic() + 4 * LIMIT_S
     while time.monotonic() < end:
-        lookout.heartbeat()
-    assert (frozen.qsize(), thawed) == (0, [])
+        watchdog.heartbeat()
+    assert (frozen.qsize(), unblocked) == (0, [])
 
 
 STOPPED = """
 import sys, threading
 from argosy.agent.loop_watchdog import LoopWatchdog
 frozen = threading.Event()
-lookout = LoopWatchdog(0.5, lambda *_: frozen.set(), lambda _: None)
+watchdog = LoopWatchdog(0.5, lambda *_: frozen.set(), lambda _: None)
 print("up", flush=True)
 sys.stdin.readline()
 print("frozen" if frozen.wait(0.3) else "calm", flush=True)
 """
 
 
-def test_a_process_that_was_stopped_as_a_whole_was_not_frozen() -> None:
+def test_loop_watchdog_ignores_sigstop_of_process() -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", STOPPED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -1,4 +1,4 @@
-"""An agent's reports: nothing is measured for a hub that has never been."""
+"""Metrics reporter: samples are taken only for a hub that exists, and sent by the method it knows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from argosy.wire.client.peer import Peer
 from argosy.wire.errors import UnknownMethod
 
 
-def test_nothing_is_measured_until_there_is_a_hub_and_all_is_from_then_on(
+def test_metrics_reporter_measures_only_after_hub_appeared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("argosy.agent.metrics_reporter.INTERVAL_S", 0.001)
@@ -50,7 +50,7 @@ def test_nothing_is_measured_until_there_is_a_hub_and_all_is_from_then_on(
     asyncio.run(test())
 
 
-def test_a_hub_of_an_earlier_version_gets_samples_by_its_own_method() -> None:
+def test_metrics_reporter_uses_old_method_for_earlier_hub() -> None:
     calls: list[tuple[str, dict[str, Any]]] = []
 
     class EarlierHub:

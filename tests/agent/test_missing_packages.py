@@ -1,4 +1,4 @@
-"""Stand-ins for absent packages: what they raise, what they answer, what health says of them."""
+"""Placeholders for missing packages: errors of their uses, device checks, and health."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def _run(body: str, **variables: str) -> str:
         ("exec('class A(nn): pass')", "no_such_torch.nn"),
     ],
 )
-def test_a_use_raises_by_name(use: str, path: str) -> None:
+def test_placeholder_use_names_missing_package(use: str, path: str) -> None:
     body = f"try:\n    {use}\nexcept ModuleNotFoundError as error:\n    print(error.name, '|', error)\n"
     said = _run(_HEAD + body)
     assert said == f"no_such_torch | `{path}` is used here, and the package `no_such_torch` is not installed"
 
 
-def test_another_missing_module_is_not_taken_for_it() -> None:
+def test_placeholder_reraises_error_of_other_module() -> None:
     body = """
     try:
         try:
@@ -73,12 +73,12 @@ def test_another_missing_module_is_not_taken_for_it() -> None:
     assert _run(body) == "no_such_other"
 
 
-def test_outside_of_a_handler_there_is_none() -> None:
+def test_placeholder_outside_except_block_raises_runtime_error() -> None:
     with pytest.raises(RuntimeError, match="handler"):
         placeholder("torch")
 
 
-def test_a_device_is_absent_when_the_profile_says_so() -> None:
+def test_placeholder_reports_no_gpu_if_devices_are_absent() -> None:
     body = """
     try:
         raise ModuleNotFoundError("torch", name="torch")
@@ -96,7 +96,7 @@ def test_a_device_is_absent_when_the_profile_says_so() -> None:
     assert said.splitlines() == ["False 0 False", "torch.cuda.empty_cache", "torch.zeros", "torch.cuda"]
 
 
-def test_an_agent_on_placeholders_is_degraded_by_name() -> None:
+def test_agent_with_placeholders_is_degraded_and_names_packages() -> None:
     body = """
     import json
     from argosy.agent.health import Health, with_missing_packages
@@ -113,7 +113,7 @@ def test_an_agent_on_placeholders_is_degraded_by_name() -> None:
     ]
 
 
-def test_an_agent_without_placeholders_is_as_it_says() -> None:
+def test_agent_without_placeholders_keeps_its_health() -> None:
     assert with_missing_packages(Health(Status.OK)) == Health(Status.OK)
 
 
@@ -127,7 +127,7 @@ def test_an_agent_without_placeholders_is_as_it_says() -> None:
         ([False, True], "absent", "('no_such_torch',)"),
     ],
 )
-def test_what_is_used_only_where_there_is_a_device_lacks_nothing_without_one(
+def test_package_behind_device_check_is_not_missing_without_device(
     made: list[bool], devices: str, expected: str
 ) -> None:
     head = "from argosy.agent.missing_packages import missing_packages, placeholder\n"

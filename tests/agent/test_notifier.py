@@ -1,4 +1,4 @@
-"""sd_notify as an agent speaks it."""
+"""Notifier: the sd_notify datagrams of an agent."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from argosy.agent.notifier import Notifier
 
 
 @pytest.fixture
-def heard(tmp_path: Path) -> Iterator[socket.socket]:
+def receiver(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
         made.bind(str(tmp_path / "n"))
         made.settimeout(5)
         yield made
 
 
-def test_a_beat_tells_everything_in_one_datagram(heard: socket.socket) -> None:
-    notifier = Notifier(heard.getsockname(), watchdog_s=1.0)
+def test_heartbeat_is_one_datagram_with_all_fields(receiver: socket.socket) -> None:
+    notifier = Notifier(receiver.getsockname(), watchdog_s=1.0)
     notifier.send_heartbeat(ready=True, health="degraded", text="two\nlines")
-    assert heard.recv(4096) == b"READY=1\nX_ARGOSY_HEALTH=degraded\nSTATUS=two lines\nWATCHDOG=1"
+    assert receiver.recv(4096) == b"READY=1\nX_ARGOSY_HEALTH=degraded\nSTATUS=two lines\nWATCHDOG=1"
     assert notifier.heartbeat_s == 0.5
     notifier.close()
 
 
-def test_it_is_not_ready_before_it_is(heard: socket.socket) -> None:
-    notifier = Notifier(heard.getsockname())
+def test_heartbeat_of_starting_agent_has_no_ready_field(receiver: socket.socket) -> None:
+    notifier = Notifier(receiver.getsockname())
     notifier.send_heartbeat(ready=False, health="starting")
-    assert heard.recv(4096) == b"X_ARGOSY_HEALTH=starting"
+    assert receiver.recv(4096) == b"X_ARGOSY_HEALTH=starting"
     assert notifier.heartbeat_s == 2.0
     notifier.close()
 
 
-def test_an_abstract_socket_is_reached() -> None:
+def test_notifier_sends_to_abstract_socket() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
         made.bind("")  # the kernel chooses an abstract name
         made.settimeout(5)
@@ -45,7 +45,7 @@ def test_an_abstract_socket_is_reached() -> None:
         notifier.close()
 
 
-def test_a_socket_that_is_bound_anew_is_heard_again(tmp_path: Path) -> None:
+def test_notifier_reaches_socket_that_was_bound_again(tmp_path: Path) -> None:
     """A connected sender would be lost for ever when a supervisor is replaced."""
     path = tmp_path / "n"
     notifier = Notifier(str(path))
@@ -59,8 +59,8 @@ def test_a_socket_that_is_bound_anew_is_heard_again(tmp_path: Path) -> None:
     notifier.close()
 
 
-def test_a_full_or_missing_socket_never_blocks(heard: socket.socket, tmp_path: Path) -> None:
-    full, missing, none = Notifier(heard.getsockname()), Notifier(str(tmp_path / "no")), Notifier("")
+def test_notifier_never_blocks_on_full_or_missing_socket(receiver: socket.socket, tmp_path: Path) -> None:
+    full, missing, none = Notifier(receiver.getsockname()), Notifier(str(tmp_path / "no")), Notifier("")
     for _ in range(1000):
         full.send_heartbeat(ready=True, health="ok")
     missing.send_heartbeat(ready=True, health="ok")

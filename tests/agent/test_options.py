@@ -1,4 +1,4 @@
-"""The command line of an agent."""
+"""Options: the command line of an agent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Options(msgspec.Struct):
         (["--sizes", "1,2", "--sizes=3"], Options(sizes=[1, 2, 3])),
     ],
 )
-def test_options_are_read(words: list[str], expected: Options) -> None:
+def test_parse_options_reads_typed_values(words: list[str], expected: Options) -> None:
     assert parse_options(Options, words) == (expected, None)
 
 
@@ -46,17 +46,17 @@ def test_options_are_read(words: list[str], expected: Options) -> None:
         (["--port", "x"], "expected 1 to 65535"),
     ],
 )
-def test_wrong_options_are_told(words: list[str], message: str) -> None:
+def test_parse_options_reports_wrong_options(words: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse_options(Options, words)
 
 
-def test_the_port_is_every_agents() -> None:
+def test_parse_options_accepts_port_of_every_agent() -> None:
     assert parse_options(None, ["--port", "5595"]) == (None, 5595)
     assert parse_options(Options, ["--port=5595"]) == (Options(), 5595)
 
 
-def test_an_agent_without_options_names_the_one_it_has() -> None:
-    with pytest.raises(InputError) as told:
+def test_unknown_option_hint_lists_port_option() -> None:
+    with pytest.raises(InputError) as raised:
         parse_options(None, ["--voice", "x"])
-    assert told.value.faults[0].hint == "its options are `--port`"
+    assert raised.value.faults[0].hint == "its options are `--port`"

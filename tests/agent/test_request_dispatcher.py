@@ -1,4 +1,4 @@
-"""What a dispatcher does with requests whose callers no longer wait."""
+"""Request dispatcher: requests whose deadline passed or whose client no longer waits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from argosy.wire.server.incoming_request import ConnectedClient, JsonRequest, Ms
 NOTHING = msgspec.Raw(msgspec.msgpack.encode({}))
 
 
-class Diary(Agent):
+class RecordingAgent(Agent):
     def __init__(self) -> None:
         self.ran: list[str] = []
 
@@ -41,60 +41,64 @@ class Diary(Agent):
         self.ran.append("inline")
 
 
-class Desk:
+class RecordingReplySender:
     """Keeps what is answered."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, object]] = []
 
-    def send_reply(self, inquiry: MsgpackRequest, tag: int, value: object) -> int:
-        if not inquiry.is_finished:
+    def send_reply(self, incoming: MsgpackRequest, tag: int, value: object) -> int:
+        if not incoming.is_finished:
             self.answers.append((tag, value))
-        inquiry.is_finished = tag != codec.ITEM
+        incoming.is_finished = tag != codec.ITEM
         return 0
 
-    def send_json_reply(self, inquiry: JsonRequest | None, route: object, document: dict[str, Any]) -> None:
+    def send_json_reply(self, incoming: JsonRequest | None, route: object, document: dict[str, Any]) -> None:
         raise AssertionError("nobody asked in JSON")
 
 
-class Nowhere:
+class ClosedConnection:
     """A way that nothing goes."""
 
     def send(self, body: frame.BytesLike, buffers: Sequence[frame.BytesLike] = (), /) -> bool | None:
-        raise AssertionError("the desk takes the answers")
+        raise AssertionError("the reply_sender takes the answers")
 
 
-async def delivered(method: str, left_us: int, *, is_over: bool) -> tuple[Desk, Diary]:
+async def delivered(
+    method: str, left_us: int, *, is_over: bool
+) -> tuple[RecordingReplySender, RecordingAgent]:
     """Deliver a request whose deadline comes in so many microseconds, and let it end."""
-    desk, diary = Desk(), Diary()
+    reply_sender, recording_agent = RecordingReplySender(), RecordingAgent()
     status = AgentStatus()
     status.open()
     dispatcher = RequestDispatcher(asyncio.get_running_loop(), dict, status)
-    dispatcher.register(find_handlers(diary))
-    caller = ConnectedClient(b"1", Nowhere(), "one", 0)
+    dispatcher.register(find_handlers(recording_agent))
+    connected_client = ConnectedClient(b"1", ClosedConnection(), "one", 0)
     now_us = frame.now_us()
-    inquiry = MsgpackRequest(desk, caller, 1, method, now_us + left_us, NOTHING, (), "", 0, False, now_us)
-    dispatcher.dispatch(inquiry)
-    inquiry.is_finished = is_over
+    incoming = MsgpackRequest(
+        reply_sender, connected_client, 1, method, now_us + left_us, NOTHING, (), "", 0, False, now_us
+    )
+    dispatcher.dispatch(incoming)
+    incoming.is_finished = is_over
     await dispatcher.drain(2.0, lambda: len(dispatcher._tasks) + dispatcher.in_threads)
-    return desk, diary
+    return reply_sender, recording_agent
 
 
 @pytest.mark.parametrize("method", ["task", "stream", "thread", "inline"])
-def test_a_request_is_not_begun_after_its_deadline(method: str) -> None:
-    desk, diary = asyncio.run(delivered(method, -1, is_over=False))
-    assert diary.ran == []
-    assert [(tag, value[0]) for tag, value in desk.answers] == [(codec.REFUSED, codec.EXPIRED)]  # type: ignore[index]
+def test_dispatcher_does_not_start_request_after_deadline(method: str) -> None:
+    reply_sender, recording_agent = asyncio.run(delivered(method, -1, is_over=False))
+    assert recording_agent.ran == []
+    assert [(tag, value[0]) for tag, value in reply_sender.answers] == [(codec.REFUSED, codec.EXPIRED)]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("method", ["task", "stream"])
-def test_a_request_that_is_over_is_not_begun(method: str) -> None:
-    desk, diary = asyncio.run(delivered(method, 10_000_000, is_over=True))
-    assert (diary.ran, desk.answers) == ([], [])
+def test_dispatcher_does_not_start_finished_request(method: str) -> None:
+    reply_sender, recording_agent = asyncio.run(delivered(method, 10_000_000, is_over=True))
+    assert (recording_agent.ran, reply_sender.answers) == ([], [])
 
 
 @pytest.mark.parametrize("method", ["task", "stream", "thread"])
-def test_a_request_in_time_runs(method: str) -> None:
-    desk, diary = asyncio.run(delivered(method, 10_000_000, is_over=False))
-    assert diary.ran == [method]
-    assert [tag for tag, _ in desk.answers] == [codec.RESULT]
+def test_dispatcher_runs_request_before_deadline(method: str) -> None:
+    reply_sender, recording_agent = asyncio.run(delivered(method, 10_000_000, is_over=False))
+    assert recording_agent.ran == [method]
+    assert [tag for tag, _ in reply_sender.answers] == [codec.RESULT]

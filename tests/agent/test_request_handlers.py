@@ -1,4 +1,4 @@
-"""Handlers called over the wire: each way to run, and each way to fail, by its name."""
+"""Request handlers over the wire: every way to run, and every named error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Utterance(msgspec.Struct):
     loud: bool
 
 
-def test_every_kind_of_handler_answers(fleet: LittleFleet) -> None:
+def test_every_kind_of_handler_replies(fleet: LittleFleet) -> None:
     fleet.start("Echo")
     with connect("Echo") as peer:
         assert peer.echo(text="ab", times=2) == "abab"
@@ -41,19 +41,19 @@ def test_every_kind_of_handler_answers(fleet: LittleFleet) -> None:
         ({"text": "a", "times": "2"}, "Expected `int`, got `str` - at `$.times`"),
     ],
 )
-def test_arguments_that_do_not_fit_never_reach_the_handler(
+def test_invalid_arguments_raise_bad_argument_before_handler(
     fleet: LittleFleet, arguments: dict[str, object], message: str
 ) -> None:
     fleet.start("Echo")
     with connect("Echo") as peer:
-        with pytest.raises(BadArgument) as told:
+        with pytest.raises(BadArgument) as raised:
             peer.call("echo", **arguments)
-        assert told.value.message == message
-        assert told.value.peer == "Echo"
+        assert raised.value.message == message
+        assert raised.value.peer == "Echo"
         assert peer.echo(text="still there") == "still there"
 
 
-def test_one_bad_call_does_not_fail_its_neighbours_in_the_same_message(fleet: LittleFleet) -> None:
+def test_failed_call_does_not_affect_other_calls_of_batch(fleet: LittleFleet) -> None:
     fleet.start("Echo")
 
     async def ask() -> list[object]:
@@ -70,30 +70,30 @@ def test_one_bad_call_does_not_fail_its_neighbours_in_the_same_message(fleet: Li
     assert [type(e) for e in (bad, unknown, boom)] == [BadArgument, UnknownMethod, RemoteError]
 
 
-def test_an_unknown_method_names_the_nearest(fleet: LittleFleet) -> None:
+def test_unknown_method_error_suggests_nearest_name(fleet: LittleFleet) -> None:
     fleet.start("Echo")
     with connect("Echo") as peer, pytest.raises(UnknownMethod, match="did you mean `echo`"):
         peer.ecko()
 
 
-def test_an_error_in_a_handler_has_its_class_and_text_and_is_logged(fleet: LittleFleet) -> None:
+def test_handler_error_is_sent_with_code_and_logged(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     with connect("Echo") as peer:
-        with pytest.raises(RemoteError) as told:
+        with pytest.raises(RemoteError) as raised:
             peer.boom()
-        assert (told.value.code, told.value.message) == ("ValueError", "no such voice")
-        with pytest.raises(RemoteError) as told:
+        assert (raised.value.code, raised.value.message) == ("ValueError", "no such voice")
+        with pytest.raises(RemoteError) as raised:
             peer.refuse()
-        assert (told.value.code, told.value.message) == ("busy", "busy")
-        with pytest.raises(RemoteError) as told:
+        assert (raised.value.code, raised.value.message) == ("busy", "busy")
+        with pytest.raises(RemoteError) as raised:
             peer.secret()
-        assert told.value.code == "unencodable-result"
+        assert raised.value.code == "unencodable-result"
     _, err = echo.end()
     assert "ValueError: no such voice" in err
     assert "busy" not in err  # it carries a code: it was meant
 
 
-def test_a_stream_that_fails_does_so_behind_its_items(fleet: LittleFleet) -> None:
+def test_stream_error_is_raised_after_its_items(fleet: LittleFleet) -> None:
     fleet.start("Echo")
     with connect("Echo") as peer:
         items = peer.stream("stumble")
@@ -102,7 +102,7 @@ def test_a_stream_that_fails_does_so_behind_its_items(fleet: LittleFleet) -> Non
             next(items)
 
 
-def test_a_consumer_that_leaves_ends_the_source(fleet: LittleFleet) -> None:
+def test_closing_stream_ends_its_handler(fleet: LittleFleet) -> None:
     fleet.start("Echo")
     with connect("Echo") as peer:
         with peer.stream("count", to=10**9, size=1000) as items:
@@ -111,7 +111,7 @@ def test_a_consumer_that_leaves_ends_the_source(fleet: LittleFleet) -> None:
         until(lambda: peer.noted() == ["count ended"])
 
 
-def test_a_stream_never_runs_ahead_of_its_credit(fleet: LittleFleet) -> None:
+def test_stream_sends_no_items_beyond_credit(fleet: LittleFleet) -> None:
     fleet.start("Echo")
     with connect("Echo") as peer:
         items = peer.stream("count", to=10**9, size=100_000)
@@ -121,7 +121,7 @@ def test_a_stream_never_runs_ahead_of_its_credit(fleet: LittleFleet) -> None:
         items.close()
 
 
-def test_bytes_arrive_as_what_the_handler_says_at_every_size(fleet: LittleFleet) -> None:
+def test_handler_receives_bytes_of_any_size_as_bytes(fleet: LittleFleet) -> None:
     fleet.start("Echo")
     with connect("Echo") as peer:
         for length in (0, 1, 65_535, 65_536, 1_000_000):
@@ -133,7 +133,7 @@ def test_bytes_arrive_as_what_the_handler_says_at_every_size(fleet: LittleFleet)
         assert large.readonly
 
 
-def test_methods_are_listed_with_their_types(fleet: LittleFleet) -> None:
+def test_methods_request_lists_typed_signatures(fleet: LittleFleet) -> None:
     fleet.start("Echo")
     with connect("Echo") as peer:
         listed = peer.call("argosy.methods")

@@ -1,4 +1,4 @@
-"""What a cell may be: faults of the file, each with its place."""
+"""Cell checks: which agents may share a process; each fault has its place."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def faults(agents: str) -> list[Fault]:
         ("start", "auto", "spawn"),
     ],
 )
-def test_agents_of_a_cell_agree_on_what_a_process_has_once(key: str, mine: str, theirs: str) -> None:
+def test_cell_members_must_agree_on_process_settings(key: str, mine: str, theirs: str) -> None:
     (fault,) = faults(
         f"A: {{run: 'm:A', cell: c, {key}: {mine}}}\nB: {{run: 'm:B', cell: c, {key}: {theirs}}}"
     )
@@ -39,7 +39,7 @@ def test_agents_of_a_cell_agree_on_what_a_process_has_once(key: str, mine: str, 
     assert fault.where.startswith("fleet.yaml:4:")
 
 
-def test_variables_that_differ_are_named_and_their_values_are_not() -> None:
+def test_cell_env_fault_names_variables_but_not_values() -> None:
     (fault,) = faults(
         "A: {run: 'm:A', cell: c, env: {K: secret, L: x}}\nB: {run: 'm:B', cell: c, env: {K: other, L: x}}"
     )
@@ -48,14 +48,14 @@ def test_variables_that_differ_are_named_and_their_values_are_not() -> None:
     assert "other" not in fault.message
 
 
-def test_only_classes_share_a_process() -> None:
+def test_cell_rejects_scripts_and_commands() -> None:
     (fault,) = faults("A: {run: agents/voice.py, cell: c}")
     assert "is in cell `c`, but its `run` is a script" in fault.message
     assert "`run: agents.voice:A`" in fault.hint
     assert "command" in faults("A: {run: [sleep, 1], cell: c}")[0].message
 
 
-def test_a_probe_of_a_whole_process_does_not_fit_a_cell() -> None:
+def test_cell_rejects_whole_process_probe() -> None:
     (fault,) = faults("A: {run: 'm:A', cell: c, ready: {probe: alive}}")
     assert "the probe `alive` checks a whole process" in fault.message
 
@@ -67,7 +67,7 @@ A2: {{run: 'm:A', cell: a, needs: [{{agent: B1, on_death: {two}}}]}}
 """
 
 
-def test_two_cells_may_need_each_others_agents() -> None:
+def test_two_cells_may_need_agents_of_each_other() -> None:
     text = "fleet: f\nagents:\n" + "".join(
         f"  {line}\n" for line in NEEDS.format(one="restart", two="wait").splitlines()
     )
@@ -75,7 +75,7 @@ def test_two_cells_may_need_each_others_agents() -> None:
 
 
 @pytest.mark.parametrize("two", ["restart", "stop"])
-def test_cells_that_would_restart_each_other_for_ever_are_a_fault(two: str) -> None:
+def test_cells_that_restart_each_other_endlessly_are_a_fault(two: str) -> None:
     (fault,) = faults(NEEDS.format(one="restart", two=two))
     assert "cell `a` and cell `b` would restart each other endlessly" in fault.message
     assert "on_death: wait" in fault.hint

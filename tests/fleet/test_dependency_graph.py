@@ -1,4 +1,4 @@
-"""The graph against brute force: small graphs of every shape, each answer worked out the slow way."""
+"""Dependency graph against brute force: small graphs of every shape, and large ones for speed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def simple_cycles(graph: Graph) -> set[tuple[str, ...]]:
 
 
 @given(graphs())
-def test_cycles_are_real_shortest_first_and_cover_every_agent_on_one(graph: Graph) -> None:
+def test_cycles_are_shortest_first_and_cover_every_cyclic_agent(graph: Graph) -> None:
     every = simple_cycles(graph)
     cycles = graph.cycles()
     assert set(cycles) <= every
@@ -64,12 +64,12 @@ def test_cycles_are_real_shortest_first_and_cover_every_agent_on_one(graph: Grap
     assert [len(way) for way in cycles] == sorted(len(way) for way in cycles)
     for name in graph.agents:
         through = [len(way) for way in every if name in way]
-        told = [len(way) for way in cycles if name in way]
-        assert min(told, default=0) == min(through, default=0)
+        reported = [len(way) for way in cycles if name in way]
+        assert min(reported, default=0) == min(through, default=0)
 
 
 @given(graphs())
-def test_cuts_leave_no_cycle_and_lose_no_edge(graph: Graph) -> None:
+def test_cycle_cuts_leave_no_cycle_and_keep_edges_as_wants(graph: Graph) -> None:
     cuts = graph.cycle_cuts()
     rest = graph.with_edges_as_wants(cuts)
     assert rest.cycles() == ()
@@ -79,7 +79,7 @@ def test_cuts_leave_no_cycle_and_lose_no_edge(graph: Graph) -> None:
 
 
 @given(graphs())
-def test_components_are_mutual_reach_and_come_after_what_they_need(graph: Graph) -> None:
+def test_components_are_mutually_reachable_and_in_dependency_order(graph: Graph) -> None:
     found = strongly_connected_components(graph.needs)
     assert sorted(name for names in found for name in names) == sorted(graph.agents)
     reach = {name: reachable(graph, name) | {name} for name in graph.agents}
@@ -93,7 +93,7 @@ def test_components_are_mutual_reach_and_come_after_what_they_need(graph: Graph)
 
 
 @given(graphs())
-def test_redundant_needs_follow_from_the_others(graph: Graph) -> None:
+def test_redundant_needs_are_implied_by_other_needs(graph: Graph) -> None:
     part = {
         name: index
         for index, names in enumerate(strongly_connected_components(graph.needs))
@@ -106,14 +106,14 @@ def test_redundant_needs_follow_from_the_others(graph: Graph) -> None:
 
 
 @given(graphs(acyclic=True))
-def test_without_redundant_needs_everything_is_still_reached(graph: Graph) -> None:
+def test_removing_redundant_needs_keeps_reachability(graph: Graph) -> None:
     reduced = graph.with_edges_as_wants(graph.redundant())
     for name in graph.agents:
         assert reachable(reduced, name) == reachable(graph, name)
 
 
 @given(graphs(acyclic=True))
-def test_levels_are_the_longest_chains_and_orders_respect_needs(graph: Graph) -> None:
+def test_levels_follow_longest_chains_and_start_order_respects_needs(graph: Graph) -> None:
     level = {name: index for index, names in enumerate(graph.levels()) for name in names}
     for name in graph.agents:
         assert level[name] == max((level[need] + 1 for need in graph.needs[name]), default=0)
@@ -125,7 +125,7 @@ def test_levels_are_the_longest_chains_and_orders_respect_needs(graph: Graph) ->
 
 
 @given(graphs())
-def test_members_of_a_cycle_share_a_level(graph: Graph) -> None:
+def test_agents_of_cycle_share_level(graph: Graph) -> None:
     level = {name: index for index, names in enumerate(graph.levels()) for name in names}
     assert set(level) == set(graph.agents)
     for a, b in graph.edges():
@@ -133,7 +133,7 @@ def test_members_of_a_cycle_share_a_level(graph: Graph) -> None:
 
 
 @given(graphs(), st.data())
-def test_closure_and_affected(graph: Graph, data: st.DataObject) -> None:
+def test_dependencies_and_dependents_are_transitive(graph: Graph, data: st.DataObject) -> None:
     names = data.draw(st.lists(st.sampled_from(graph.agents), max_size=3))
     needed = set(names).union(*(reachable(graph, name) for name in names))
     assert graph.with_dependencies(names) == tuple(name for name in graph.agents if name in needed)
@@ -143,9 +143,7 @@ def test_closure_and_affected(graph: Graph, data: st.DataObject) -> None:
 
 
 @given(graphs(acyclic=True), st.data())
-def test_the_critical_path_ends_with_the_last_and_follows_the_latest_need(
-    graph: Graph, data: st.DataObject
-) -> None:
+def test_critical_path_follows_latest_need_to_last_agent(graph: Graph, data: st.DataObject) -> None:
     took = {name: data.draw(st.floats(0.01, 10)) for name in graph.agents}
     ready: dict[str, float] = {}
     for name in graph.start_order():
@@ -158,7 +156,7 @@ def test_the_critical_path_ends_with_the_last_and_follows_the_latest_need(
         assert before.ready_s == step.started_s == max(ready[need] for need in graph.needs[step.agent])
 
 
-def test_critical_path_of_a_known_start() -> None:
+def test_critical_path_of_known_graph() -> None:
     graph = graph_from_edges({"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]})
     assert critical_path(graph, {"a": 1.0, "b": 2.5, "c": 2.0, "d": 3.0}) == (
         CriticalStep("a", 0.0, 1.0),
@@ -169,13 +167,13 @@ def test_critical_path_of_a_known_start() -> None:
         critical_path(graph, {"a": 1.0, "b": 2.5, "c": 2.0})
 
 
-def test_the_cut_keeps_the_start_short() -> None:
+def test_best_cut_leaves_fewest_levels() -> None:
     # Cutting b -> c leaves three levels, each of the other cuts four.
     graph = graph_from_edges({"a": ["b", "x"], "b": ["c"], "c": ["a"], "x": [], "d": ["a"]})
     assert graph.best_cut(("a", "b", "c")) == ("b", "c")
 
 
-def test_unknown_names_are_left_out_or_refused() -> None:
+def test_graph_drops_unknown_edges_and_rejects_unknown_queries() -> None:
     graph = graph_from_edges({"a": ["nobody", "b", "b"], "b": []}, {"b": ["a", "nobody"]})
     assert graph.needs == {"a": ("b",), "b": ()}
     assert graph.wants == {"a": (), "b": ("a",)}
@@ -185,7 +183,7 @@ def test_unknown_names_are_left_out_or_refused() -> None:
             ask("nobody")
 
 
-def test_a_ring_of_thousands_is_answered_without_recursion() -> None:
+def test_graph_of_thousands_needs_no_recursion() -> None:
     size = 3000
     graph = graph_from_edges({f"n{i}": [f"n{i - 1}"] if i else [] for i in range(size)})
     assert len(graph.levels()) == size
@@ -193,7 +191,7 @@ def test_a_ring_of_thousands_is_answered_without_recursion() -> None:
     assert len(strongly_connected_components({f"n{i}": (f"n{(i + 1) % size}",) for i in range(size)})) == 1
 
 
-def test_a_fleet_becomes_a_graph() -> None:
+def test_build_graph_reads_needs_and_wants_of_fleet() -> None:
     agents = "A: {run: a.py, needs: [{agent: B}], wants: [C]}, B: {run: b.py}, C: {run: c.py}"
     text = f"fleet: f\nagents: {{{agents}}}\n"
     graph = build_graph(load_fleet("/f.yaml", text))
@@ -201,7 +199,7 @@ def test_a_fleet_becomes_a_graph() -> None:
     assert (graph.needs["A"], graph.wants["A"]) == (("B",), ("C",))
 
 
-def tangle(size: int, chords: int) -> Graph:
+def cyclic_graph(size: int, chords: int) -> Graph:
     """A ring of so many agents, with so many needs across it."""
     chosen = random.Random(7)
     needs = {f"A{i}": [f"A{(i + 1) % size}"] for i in range(size)}
@@ -211,9 +209,9 @@ def tangle(size: int, chords: int) -> Graph:
 
 
 @pytest.mark.parametrize(("size", "chords"), [(3000, 0), (600, 300), (3000, 3000)])
-def test_large_tangles_are_answered_in_part_and_not_never(size: int, chords: int) -> None:
+def test_large_cyclic_graphs_return_partial_cycles_in_time(size: int, chords: int) -> None:
     """The full answer grows with the third power of the size: it took minutes."""
-    graph = tangle(size, chords)
+    graph = cyclic_graph(size, chords)
     cycles = graph.cycles()
     assert cycles
     for way in cycles:

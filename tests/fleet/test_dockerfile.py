@@ -1,4 +1,4 @@
-"""Dockerfiles as data: what belongs to an instruction, and where it stands."""
+"""Dockerfile parser: instructions with their arguments, flags and lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from argosy.fleet.dockerfile import read_instructions
 
 
-def test_lines_that_go_on_comments_and_flags() -> None:
+def test_dockerfile_parser_reads_continuations_comments_and_flags() -> None:
     text = (
         "# syntax=docker/dockerfile:1\nFROM python:3.12 AS build\nRUN a && \\\n    # why\n    b\n\n"
         'COPY --from=build --chown=a:b /x /y\nCMD ["python", \'a.py\']\nentrypoint ["x", "y"]\n'
@@ -27,12 +27,12 @@ def test_lines_that_go_on_comments_and_flags() -> None:
     assert found[3].has_malformed_list
 
 
-def test_texts_below_an_instruction_belong_to_it() -> None:
+def test_dockerfile_parser_keeps_heredoc_in_its_instruction() -> None:
     text = "FROM x\nRUN <<EOF\nnot an instruction\nEOF\nUSER a\n"
     assert [item.keyword for item in read_instructions(text)] == ["FROM", "RUN", "USER"]
 
 
 @given(st.text(alphabet="FROM RUN\\\n#<EOF\"[]'", max_size=200))
-def test_every_text_is_read_to_its_end(text: str) -> None:
+def test_dockerfile_parser_accepts_any_text(text: str) -> None:
     for item in read_instructions(text):
         item.argv()

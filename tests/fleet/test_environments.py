@@ -1,4 +1,4 @@
-"""Placing a fleet: addresses, overrides, where they came from, and which machine this is."""
+"""Environments: addresses, overrides, where they come from, and which machine is local."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def refused(call: object, *args: object) -> tuple[Fault, ...]:
 
 
 @pytest.mark.parametrize("environment", ["development", "production", "container", "testing"])
-def test_a_fleet_of_one_machine_works_in_every_standard_environment(environment: str) -> None:
+def test_single_machine_fleet_resolves_in_every_standard_environment(environment: str) -> None:
     placement = place(one(), environment, {})
     assert placement.endpoint_of("A").url == "tcp://127.0.0.1:5000"
     assert placement.bind_address_of("A") == "127.0.0.1"
@@ -51,7 +51,7 @@ def test_a_fleet_of_one_machine_works_in_every_standard_environment(environment:
     assert local_machines(placement, None, {}) == {None}
 
 
-def test_two_machines_without_addresses_are_here_in_development_and_testing_only() -> None:
+def test_machines_without_addresses_are_local_only_in_dev_and_testing() -> None:
     text = "fleet: f\nmachines: {a: , b: }\nagents: {A: {run: a.py, port: 1, machine: a}}\n"
     fleet = load_fleet("/f.yaml", text)
     for environment in ("development", "testing"):
@@ -60,7 +60,7 @@ def test_two_machines_without_addresses_are_here_in_development_and_testing_only
     assert (fault.where, fault.code) == ("/f.yaml:2:1", "no-address")
 
 
-def test_an_unknown_environment_lists_the_known_and_never_falls_back() -> None:
+def test_unknown_environment_is_fault_that_lists_known_ones() -> None:
     (fault,) = refused(place, two(), "prodution", {})
     assert fault.code == "unknown-environment"
     for name in ("development", "production", "container", "testing", "mixed"):
@@ -69,7 +69,7 @@ def test_an_unknown_environment_lists_the_known_and_never_falls_back() -> None:
     assert refused(place, one(), "staging", {})[0].code == "unknown-environment"
 
 
-def test_unset_variables_of_used_addresses_are_told_all_at_once() -> None:
+def test_place_reports_all_unset_variables() -> None:
     faults = refused(place, two(), "production", {"MAINPC_IP": ""})
     assert [(fault.where, fault.code) for fault in faults] == [
         ("/f.yaml:5:16", "unset-variable"),
@@ -80,7 +80,7 @@ def test_unset_variables_of_used_addresses_are_told_all_at_once() -> None:
     assert "export PC2_IP=" in faults[1].hint
 
 
-def test_variables_that_are_set_give_the_addresses() -> None:
+def test_environment_variables_provide_addresses() -> None:
     variables = {"MAINPC_IP": "10.1.1.1", "PC2_IP": "10.1.1.2"}
     placement = place(two(), "production", variables)
     assert placement.endpoint_of("Memory").url == "tcp://10.1.1.2:7300"
@@ -91,19 +91,19 @@ def test_variables_that_are_set_give_the_addresses() -> None:
 
 
 @pytest.mark.parametrize("value", ["0.0.0.0", "*", "::", "tcp://10.0.0.1", "10.0.0.1:5", "a b"])
-def test_a_variable_that_is_no_peer_is_refused(value: str) -> None:
+def test_place_rejects_variable_with_invalid_address(value: str) -> None:
     faults = refused(place, two(), "production", {"MAINPC_IP": value, "PC2_IP": "10.1.1.2"})
     assert {(fault.where, fault.code) for fault in faults} == {("MAINPC_IP", "address")}
 
 
-def test_bind_is_the_own_address_where_it_is_literal() -> None:
+def test_bind_address_is_literal_address_of_machine() -> None:
     assert place(two(), "development", {}).bind_address_of("Memory") == "192.168.100.17"
     assert place(two(), "container", {}).bind_address_of("Memory") == "0.0.0.0"
     assert place(two(), "testing", {}).bind_address_of("Memory") == "127.0.0.1"
     assert place(two(), "development", {"MEMORY_BIND": "0.0.0.0"}).bind_address_of("Memory") == "0.0.0.0"
 
 
-def test_overrides_hold_in_every_environment() -> None:
+def test_host_and_port_variables_override_every_environment() -> None:
     variables = {"SYSTEM_DIGITAL_TWIN_HOST": "10.9.9.9", "SYSTEMDIGITALTWIN_PORT": "9000"}
     for environment in ("development", "container", "testing"):
         placement = place(two(), environment, variables)
@@ -114,7 +114,7 @@ def test_overrides_hold_in_every_environment() -> None:
     assert place(two(), "testing", {"MEMORY_PORT": "tcp://10.0.0.1:44"}).endpoint_of("Memory").port == 44
 
 
-def test_services() -> None:
+def test_service_endpoint_comes_from_environment_or_variable() -> None:
     placement = place(two(), "development", {})
     assert placement.endpoint_of_service("redis").url == "tcp://192.168.100.16:6379"
     assert (
@@ -127,7 +127,7 @@ def test_services() -> None:
     assert (fault.code, fault.hint) == ("unknown-service", "did you mean `redis`?")
 
 
-def test_because_names_the_place_the_variable_or_the_rule() -> None:
+def test_explain_endpoint_names_source_of_each_part() -> None:
     reasons = place(two(), "development", {}).explain_endpoint("Memory", "mainpc")
     assert [(reason.part, reason.value, reason.source, reason.where) for reason in reasons] == [
         ("machine", "pc2", "file", "/f.yaml:12:23"),
@@ -146,7 +146,7 @@ def test_because_names_the_place_the_variable_or_the_rule() -> None:
     ]
 
 
-def test_what_has_no_answer() -> None:
+def test_endpoint_without_port_name_or_address_is_fault() -> None:
     placement = place(two(), "development", {})
     assert refused(placement.endpoint_of, "Quiet")[0].code == "no-port"
     assert refused(placement.endpoint_of, "Memmory")[0].hint == "did you mean `Memory`?"
@@ -154,14 +154,14 @@ def test_what_has_no_answer() -> None:
     assert (fault.where, fault.code) == ("/f.yaml:9:3", "no-address")
 
 
-def test_a_loopback_address_is_no_peer_for_another_machine() -> None:
+def test_loopback_endpoint_is_fault_for_other_machine() -> None:
     placement = place(two(), "mixed", {})
     assert placement.endpoint_of("SystemDigitalTwin", "mainpc").url == "tcp://127.0.0.1:7220"
     assert refused(placement.endpoint_of, "SystemDigitalTwin", "pc2")[0].code == "loopback-peer"
     assert place(two(), "testing", {}).endpoint_of("SystemDigitalTwin", "pc2").host == "127.0.0.1"
 
 
-def test_machines_that_are_one_host_share_its_ports() -> None:
+def test_place_rejects_same_port_on_machines_with_one_host() -> None:
     text = (
         "fleet: f\nmachines: {a: , b: }\nenvironments:\n  apart: {a: 10.0.0.1, b: 10.0.0.2}\n"
         "  testing: {a: 127.0.0.1, b: 127.0.0.1}\nagents:\n"
@@ -174,7 +174,7 @@ def test_machines_that_are_one_host_share_its_ports() -> None:
     place(fleet, "testing", {"A_PORT": "5001"})
 
 
-def test_here_is_the_chosen_machine_or_the_one_whose_address_is_local() -> None:
+def test_local_machines_are_chosen_or_have_local_address() -> None:
     placement = place(two(), "development", {})
     assert local_machines(placement, "pc2", {"ARGOSY_MACHINE": "mainpc"}) == {"pc2"}
     assert local_machines(placement, None, {"ARGOSY_MACHINE": "mainpc"}) == {"mainpc"}
@@ -188,14 +188,14 @@ def test_here_is_the_chosen_machine_or_the_one_whose_address_is_local() -> None:
     assert "`pc2` (192.168.100.17)" in fault.message
 
 
-def test_local_addresses_are_those_that_can_be_bound() -> None:
+def test_is_local_host_accepts_only_bindable_addresses() -> None:
     assert is_local_host("127.0.0.1")
     assert is_local_host("localhost")
     assert not is_local_host("192.0.2.1")  # TEST-NET-1, never a host's own
     assert not is_local_host("a name with spaces")
 
 
-def test_the_address_of_an_agent_or_service_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_address_returns_url_of_agent_or_service(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ENV_TYPE", raising=False)
     assert address(two(), "Memory") == "tcp://192.168.100.17:7300"
     assert address(two(), "Memory", variables={"ENV_TYPE": "container"}) == "tcp://pc2:7300"
@@ -214,11 +214,11 @@ def test_the_address_of_an_agent_or_service_in_one_call(monkeypatch: pytest.Monk
         ("GGUFModelManager", "GGUF_MODEL_MANAGER_HOST"),
     ],
 )
-def test_names_of_variables(name: str, variable: str) -> None:
+def test_variable_names_are_derived_from_agent_names(name: str, variable: str) -> None:
     assert variable_names(name, "HOST")[0] == variable
 
 
-def test_addresses_as_text() -> None:
+def test_parse_address_splits_host_and_port() -> None:
     assert parse_address("h:80") == ("h", "80")
     assert parse_address("[::1]:80") == ("::1", "80")
     assert parse_address("::1") == ("::1", "")
@@ -231,7 +231,7 @@ def test_addresses_as_text() -> None:
     assert all(map(is_wildcard, ("*", "0.0.0.0", "::")))
 
 
-def test_urls_of_ipv6_have_brackets() -> None:
+def test_ipv6_url_has_brackets() -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
     text = "fleet: f\nmachines: {m: }\nenvironments: {v6: {m: '::1'}}\nagents: {A: {run: a.py, port: 5}}\n"

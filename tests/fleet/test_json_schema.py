@@ -1,4 +1,4 @@
-"""The published schema: valid itself, and of one mind with the loader about every single value."""
+"""JSON schema of the fleet file: valid, and in agreement with the loader about every value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jsonschema
 import msgspec
 import pytest
 
-from argosy import fleet as fleet_room
+from argosy import fleet as fleet_package
 from argosy.fleet import fleet_spec, read_fleet
 from argosy.fleet.json_schema import fleet_json_schema, key_descriptions
 
@@ -44,7 +44,7 @@ def is_valid(value: object) -> bool:
     return jsonschema.Draft202012Validator(SCHEMA).is_valid(value)
 
 
-def test_the_schema_is_a_schema() -> None:
+def test_fleet_schema_is_valid_json_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
@@ -93,7 +93,7 @@ def test_the_schema_is_a_schema() -> None:
         },
     ],
 )
-def test_what_loads_is_valid(value: dict[str, Any]) -> None:
+def test_schema_accepts_values_that_load(value: dict[str, Any]) -> None:
     assert read_fleet("/f.yaml", json.dumps(value))[1] == []
     assert is_valid(value)
 
@@ -134,13 +134,13 @@ def test_what_loads_is_valid(value: dict[str, Any]) -> None:
         {**agent(), "containers": "cell"},
     ],
 )
-def test_what_the_loader_refuses_in_a_value_is_not_valid(value: object) -> None:
+def test_schema_rejects_values_that_loader_rejects(value: object) -> None:
     assert read_fleet("/f.yaml", json.dumps(value))[1] != []
     assert not is_valid(value)
 
 
 @pytest.mark.parametrize("cls", STRUCTS, ids=lambda cls: cls.__name__)
-def test_every_key_has_a_meaning_in_the_schema_and_in_the_reference(cls: type[msgspec.Struct]) -> None:
+def test_every_key_is_described_in_schema_and_reference(cls: type[msgspec.Struct]) -> None:
     words = key_descriptions(cls)
     reference = "".join(path.read_text() for path in REFERENCE)
     assert set(words) == set(cls.__struct_encode_fields__)
@@ -149,20 +149,20 @@ def test_every_key_has_a_meaning_in_the_schema_and_in_the_reference(cls: type[ms
         assert f"`{key}`" in reference, f"docs/reference/fleet-file.md does not name `{key}`"
 
 
-def test_every_struct_that_the_schema_publishes_is_looked_at() -> None:
+def test_schema_definitions_match_tested_structs() -> None:
     assert set(SCHEMA["$defs"]) == {cls.__name__ for cls in STRUCTS}
 
 
-def test_the_room_exports_what_it_says() -> None:
-    assert sorted(fleet_room.__all__) == fleet_room.__all__
-    for name in fleet_room.__all__:
-        assert getattr(fleet_room, name).__name__ == name
-    assert set(fleet_room.__all__) <= set(dir(fleet_room))
+def test_fleet_package_exports_exist_and_are_sorted() -> None:
+    assert sorted(fleet_package.__all__) == fleet_package.__all__
+    for name in fleet_package.__all__:
+        assert getattr(fleet_package, name).__name__ == name
+    assert set(fleet_package.__all__) <= set(dir(fleet_package))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        fleet_room.nothing  # noqa: B018
+        fleet_package.nothing  # noqa: B018
 
 
-def test_importing_the_room_or_its_graph_reads_no_yaml() -> None:
+def test_fleet_import_does_not_load_yaml() -> None:
     modules = "argosy.fleet, argosy.fleet.dependency_graph, argosy.fleet.environments"
     code = f"import sys, {modules}; print('yaml' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The loader: what a fleet file becomes, and every fault of it with its place and the right word."""
+"""Fleet file loader: specs, defaults, and every fault with its place, code and hint."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def hub(keys: str) -> str:
     return agents("A: {run: a.py}") + f"hub: {{{keys}}}\n"
 
 
-def told(text: str) -> list[str]:
+def fault_places(text: str) -> list[str]:
     return [f"{fault.where.removeprefix('/fleets/f.yaml:')} {fault.code}" for fault in faults_of(text)]
 
 
-def test_the_fleet_of_the_design_loads() -> None:
+def test_loader_reads_complete_fleet_file() -> None:
     fleet = load_fleet("/fleets/fleet.yaml", HARBOUR)
     translator = fleet.agents["Translator"]
     assert (fleet.name, fleet.path) == ("harbour", "/fleets/fleet.yaml")
@@ -76,7 +76,7 @@ def test_the_fleet_of_the_design_loads() -> None:
     assert (registry.kind, registry.ready.probe, registry.ready.seconds) == ("script", "alive", 1.0)
 
 
-def test_defaults_of_readiness_follow_the_kind_of_run() -> None:
+def test_default_readiness_follows_kind_of_run() -> None:
     fleet = load_fleet(
         "/f.yaml",
         agents(
@@ -100,12 +100,12 @@ def test_defaults_of_readiness_follow_the_kind_of_run() -> None:
     assert (ready["F"].probe, ready["F"].notify) == ("notify", "all")
 
 
-def test_the_only_machine_needs_no_naming() -> None:
+def test_agents_default_to_only_machine() -> None:
     fleet = load_fleet("/f.yaml", "machines: {pc: }\n" + agents("A: {run: a.py}"))
     assert fleet.agents["A"].machine == "pc"
 
 
-def test_defaults_reach_every_agent_and_give_way() -> None:
+def test_defaults_apply_to_every_agent_and_can_be_overridden() -> None:
     text = (
         "fleet: f\ndefaults: {restart: always, restart_limit: {times: 2, within: 1m}, cpus: 2}\n"
         "agents:\n  A: {run: a.py}\n  B: {run: b.py, restart: never, cpus: 0.5}\n"
@@ -184,8 +184,8 @@ def test_defaults_reach_every_agent_and_give_way() -> None:
         (hub("actions: nowhere"), ["4:16 wrong-value"]),
     ],
 )
-def test_each_fault_has_its_code_and_place(text: str, expected: list[str]) -> None:
-    assert told(text) == expected
+def test_each_fault_has_code_and_place(text: str, expected: list[str]) -> None:
+    assert fault_places(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -207,19 +207,19 @@ def test_each_fault_has_its_code_and_place(text: str, expected: list[str]) -> No
         (hub("recovery: [{do: run}]"), "such as `run: [./free-gpu.sh]`"),
     ],
 )
-def test_hints_name_what_to_write(text: str, words: str) -> None:
+def test_fault_hints_suggest_valid_text(text: str, words: str) -> None:
     assert any(words in fault.hint for fault in faults_of(text)), faults_of(text)
 
 
 @pytest.mark.parametrize("value", ["-1", "true", ".inf", "1e400"])
-def test_no_hint_says_what_would_not_do_either(value: str) -> None:
+def test_hint_never_suggests_invalid_value(value: str) -> None:
     """`memory: -1` was to be written `-1MiB`."""
     (fault,) = faults_of(agents(f"A: {{run: a.py, memory: {value}}}"))
     assert "MiB`" not in fault.hint
     assert "expected a size such as 512MiB" in fault.message
 
 
-def test_all_faults_come_at_once_in_file_order() -> None:
+def test_loader_reports_all_faults_in_file_order() -> None:
     text = agents(
         "A: {run: a.py, needs: [Nobody], port: 0}",
         "B: {run: b.py, prot: 1}",
@@ -234,7 +234,7 @@ def test_all_faults_come_at_once_in_file_order() -> None:
     ]  # fmt: skip
 
 
-def test_a_cycle_is_told_with_the_way_round_and_what_to_change() -> None:
+def test_cycle_fault_names_its_path_and_edge_to_change() -> None:
     text = agents(
         "A: {run: a.py, needs: [B]}",
         "B: {run: b.py, needs: [C]}",
@@ -247,7 +247,7 @@ def test_a_cycle_is_told_with_the_way_round_and_what_to_change() -> None:
     assert fault.hint == "turn one `needs` into `wants`, for example `A` of `C` in line 5"
 
 
-def test_a_cycle_leaves_a_fleet_to_look_at_and_a_wrong_value_does_not() -> None:
+def test_loader_returns_fleet_with_cycle_but_not_with_wrong_value() -> None:
     cycle = agents("A: {run: a.py, needs: [B]}", "B: {run: b.py, needs: [A]}")
     fleet, faults = read_fleet("/f.yaml", cycle)
     assert fleet is not None
@@ -255,28 +255,32 @@ def test_a_cycle_leaves_a_fleet_to_look_at_and_a_wrong_value_does_not() -> None:
     assert read_fleet("/f.yaml", agents("A: {run: a.py, port: x}"))[0] is None
 
 
-def test_ports_may_repeat_on_different_machines_only() -> None:
+def test_ports_may_repeat_only_on_different_machines() -> None:
     machines = "machines: {m: , n: }\n"
     same = agents("A: {run: a.py, port: 1, machine: m}", "B: {run: b.py, port: 1, machine: m}")
     other = agents("A: {run: a.py, port: 1, machine: m}", "B: {run: b.py, port: 1, machine: n}")
-    assert told(machines + same) == ["5:18 port-used-twice"]
-    assert told(machines + other) == []
+    assert fault_places(machines + same) == ["5:18 port-used-twice"]
+    assert fault_places(machines + other) == []
 
 
-def test_names_of_agents_with_faults_of_their_own_are_known() -> None:
-    assert told(agents("A: {run: a.py, needs: [B]}", "B: {run: b.py, port: x}")) == ["4:24 wrong-value"]
+def test_need_of_faulty_agent_is_no_fault() -> None:
+    assert fault_places(agents("A: {run: a.py, needs: [B]}", "B: {run: b.py, port: x}")) == [
+        "4:24 wrong-value"
+    ]
 
 
-def test_a_cell_is_one_process() -> None:
+def test_cell_members_with_different_python_are_a_fault() -> None:
     text = agents(
         "A: {run: 'm:A', cell: c}",
         "B: {run: 'm:B', cell: c}",
         "C: {run: 'm:C', cell: c, python: /opt/python}",
     )
-    assert told(text) == ["5:28 cell"]
+    assert fault_places(text) == ["5:28 cell"]
 
 
-def test_the_file_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loader_reports_missing_and_non_utf8_files_and_accepts_bom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     missing = tmp_path / "none.yaml"
     assert [(f.where, f.code) for f in read_fleet(missing)[1]] == [("none.yaml:1:1", "unreadable")]
@@ -308,20 +312,20 @@ KEYS = (
         max_leaves=15,
     )
 )
-def test_any_value_anywhere_loads_or_is_a_fault(value: object) -> None:
+def test_loader_loads_or_reports_any_json_value(value: object) -> None:
     fleet, faults = read_fleet("/f.yaml", json.dumps(value))
     assert (fleet is not None) or faults
 
 
-def test_a_pipe_a_device_or_an_endless_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
+def test_loader_rejects_pipe_device_and_huge_file(tmp_path: Path) -> None:
     pipe, zero, huge = tmp_path / "pipe.yaml", tmp_path / "zero.yaml", tmp_path / "huge.yaml"
     os.mkfifo(pipe)
     zero.symlink_to("/dev/zero")
     with huge.open("wb") as file:
         file.truncate(17 * 2**20)
-    told = [read_fleet(each)[1][0] for each in (pipe, zero, huge)]
-    assert [each.code for each in told] == ["unreadable"] * 3
-    assert [each.message.partition("read: ")[2] for each in told] == [
+    fault_places = [read_fleet(each)[1][0] for each in (pipe, zero, huge)]
+    assert [each.code for each in fault_places] == ["unreadable"] * 3
+    assert [each.message.partition("read: ")[2] for each in fault_places] == [
         "it is a pipe, expected a regular file",
         "it is a device, expected a regular file",
         "it has more than 16 MiB",

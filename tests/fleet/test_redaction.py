@@ -1,4 +1,4 @@
-"""Secrets: which names and values count as one, and texts that must not show them."""
+"""Redaction: which names and values are secrets, and texts that must not show them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from argosy.fleet.redaction import Redactor, is_secret_name, redact_text
     ["API_KEY", "apiKey", "OPENAI_API_KEY", "PASSWORD", "dbPassword", "GITHUB_TOKEN", "--api-key", "JWT",
      "SECRET_KEY_BASE", "AWS_SECRET_ACCESS_KEY", "SENTRY_DSN", "MYSQL_PWD_TOKEN", "basic_auth"],
 )  # fmt: skip
-def test_names_of_secrets(name: str) -> None:
+def test_is_secret_name_accepts_secret_names(name: str) -> None:
     assert is_secret_name(name)
 
 
@@ -23,7 +23,7 @@ def test_names_of_secrets(name: str) -> None:
     ["PWD", "KEY", "MAX_TOKENS", "TOKEN_FILE", "AUTHOR", "KEYBOARD", "MONKEY", "TOKENIZER", "PASSAGE",
      "LOG_LEVEL", "SECRET_PATH", "COMPASS", "", "42", "TOKEN_URL"],
 )  # fmt: skip
-def test_names_of_other_things(name: str) -> None:
+def test_is_secret_name_rejects_other_names(name: str) -> None:
     assert not is_secret_name(name)
 
 
@@ -40,28 +40,28 @@ def test_names_of_other_things(name: str) -> None:
         ("http://host:80/x@y", "http://host:80/x@y"),
     ],
 )
-def test_texts(text: str, shown: str) -> None:
+def test_redact_text_hides_secrets(text: str, shown: str) -> None:
     assert redact_text(text) == shown
 
 
 @given(st.text(max_size=80))
-def test_no_text_is_too_odd(text: str) -> None:
+def test_redact_text_accepts_any_text(text: str) -> None:
     redact_text(text)
 
 
 @given(st.text("ab+*.\\([ü", min_size=6, max_size=20), st.text(max_size=20), st.text(max_size=20))
-def test_a_secret_value_is_hidden_wherever_it_stands(secret: str, before: str, after: str) -> None:
-    veil = Redactor({"API_KEY": secret, "LEVEL": "unveiled", "DB": "redis://u:hunter2@h"})
-    assert secret not in veil.redact(f"{before}{secret}{after}unveiled hunter2").replace("***", "\0")
-    assert "unveiled" in veil.redact("unveiled")
-    assert veil.redact("said hunter2") == "said ***"
+def test_redactor_hides_secret_value_at_any_position(secret: str, before: str, after: str) -> None:
+    env_redactor = Redactor({"API_KEY": secret, "LEVEL": "unveiled", "DB": "redis://u:hunter2@h"})
+    assert secret not in env_redactor.redact(f"{before}{secret}{after}unveiled hunter2").replace("***", "\0")
+    assert "unveiled" in env_redactor.redact("unveiled")
+    assert env_redactor.redact("said hunter2") == "said ***"
 
 
-def test_a_secret_that_begins_with_another_is_hidden_whole() -> None:
+def test_redactor_hides_longer_secret_with_common_prefix() -> None:
     for names in (("A_TOKEN", "B_TOKEN"), ("B_TOKEN", "A_TOKEN")):
         redactor = Redactor(dict(zip(names, ("abcdef", "abcdefghij"), strict=True)))
         assert redactor.redact("x abcdefghij y abcdef z") == "x *** y *** z"
 
 
-def test_short_values_are_no_pattern() -> None:
+def test_redactor_ignores_short_and_empty_values() -> None:
     assert Redactor({"API_KEY": "1", "DB_PASSWORD": ""}).redact("port 11") == "port 11"

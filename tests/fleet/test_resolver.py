@@ -1,4 +1,4 @@
-"""Names instead of addresses, as refitted code asks for them."""
+"""Resolver: hosts and endpoints by name, as refitted code requests them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
     return inner
 
 
-def test_names_lead_to_the_nearest_fleet_file(folder: Path, tmp_path: Path) -> None:
+def test_resolver_uses_nearest_fleet_file_or_variable(folder: Path, tmp_path: Path) -> None:
     assert ask(folder, "host('pc2'), host('Bus'), host('redis'), endpoint('Bus'), endpoint('redis')") == str(
         ("10.0.0.2", "10.0.0.2", "10.0.0.9", "tcp://10.0.0.2:7150", "tcp://10.0.0.9:6379")
     )
@@ -53,12 +53,12 @@ def test_names_lead_to_the_nearest_fleet_file(folder: Path, tmp_path: Path) -> N
     assert ask(folder, "host('pc2')", ARGOSY_FLEET_FILE=str(other)) == "10.9.9.9"
 
 
-def test_the_former_module_name_finds_the_same_caller(folder: Path) -> None:
+def test_former_module_name_resolves_same_script(folder: Path) -> None:
     former = "__import__('argosy.fleet.whereabouts', fromlist=['host']).host('pc2')"
     assert ask(folder, former) == ask(folder, "host('pc2')") == "10.0.0.2"
 
 
-def test_variables_come_first_and_then_the_fleet_is_not_asked(folder: Path, tmp_path: Path) -> None:
+def test_environment_variable_overrides_fleet_without_loading_it(folder: Path, tmp_path: Path) -> None:
     assert ask(folder, "host('pc2', 'PC2_IP', 'OTHER')", OTHER="there") == "there"
     assert ask(folder, "repr(host('pc2', 'PC2_IP'))", PC2_IP="") == "''"
     (tmp_path / "fleet.yaml").unlink()
@@ -67,24 +67,24 @@ def test_variables_come_first_and_then_the_fleet_is_not_asked(folder: Path, tmp_
     )
 
 
-def test_what_is_missing_is_told(folder: Path, tmp_path: Path) -> None:
+def test_resolver_reports_missing_environment_variable_entry_and_file(folder: Path, tmp_path: Path) -> None:
     assert "there is no environment `prod`" in ask(folder, "host('pc2')", ENV_TYPE="prod")
     assert "`$PC2_IP` is not set" in ask(folder, "host('pc2')", ENV_TYPE="production")
     assert ask(folder, "host('pc1')", ENV_TYPE="production") == "10.0.0.1"
     assert "`development` has no entry `pc3`" in ask(folder, "host('pc3')")
     (tmp_path / "fleet.yaml").unlink()
     assert "export ARGOSY_FLEET_FILE=PATH" in ask(folder, "host('pc2')")
-    assert ask(folder, "host('pc2')", cwd=_elsewhere(tmp_path)) == "10.0.0.2"
+    assert ask(folder, "host('pc2')", cwd=_dir_with_fleet_file(tmp_path)) == "10.0.0.2"
 
 
-def _elsewhere(tmp_path: Path) -> Path:
+def _dir_with_fleet_file(tmp_path: Path) -> Path:
     made = tmp_path / "elsewhere"
     made.mkdir()
     (made / "fleet.yaml").write_text(FLEET)
     return made
 
 
-def test_a_changed_file_is_read_again(folder: Path, tmp_path: Path) -> None:
+def test_resolver_rereads_changed_fleet_file(folder: Path, tmp_path: Path) -> None:
     change = "__import__('pathlib').Path(" + repr(str(tmp_path / "fleet.yaml")) + ").write_text("
     text = repr(FLEET.replace("10.0.0.2", "10.0.0.222"))
     assert ask(folder, f"host('pc2'), {change}{text}) and host('pc2')") == str(("10.0.0.2", "10.0.0.222"))

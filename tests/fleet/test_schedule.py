@@ -1,4 +1,4 @@
-"""When agents can be ready, what a need costs, and the proof that one is redundant."""
+"""Schedule: when agents can be ready, the cost of a need, and the chain that makes one redundant."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def timed_graphs(draw: st.DrawFn) -> tuple[Graph, dict[str, float]]:
 
 
 @given(timed_graphs())
-def test_a_cost_is_what_the_start_gains_without_the_need(given_: tuple[Graph, dict[str, float]]) -> None:
+def test_edge_cost_is_time_gained_without_need(given_: tuple[Graph, dict[str, float]]) -> None:
     graph, takes = given_
     before = compute_ready_times(graph, takes)
     costs = compute_edge_costs(graph, takes)
@@ -37,7 +37,7 @@ def test_a_cost_is_what_the_start_gains_without_the_need(given_: tuple[Graph, di
 
 
 @given(timed_graphs())
-def test_needs_are_ready_before(given_: tuple[Graph, dict[str, float]]) -> None:
+def test_agent_is_ready_after_its_last_need(given_: tuple[Graph, dict[str, float]]) -> None:
     graph, takes = given_
     ready = compute_ready_times(graph, takes)
     for name in graph.agents:
@@ -46,7 +46,7 @@ def test_needs_are_ready_before(given_: tuple[Graph, dict[str, float]]) -> None:
 
 
 @given(timed_graphs())
-def test_a_redundant_need_has_a_proof_and_another_has_none(given_: tuple[Graph, dict[str, float]]) -> None:
+def test_only_redundant_need_has_implying_chain(given_: tuple[Graph, dict[str, float]]) -> None:
     graph, _ = given_
     redundant = set(graph.redundant())
     for agent, need in graph.edges():
@@ -58,7 +58,7 @@ def test_a_redundant_need_has_a_proof_and_another_has_none(given_: tuple[Graph, 
             assert all(second in graph.needs[first] for first, second in pairwise(proof))
 
 
-def test_an_agent_without_a_time_is_told() -> None:
+def test_unknown_agent_raises_error_with_its_name() -> None:
     graph = graph_from_edges({"A": [], "B": ["A"]})
     with pytest.raises(UnknownAgentError, match="`B`"):
         compute_ready_times(graph, {"A": 1.0})

@@ -1,4 +1,4 @@
-"""The YAML text as a tree: what is read, what is refused, and where."""
+"""YAML nodes: text to tree, what is rejected, and where."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def read(text: str) -> tuple[object, list[str]]:
         ("9" * 5000, "9" * 5000),
     ],
 )
-def test_scalars_follow_the_core_schema(text: str, value: object) -> None:
+def test_scalars_follow_core_schema(text: str, value: object) -> None:
     assert read(f"[{text}]") == ([value], [])
 
 
-def test_anchors_aliases_and_merge_keys() -> None:
+def test_anchors_aliases_and_merge_keys_are_resolved() -> None:
     text = "base: &base {a: 1, b: 2}\nother: &other {b: 3, c: 4}\nx: {<<: [*base, *other], a: 9}\ny: *base\n"
     value, faults = read(text)
     assert faults == []
@@ -90,11 +90,11 @@ def test_anchors_aliases_and_merge_keys() -> None:
         ("[" * 500, "f.yaml:1:61 too-deep"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(text: str, fault: str) -> None:
+def test_parser_reports_unreadable_yaml_with_place(text: str, fault: str) -> None:
     assert read(text)[1] == [fault]
 
 
-def test_a_tab_is_named() -> None:
+def test_tab_indentation_is_named_with_hint() -> None:
     faults = FaultList("f.yaml")
     parse_document("a:\n\tb: 1\n", faults)
     (fault,) = faults.in_file_order()
@@ -116,14 +116,14 @@ def test_a_tab_is_named() -> None:
         ("a: \"b\nc: 'd'\n", 'close the `"` of line 1, column 4 with `"`'),
     ],
 )
-def test_what_is_not_closed_is_named_with_where_it_was_opened(text: str, hint: str) -> None:
+def test_unclosed_bracket_or_quote_hint_names_its_opening(text: str, hint: str) -> None:
     faults = FaultList("f.yaml")
     parse_document(text, faults)
     (fault,) = faults.in_file_order()
     assert fault.hint == hint
 
 
-def test_a_bomb_of_aliases_is_refused_at_once() -> None:
+def test_alias_bomb_is_rejected_quickly() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 40)]
     start = time.monotonic()
@@ -131,13 +131,13 @@ def test_a_bomb_of_aliases_is_refused_at_once() -> None:
     assert time.monotonic() - start < 5
 
 
-def test_deep_block_nesting_does_not_exhaust_the_stack() -> None:
+def test_deep_nesting_is_rejected_without_stack_overflow() -> None:
     text = "".join(f"{' ' * depth}a:\n" for depth in range(3000))
     assert [fault.split()[1] for fault in read(text)[1]] == ["too-deep"]
 
 
 @given(st.text(alphabet=st.sampled_from("ab:-[]{}&*!|>'\"%#,? \n\t0~<\u00e9\x00\x85"), max_size=60))
-def test_any_text_gives_a_tree_or_a_fault(text: str) -> None:
+def test_parser_returns_tree_or_fault_for_any_text(text: str) -> None:
     faults = FaultList("f.yaml")
     node = parse_document(text, faults)
     assert node is not None or len(faults)

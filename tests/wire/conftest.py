@@ -1,4 +1,4 @@
-"""A little fleet for each test that asks for one."""
+"""A small fleet for each test that requests it."""
 
 from __future__ import annotations
 

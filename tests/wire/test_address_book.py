@@ -1,4 +1,4 @@
-"""The address book: written whole, read again when it changed, honest about what is missing."""
+"""Address book: atomic writes, reload on change, and errors about missing entries."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def book(runtime: Path, **agents: AgentAddress) -> AddressBook:
     return AddressBook("harbour", "testing", ("mainpc",), str(runtime), agents)
 
 
-def test_a_book_comes_back(tmp_path: Path) -> None:
+def test_address_book_round_trips(tmp_path: Path) -> None:
     written = book(tmp_path, A=AgentAddress("mainpc", "127.0.0.1", "0.0.0.0", 5595, 6595, ("lookup",)))
     write_address_book(tmp_path / "book.json", written)
     assert read_address_book(tmp_path / "book.json") == written
     assert os.listdir(tmp_path) == ["book.json"]
 
 
-def test_no_book_and_no_book_at_all(tmp_path: Path) -> None:
+def test_read_address_book_reports_missing_and_invalid_file(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="cannot be read"):
         read_address_book(tmp_path / "none")
     (tmp_path / "bad").write_text('{"fleet": 1}')
@@ -37,7 +37,7 @@ def test_no_book_and_no_book_at_all(tmp_path: Path) -> None:
         read_address_book(tmp_path / "bad")
 
 
-def test_a_changed_book_is_seen(tmp_path: Path) -> None:
+def test_resolver_rereads_changed_address_book(tmp_path: Path) -> None:
     path = tmp_path / "book.json"
     write_address_book(path, book(tmp_path, A=AgentAddress("pc2", "10.0.0.1", port=1)))
     directory = AddressResolver(path)
@@ -48,7 +48,7 @@ def test_a_changed_book_is_seen(tmp_path: Path) -> None:
     assert directory.endpoint("A") == "tcp://10.0.0.2:1"
 
 
-def test_the_same_machine_is_reached_by_ipc_once_its_socket_is_there(tmp_path: Path) -> None:
+def test_resolver_uses_ipc_on_same_machine_once_socket_exists(tmp_path: Path) -> None:
     path = tmp_path / "book.json"
     write_address_book(
         path,
@@ -68,7 +68,7 @@ def test_the_same_machine_is_reached_by_ipc_once_its_socket_is_there(tmp_path: P
     assert directory.endpoint("C") == "tcp://127.0.0.1:7"
 
 
-def test_an_agent_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
+def test_resolver_names_unreachable_and_unknown_agents(tmp_path: Path) -> None:
     path = tmp_path / "book.json"
     write_address_book(path, book(tmp_path, A=AgentAddress("pc2")))
     with pytest.raises(InputError, match="declares no port"):
@@ -78,7 +78,7 @@ def test_an_agent_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
         AddressResolver(path).endpoint("B")
 
 
-def test_a_path_that_is_too_long_for_a_socket_is_none() -> None:
+def test_socket_path_is_none_when_too_long() -> None:
     assert socket_path("/" + "x" * 102, "A") == "/" + "x" * 102 + "/z/A"
     assert socket_path("/" + "x" * 103, "A") is None
     assert socket_path("/" + "é" * 52, "A") is None

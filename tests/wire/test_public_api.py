@@ -1,4 +1,4 @@
-"""What the room exports, and what its errors carry."""
+"""Public API of argosy.wire and argosy.agent: exports, and copies of errors."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import argosy.wire
 from argosy.wire import errors
 
 
-@pytest.mark.parametrize("room", [argosy.wire, argosy.agent])
-def test_all_is_sorted_and_there(room: object) -> None:
-    names: list[str] = room.__all__  # type: ignore[attr-defined]
+@pytest.mark.parametrize("package", [argosy.wire, argosy.agent])
+def test_all_exports_are_sorted_and_exist(package: object) -> None:
+    names: list[str] = package.__all__  # type: ignore[attr-defined]
     assert names == sorted(names)
     assert len(names) <= 12
-    assert all(getattr(room, name) is not None for name in names)
+    assert all(getattr(package, name) is not None for name in names)
     with pytest.raises(AttributeError):
-        room.nothing  # type: ignore[attr-defined]  # noqa: B018
+        package.nothing  # type: ignore[attr-defined]  # noqa: B018
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,9 @@ def test_all_is_sorted_and_there(room: object) -> None:
         (errors.TooLarge, ValueError),
     ],
 )
-def test_errors_survive_a_copy_and_are_their_builtins(kind: type[errors.WireError], builtin: type) -> None:
+def test_errors_survive_pickling_and_derive_from_builtins(
+    kind: type[errors.WireError], builtin: type
+) -> None:
     error = kind("Back", "answer", "why")
     for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):
         assert str(twin) == str(error)
@@ -43,20 +45,20 @@ def test_errors_survive_a_copy_and_are_their_builtins(kind: type[errors.WireErro
     assert isinstance(error, builtin)
 
 
-def test_a_remote_error_survives_a_copy() -> None:
+def test_remote_error_survives_pickling() -> None:
     error = errors.BadArgument("Back", "answer", "bad-argument", "Expected `str`")
     twin = pickle.loads(pickle.dumps(error))
     assert (twin.code, twin.message, str(twin)) == (error.code, error.message, str(error))
 
 
-def test_every_error_is_drawn_in_the_tree() -> None:
+def test_errors_docstring_lists_every_error() -> None:
     assert errors.__doc__ is not None
     kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, errors.WireError)]
     assert all(kind.__name__ in errors.__doc__ for kind in kinds)
     assert len(kinds) == 11
 
 
-def test_the_context_alone_needs_neither_asyncio_nor_msgspec() -> None:
+def test_wire_context_imports_neither_asyncio_nor_msgspec() -> None:
     code = (
         "import sys, argosy.wire as w; w.context; print(*[m in sys.modules for m in ('asyncio', 'msgspec')])"
     )

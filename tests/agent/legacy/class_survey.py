@@ -1,4 +1,4 @@
-"""Every class of a tree that derives from its base agent, each tried on argosy's; as data, or as a table.
+"""Runs every class of a tree that derives from its base agent on argosy's; returns data, or a table.
 
     python -m tests.agent.legacy.class_survey TREE
 
@@ -150,7 +150,7 @@ def _try_one(command: list[str], tree: Path, each: OldClass, modules: list[str])
 
 
 def _try(command: list[str], tree: Path, book: Path, each: OldClass, modules: list[str]) -> Tried:
-    out, told = os.pipe()
+    out, result_fd = os.pipe()
     script = [
         os.environ.get("TRIAL_PYTHON", sys.executable),
         str(HERE / "class_trial.py"),
@@ -160,7 +160,7 @@ def _try(command: list[str], tree: Path, book: Path, each: OldClass, modules: li
     ]
     process = subprocess.Popen(
         [*command, *script, str(PORT + 500), *modules],
-        pass_fds=[told],
+        pass_fds=[result_fd],
         cwd=tree.parent,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -171,10 +171,10 @@ def _try(command: list[str], tree: Path, book: Path, each: OldClass, modules: li
             "ARGOSY_BOOK": str(book),
             "ARGOSY_AGENT": "Trial",
             "PYTHONPATH": str(tree),
-            "TRIAL_FD": str(told),
+            "TRIAL_FD": str(result_fd),
         },
     )
-    os.close(told)
+    os.close(result_fd)
     try:
         for number in (signal.SIGALRM, signal.SIGKILL):
             try:
@@ -186,9 +186,11 @@ def _try(command: list[str], tree: Path, book: Path, each: OldClass, modules: li
     finally:
         _end_group(process.pid)
     with os.fdopen(out, "rb") as answer:
-        said = answer.read()
+        result_json = answer.read()
     facts: dict[str, Any] = (
-        json.loads(said) if said else {"outcome": "ended", "error": f"exit {process.returncode}"}
+        json.loads(result_json)
+        if result_json
+        else {"outcome": "ended", "error": f"exit {process.returncode}"}
     )
     frame = facts.get("frame", "").replace(f"{tree}/", "")
     return msgspec.convert({**facts, "path": each.path, "name": each.name, "frame": frame}, Tried)

@@ -1,4 +1,4 @@
-"""A new agent that hears what old ones report."""
+"""An agent that records the errors and events of legacy agents."""
 
 from __future__ import annotations
 

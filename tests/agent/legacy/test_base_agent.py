@@ -1,4 +1,4 @@
-"""Old agents, unchanged, on argosy's base: real processes, asked as their old callers ask."""
+"""Legacy agents, unchanged, on the BaseAgent of argosy: real processes, called as their old clients do."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def ask(url: str, document: object, timeout_ms: int = 5000) -> Any:
     return json.loads(send(url, json.dumps(document).encode(), timeout_ms))
 
 
-def asked_once(url: str) -> Any:
+def work_reply_or_none(url: str) -> Any:
     """Return an answer; None when nobody heard, as may be while a port changes hands."""
     try:
         return ask(url, {"action": "work"}, timeout_ms=1000)
@@ -83,7 +83,7 @@ def threads_of(agent: Running) -> int:
     return len(os.listdir(f"/proc/{agent.pid}/task"))
 
 
-def test_one_without_a_package_is_degraded_and_its_work_fails_by_name(start: Start) -> None:
+def test_legacy_agent_without_package_is_degraded_and_names_it(start: Start) -> None:
     lacking = start("Lacking")
     said = health(lacking)
     assert (said["status"], said["missing_packages"], said["models"]) == ("degraded", ["no_such_torch"], 0)
@@ -96,14 +96,14 @@ def test_one_without_a_package_is_degraded_and_its_work_fails_by_name(start: Sta
 # -- the whole of it ---------------------------------------------------------------------------------
 
 
-def test_pyzmq_s_instance_is_on_its_one_context_and_may_be_ended(start: Start) -> None:
+def test_legacy_agent_may_terminate_pyzmq_context_instance(start: Start) -> None:
     agent = start("TakesTheInstance")
     assert ask(agent.url, {"action": "work"}) == {"heard": "still there"}
     names = [task.joinpath("comm").read_text() for task in Path(f"/proc/{agent.pid}/task").iterdir()]
     assert sum(name.startswith("ZMQbg/Reaper") for name in names) == 1
 
 
-def test_it_answers_handles_and_ends_in_order(start: Start) -> None:
+def test_legacy_agent_answers_reports_health_and_stops_in_order(start: Start) -> None:
     plain = start("Plain")
     answer = ask(plain.url, {"command": "go", "deep": {"er": [1]}})
     assert answer == {"command": "go", "deep": {"er": [1]}, "in": "MainThread", "count": 1}
@@ -127,14 +127,14 @@ def test_it_answers_handles_and_ends_in_order(start: Start) -> None:
     assert (plain.code, out, err) == (0, "cleanup\n", "")
 
 
-def test_it_has_one_thread_more_than_a_new_agent(start: Start) -> None:
+def test_legacy_agent_has_four_threads(start: Start) -> None:
     plain = start("Plain")
     ask(plain.url, {"action": "x"})
     health(plain)
     until(lambda: threads_of(plain) == 4)  # main, responder, ZeroMQ's I/O thread and its reaper
 
 
-def test_declared_ports_win_over_the_constructor(start: Start) -> None:
+def test_declared_ports_override_constructor_ports(start: Start) -> None:
     plain = start("Plain")
     said = ask(plain.url, {"action": "attributes"})
     port = int(plain.url.rpartition(":")[2])
@@ -148,19 +148,19 @@ def test_declared_ports_win_over_the_constructor(start: Start) -> None:
 
 
 @pytest.mark.parametrize("action", ["health", "health_check", "ping", "status"])
-def test_health_on_both_ports_by_every_word(start: Start, action: str) -> None:
+def test_health_is_answered_on_both_ports_for_every_action_name(start: Start, action: str) -> None:
     plain = start("Plain")
     for url in (plain.url, plain.health_url):
         assert ask(url, {"action": action, "request_id": "1"})["status"] == "ok"
     assert send(plain.health_url, b"are you there?").startswith(b"{")
 
 
-def test_a_question_with_more_than_a_health_word_is_a_request(start: Start) -> None:
+def test_health_action_with_extra_fields_reaches_handler(start: Start) -> None:
     plain = start("Plain")
     assert ask(plain.url, {"action": "status", "task": 7})["task"] == 7
 
 
-def test_errors_are_answers(start: Start) -> None:
+def test_handler_errors_are_sent_as_error_replies(start: Start) -> None:
     plain = start("Plain")
     assert ask(plain.url, {"action": "fail"}) == {"status": "error", "error": "no such voice"}
     assert ask(plain.url, {"command": "bare"}) == {"result": 7}
@@ -170,7 +170,7 @@ def test_errors_are_answers(start: Start) -> None:
     assert "ValueError: no such voice" in err
 
 
-def test_argosy_callers_use_it_too(start: Start) -> None:
+def test_argosy_clients_call_legacy_agent(start: Start) -> None:
     plain = start("Plain")
     with connect("Plain") as peer:
         assert peer.call("hello", to=["a"]) == {
@@ -182,19 +182,19 @@ def test_argosy_callers_use_it_too(start: Start) -> None:
         assert peer.call("health")["pid"] == plain.pid
 
 
-def test_a_payload_by_health_check_alone(start: Start) -> None:
+def test_health_uses_health_check_method_as_payload(start: Start) -> None:
     said = health(start("OnlyHealthCheck"))
     assert (said["status"], said["status_word"], said["queue"]) == ("degraded", "warning", 3)
 
 
-def test_a_loop_that_begins_before_the_base_does_runs(start: Start) -> None:
+def test_thread_started_before_base_constructor_runs(start: Start) -> None:
     assert health(start("BeginsTooEarly"))["first"] is True
 
 
 # -- where the main thread is -------------------------------------------------------------------------
 
 
-def test_it_is_ready_when_the_outermost_constructor_has_returned(start: Start, gates: Path) -> None:
+def test_legacy_agent_is_ready_after_outermost_constructor_returns(start: Start, gates: Path) -> None:
     slow = start("SlowConstructor", ready=False)
     slow.told("X_ARGOSY_HEALTH=starting")
     said = health(slow)
@@ -205,7 +205,7 @@ def test_it_is_ready_when_the_outermost_constructor_has_returned(start: Start, g
     assert health(slow)["model"] == "loaded"
 
 
-def test_a_constructor_that_raises_is_failing_until_the_end(start: Start) -> None:
+def test_constructor_error_is_reported_in_stopping_status(start: Start) -> None:
     broken = start("BreaksInConstructor", ready=False)
     _, err = broken.process.communicate(timeout=20)
     assert broken.code == 1
@@ -214,7 +214,7 @@ def test_a_constructor_that_raises_is_failing_until_the_end(start: Start) -> Non
     assert words == ["its constructor raised RuntimeError: no card"]
 
 
-def test_a_loop_inside_the_constructor_serves_and_is_never_ready(start: Start) -> None:
+def test_run_inside_constructor_serves_but_never_becomes_ready(start: Start) -> None:
     agent = start("LoopsInConstructor", ready=False)
     agent.told("X_ARGOSY_HEALTH=starting")
     assert ask(agent.url, {"action": "x"}) == {"status": "error", "error": "Unknown action: x"}
@@ -223,7 +223,7 @@ def test_a_loop_inside_the_constructor_serves_and_is_never_ready(start: Start) -
     assert agent.code == 0
 
 
-def test_initialisation_runs_once_apart_and_run_waits_for_it(start: Start, gates: Path) -> None:
+def test_initialization_runs_once_in_thread_before_run(start: Start, gates: Path) -> None:
     agent = start("Initializes", ready=False)
     agent.told("X_ARGOSY_HEALTH=starting")
     until(lambda: health(agent)["reason"] == "`_perform_initialization` has not returned")
@@ -234,26 +234,26 @@ def test_initialisation_runs_once_apart_and_run_waits_for_it(start: Start, gates
     assert (out, err) == ("initialised there\nrun\n", "")
 
 
-def test_an_initialisation_that_the_constructor_begins_finds_the_fields(start: Start) -> None:
+def test_early_initialization_waits_for_constructor_fields(start: Start) -> None:
     said = health(start("InitializesTooEarly"))
     assert (said["status"], said["found"], said["is_late"]) == ("ok", "there", False)
 
 
 @pytest.mark.soak
-def test_a_constructor_that_waits_for_its_initialisation_gets_it(start: Start) -> None:
+def test_constructor_can_wait_for_its_initialization(start: Start) -> None:
     agent = start("WaitsForInitialization", ready=False)
     agent.told("READY=1")
     said = health(agent)
     assert (said["found"], said["is_late"]) == ("nothing", True)
 
 
-def test_a_failed_initialisation_is_degraded_with_its_text(start: Start) -> None:
+def test_failed_initialization_reports_degraded_with_reason(start: Start) -> None:
     agent = start("FailsToInitialize")
     said = health(agent)
     assert (said["status"], said["reason"]) == ("degraded", "its initialisation failed: no model file")
 
 
-def test_an_own_run_is_ready_when_it_is_entered(start: Start, gates: Path) -> None:
+def test_overridden_run_makes_agent_ready_on_entry(start: Start, gates: Path) -> None:
     agent = start("OwnLoop")
     assert health(agent)["status"] == "ok"
     answer = ask(agent.url, {"action": "work"}, 8000)
@@ -262,7 +262,7 @@ def test_an_own_run_is_ready_when_it_is_entered(start: Start, gates: Path) -> No
     assert agent.code == 0
 
 
-def test_a_run_that_raises_ends_as_failing(start: Start, gates: Path) -> None:
+def test_run_error_ends_agent_with_exit_code_one(start: Start, gates: Path) -> None:
     agent = start("BreaksInLoop")
     (gates / "break").touch()
     assert agent.told("STOPPING=1")["STATUS"] == "`run` raised ValueError: lost"
@@ -270,7 +270,7 @@ def test_a_run_that_raises_ends_as_failing(start: Start, gates: Path) -> None:
     assert agent.code == 1
 
 
-def test_an_agent_that_hangs_after_its_loop_never_gives_its_payload(start: Start, gates: Path) -> None:
+def test_health_of_agent_hanging_after_run_has_no_payload(start: Start, gates: Path) -> None:
     agent = start("Hangs")
     assert health(agent)["payload"] == "of a hanging agent"
     assert ask(agent.url, {"action": "health"})["status"] == "ok"
@@ -285,17 +285,17 @@ def test_an_agent_that_hangs_after_its_loop_never_gives_its_payload(start: Start
     agent.process.wait(20)
 
 
-def test_a_program_without_run_is_ready_once_it_has_settled(fleet: LittleFleet) -> None:
+def test_program_without_run_becomes_ready(fleet: LittleFleet) -> None:
     agent = fleet.start("Starts", command=[sys.executable, "agent/legacy/no_work_loop.py"])
     assert health(agent)["status"] == "ok"
 
 
-def test_a_main_block_that_waits_in_its_own_loop_never_comes_to_the_run_below_it(fleet: LittleFleet) -> None:
+def test_main_block_with_own_loop_becomes_ready_without_run(fleet: LittleFleet) -> None:
     agent = fleet.start("Waits", command=[sys.executable, "agent/legacy/two_main_blocks.py"])
     assert health(agent)["status"] == "ok"
 
 
-def test_no_agent_begins_in_a_process_that_was_told_to_end(fleet: LittleFleet) -> None:
+def test_second_agent_does_not_start_in_terminated_process(fleet: LittleFleet) -> None:
     port = two_free_ports()
     fleet.add("Twice", port=port, health_port=port + 1)
     agent = fleet.start("Twice", command=[sys.executable, "agent/legacy/run_twice.py"])
@@ -305,7 +305,7 @@ def test_no_agent_begins_in_a_process_that_was_told_to_end(fleet: LittleFleet) -
     assert agent.process.returncode == 0
 
 
-def test_the_watchdog_is_fed_by_the_work_loop(start: Start, gates: Path) -> None:
+def test_watchdog_heartbeats_come_from_work_loop(start: Start, gates: Path) -> None:
     plain = start("Plain", WATCHDOG_USEC="300000")
     assert plain.told("WATCHDOG=1")["READY"] == "1"
     with zmq.Context() as context, context.socket(zmq.REQ) as req:
@@ -339,7 +339,7 @@ def drain(agent: Running) -> None:
 # -- payloads ------------------------------------------------------------------------------------------
 
 
-def test_a_slow_payload_does_not_hold_the_answer(start: Start, gates: Path) -> None:
+def test_slow_health_payload_does_not_delay_health_reply(start: Start, gates: Path) -> None:
     agent = start("SlowPayload")
     began = time.monotonic()
     said = health(agent)
@@ -350,7 +350,7 @@ def test_a_slow_payload_does_not_hold_the_answer(start: Start, gates: Path) -> N
     assert health(agent)["payload_age"] >= 0
 
 
-def test_a_payload_that_raises_is_failing_and_mends(start: Start, gates: Path) -> None:
+def test_health_payload_error_reports_failing_until_it_recovers(start: Start, gates: Path) -> None:
     agent = start("BreaksInPayload")
     said = health(agent)
     assert (said["status"], said["reason"]) == ("failing", "its health payload raised KeyError: 'gpu'")
@@ -360,13 +360,13 @@ def test_a_payload_that_raises_is_failing_and_mends(start: Start, gates: Path) -
     assert health(agent)["gpu"] == 1
 
 
-def test_a_health_loop_that_works_is_run(start: Start) -> None:
+def test_health_loop_without_responder_runs(start: Start) -> None:
     agent = start("WorkingHealthLoop")
     until(lambda: ask(agent.url, {"action": "count"})["checks"] > 2)
     assert health(agent)["status"] == "ok"
 
 
-def test_a_copied_health_loop_answers_nobody(start: Start) -> None:
+def test_copied_health_loop_answers_no_request(start: Start) -> None:
     agent = start("RespondingHealthLoop")
     for _ in range(3):
         assert "from" not in health(agent)
@@ -375,7 +375,7 @@ def test_a_copied_health_loop_answers_nobody(start: Start) -> None:
 # -- ports -----------------------------------------------------------------------------------------------
 
 
-def test_the_base_gives_way_on_the_main_port(start: Start) -> None:
+def test_agent_may_bind_its_main_port_itself(start: Start) -> None:
     agent = start("BindsMain")
     assert ask(agent.url, {"action": "x"}) == {"from": "the agent"}
     assert health(agent)["status"] == "ok"
@@ -383,7 +383,7 @@ def test_the_base_gives_way_on_the_main_port(start: Start) -> None:
     assert err == ""
 
 
-def test_the_base_gives_way_when_it_is_there_already(start: Start, gates: Path) -> None:
+def test_base_releases_bound_main_port_and_refuses_pending_request(start: Start, gates: Path) -> None:
     """A request that the base had taken, and its agent will not see, is refused and not lost."""
     agent = start("BindsMainLate")
     with zmq.Context() as context, context.socket(zmq.REQ) as req:
@@ -394,17 +394,17 @@ def test_the_base_gives_way_when_it_is_there_already(start: Start, gates: Path) 
         until(lambda: health(agent)["in_flight"] == 1)
         (gates / "bind").touch()
         assert req.recv_json() == {"status": "error", "error": "the agent is taking its port itself"}
-    until(lambda: asked_once(agent.url) == {"from": "the agent"})
+    until(lambda: work_reply_or_none(agent.url) == {"from": "the agent"})
     assert health(agent)["status"] == "ok"
 
 
-def test_the_base_gives_way_on_the_health_port(start: Start) -> None:
+def test_agent_may_bind_its_health_port_itself(start: Start) -> None:
     agent = start("BindsHealth")
     assert ask(agent.health_url, {}) == {"status": "ok", "from": "the agent"}
     assert ask(agent.url, {"action": "health"})["name"] == "BindsHealth"
 
 
-def test_the_base_gives_way_to_a_plain_socket(start: Start) -> None:
+def test_base_releases_main_port_to_plain_tcp_server(start: Start) -> None:
     agent = start("ServesHttp")
     url = agent.url.replace("tcp:", "http:")
     until(lambda: is_empty_page(url))
@@ -418,12 +418,12 @@ def is_empty_page(url: str) -> bool:
         return False
 
 
-def test_a_port_that_was_only_tried_is_taken_back(start: Start) -> None:
+def test_base_binds_port_again_after_agent_probed_it(start: Start) -> None:
     agent = start("TriesPort")
     assert health(agent)["name"] == "TriesPort"
 
 
-def test_the_socket_of_the_base_answers_for_whoever_uses_it(start: Start) -> None:
+def test_agent_may_serve_requests_on_socket_of_base(start: Start) -> None:
     agent = start("OnSocket")
     assert send(agent.url, b"words") == b"raw words"
     assert health(agent)["status"] == "ok"
@@ -431,7 +431,7 @@ def test_the_socket_of_the_base_answers_for_whoever_uses_it(start: Start) -> Non
     assert agent.code == 0
 
 
-def test_a_socket_that_the_agent_reads_in_its_own_thread_is_left_to_it(start: Start) -> None:
+def test_base_does_not_read_socket_that_agent_thread_reads(start: Start) -> None:
     """Two threads on one socket ended the process, now and then, in libzmq."""
     agent = start("ReadsItself")
     answers = {ask(agent.url, {"number": number})["by"] for number in range(300)}
@@ -439,12 +439,12 @@ def test_a_socket_that_the_agent_reads_in_its_own_thread_is_left_to_it(start: St
     assert health(agent)["status"] == "ok"
 
 
-def test_a_socket_of_the_base_may_be_bound_where_it_is_already(start: Start) -> None:
+def test_agent_may_bind_socket_of_base_to_same_port_again(start: Start) -> None:
     agent = start("BindsTheBasesSocket")
     assert send(agent.url, b"words") == b"raw words"
 
 
-def test_a_bind_on_a_neighbours_port_goes_elsewhere_and_is_reported(start: Start, fleet: LittleFleet) -> None:
+def test_bind_on_port_of_other_agent_is_moved_and_reported(start: Start, fleet: LittleFleet) -> None:
     port = two_free_ports()
     neighbour = fleet.add("Neighbour", port=port, health_port=port + 1)
     agent = start("BindsNeighbour", NEIGHBOUR=str(neighbour.port))
@@ -457,7 +457,7 @@ def test_a_bind_on_a_neighbours_port_goes_elsewhere_and_is_reported(start: Start
     assert f"a bind on port {neighbour.port} went to " in err
 
 
-def test_agents_inside_an_agent_bind_nothing(start: Start) -> None:
+def test_nested_agents_bind_no_ports(start: Start) -> None:
     agent = start("Nests")
     assert ask(agent.url, {"action": "x"}) == {"from": "the agent"}
     assert health(agent)["name"] == "Nests"
@@ -477,12 +477,12 @@ def listening(agent: Running) -> int:
 # -- constructors and peers ------------------------------------------------------------------------------
 
 
-def test_a_constructor_that_never_calls_its_base(start: Start) -> None:
+def test_agent_works_without_base_constructor_call(start: Start) -> None:
     agent = start("NeverCallsBase")
     assert ask(agent.url, {"action": "x"}) == {"special": 1, "name": "Proud", "running": True}
 
 
-def test_it_asks_and_finds_others_by_the_fleet(start: Start, fleet: LittleFleet) -> None:
+def test_legacy_agent_calls_and_resolves_other_agents(start: Start, fleet: LittleFleet) -> None:
     plain = start("Plain")
     asking = start("Asks")
     said = ask(asking.url, {"action": "go"})
@@ -490,7 +490,7 @@ def test_it_asks_and_finds_others_by_the_fleet(start: Start, fleet: LittleFleet)
     assert f"tcp://{':'.join(map(str, said['endpoint']))}" == plain.url
 
 
-def test_its_health_tells_of_those_it_has_asked(start: Start, fleet: LittleFleet) -> None:
+def test_legacy_health_reports_connection_state_of_needs(start: Start, fleet: LittleFleet) -> None:
     plain = start("Plain")
     asking = start("Asks")
     port = int(asking.url.rpartition(":")[2])
@@ -505,19 +505,19 @@ def test_its_health_tells_of_those_it_has_asked(start: Start, fleet: LittleFleet
     assert document["status"] == "ok"
 
 
-def test_errors_and_events_are_published(start: Start, fleet: LittleFleet) -> None:
+def test_legacy_errors_and_events_reach_subscribers(start: Start, fleet: LittleFleet) -> None:
     plain = start("Plain")
-    hearer = fleet.start("RecordsLegacyEvents", command=[sys.executable, "agent/legacy/event_recorder.py"])
+    recorder = fleet.start("RecordsLegacyEvents", command=[sys.executable, "agent/legacy/event_recorder.py"])
     with connect("RecordsLegacyEvents") as peer:
         until(lambda: ask(plain.url, {"action": "report"}) and peer.recorded())
         errors, events = peer.recorded()[:2]
     assert errors["error_type"] == "voice"
     assert (errors["agent"], errors["severity"]) == ("PlainOld", "warning")
     assert events == {"to": "low"}
-    assert hearer.process.poll() is None
+    assert recorder.process.poll() is None
 
 
-def test_its_events_can_be_taken_on_another_machine(start: Start, fleet: LittleFleet) -> None:
+def test_legacy_events_are_published_over_tcp(start: Start, fleet: LittleFleet) -> None:
     fleet.add("Ear", machine="there")
     plain = start("Plain")
     with connect(plain.url) as peer:
@@ -542,7 +542,7 @@ CONSTRUCTIONS = [
 
 
 @pytest.mark.parametrize(("call", "expected"), CONSTRUCTIONS)
-def test_arguments_come_in_any_order(call: str, expected: tuple[str, int, int]) -> None:
+def test_constructor_accepts_arguments_in_any_order(call: str, expected: tuple[str, int, int]) -> None:
     from argosy.agent.legacy.constructor_args import parse_constructor_arguments  # noqa: PLC0415
 
     name, port, health_port = expected
@@ -553,7 +553,7 @@ def test_arguments_come_in_any_order(call: str, expected: tuple[str, int, int]) 
     assert given.health_port in (health_port, None)
 
 
-def test_the_names_of_old_are_there() -> None:
+def test_base_agent_has_legacy_attributes_and_methods() -> None:
     names = (
         "name port health_port health_check_port running start_time context socket health_socket logger "
         "config is_initialized initialization_error capabilities strict_port args"
@@ -573,7 +573,7 @@ def test_the_names_of_old_are_there() -> None:
     assert (done.returncode, done.stdout.startswith("could not locate agent `B`")) == (0, True), done.stderr
 
 
-def test_the_import_has_no_effects() -> None:
+def test_compat_import_has_no_side_effects() -> None:
     code = (
         "import zmq, sys, threading; bind = zmq.Socket.bind\n"
         "import argosy.agent.compat\n"

@@ -1,4 +1,4 @@
-"""Every class of the real code base that derives from its base agent, tried on argosy's."""
+"""Every class of the sample code base that derives from its base agent, run on the BaseAgent of argosy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.corpus, pytest.mark.slow, pytest.mark.timeout(150)]
 
 
 @pytest.fixture(scope="module")
-def old() -> ModuleType:
+def survey() -> ModuleType:
     path = Path(__file__).with_name("class_survey.py")
     spec = importlib.util.spec_from_file_location("class_survey", path)
     assert spec
@@ -28,18 +28,18 @@ def old() -> ModuleType:
     return module
 
 
-def test_no_failure_is_the_bases_own(corpus: Path, old: ModuleType) -> None:
+def test_base_agent_causes_no_failure_of_corpus_classes(corpus: Path, survey: ModuleType) -> None:
     require("unshare", "ip")
-    _, why_not = old.namespace()
+    _, why_not = survey.namespace()
     if why_not:
         pytest.skip(why_not)
-    tree = old.read_tree(corpus)
-    tried = old.try_all(corpus, tree)
+    tree = survey.read_tree(corpus)
+    tried = survey.try_all(corpus, tree)
     assert [(t.path, t.name) for t in tried] == [(c.path, c.name) for c in tree.classes]
     assert len(tried) > 100
     answered = [t for t in tried if t.outcome == "answered"]
     assert answered
     assert all(t.is_own and t.status in HEALTH for t in answered)
     assert all(t.error for t in tried if t.outcome != "answered")
-    own = [t for t in tried if old.is_bases_own(t, tree.provided)]
-    assert not own, old.table(own, tree.provided)
+    own = [t for t in tried if survey.is_bases_own(t, tree.provided)]
+    assert not own, survey.table(own, tree.provided)

@@ -1,4 +1,4 @@
-"""A tree of files to import, and what comes of importing it."""
+"""A tree of files to import, and the result of its import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Command lines: what becomes a script, and what stays a command."""
+"""Command lines: which become a script, and which stay a command."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from argosy.fleet.importers.command_line import CommandLine, parse_argv, parse_s
         ('echo "a;b"', CommandLine(("echo", "a;b"))),
     ],
 )
-def test_a_line_without_shell_syntax_runs_without_a_shell(text: str, expected: CommandLine) -> None:
+def test_command_without_shell_syntax_runs_without_shell(text: str, expected: CommandLine) -> None:
     assert parse_shell_command(text) == expected
 
 
@@ -34,24 +34,24 @@ def test_a_line_without_shell_syntax_runs_without_a_shell(text: str, expected: C
     "text",
     ["a | b", "cd x && python a.py", "a > log", "a $HOME", 'a "$HOME"', "a `b`", "a *.py", "(a)", "a; b"],
 )
-def test_a_line_with_shell_syntax_keeps_its_shell(text: str) -> None:
+def test_command_with_shell_syntax_keeps_shell(text: str) -> None:
     command = parse_shell_command(text)
     assert command.run == ("sh", "-c", text)
     assert len(command.notes) == 1
 
 
-def test_a_script_without_an_interpreter_is_told() -> None:
+def test_script_without_interpreter_gets_note() -> None:
     command = parse_argv(("./a.py", "x"))
     assert (command.run, command.args) == ("./a.py", ("x",))
     assert command.notes
 
 
 @pytest.mark.parametrize("words", [(), ("A=1",)])
-def test_nothing_to_run_is_an_error(words: tuple[str, ...]) -> None:
+def test_parse_argv_rejects_command_without_program(words: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="names no program"):
         parse_argv(words)
 
 
-def test_an_open_quote_is_an_error() -> None:
+def test_parse_shell_command_rejects_open_quote() -> None:
     with pytest.raises(ValueError, match="quotation"):
         parse_shell_command("python 'a.py")

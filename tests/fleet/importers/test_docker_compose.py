@@ -1,4 +1,4 @@
-"""Docker Compose files."""
+"""Docker Compose importer: services, edges, ports, environments and Dockerfiles."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def sample(tree: Tree) -> Imported:
     return tree.read("docker-compose.yml")
 
 
-def test_a_service_that_says_what_it_runs_is_an_agent(sample: Imported) -> None:
+def test_compose_service_with_command_becomes_agent(sample: Imported) -> None:
     assert list(sample.fleet.agents) == ["registry", "web", "seed", "extra"]
     registry = sample.fleet.agents["registry"]
     assert registry.run == "agents/registry.py"
@@ -77,7 +77,7 @@ def test_a_service_that_says_what_it_runs_is_an_agent(sample: Imported) -> None:
     assert sample.fleet.agents["web"].run == ("python", "-m", "web.main", "--name", "site $5")
 
 
-def test_a_service_that_only_names_an_image_is_an_address(sample: Imported) -> None:
+def test_compose_service_with_only_image_becomes_address(sample: Imported) -> None:
     environments = sample.fleet.environments
     assert environments["container"]["redis"] == "redis:6379"
     assert environments["production"]["redis"] == "$REDIS_HOST:6379"
@@ -89,7 +89,7 @@ def test_a_service_that_only_names_an_image_is_an_address(sample: Imported) -> N
     assert sample.decision("contain the host `redis`")
 
 
-def test_edges_of_the_list_and_the_map_form(sample: Imported) -> None:
+def test_compose_depends_on_is_read_as_list_and_map(sample: Imported) -> None:
     web = sample.fleet.agents["web"]
     assert [need.agent for need in web.needs] == ["registry", "seed"]
     assert web.wants == ("extra",)
@@ -98,7 +98,7 @@ def test_edges_of_the_list_and_the_map_form(sample: Imported) -> None:
     assert sample.decision("`web` needs `seed` to be ready").where == "docker-compose.yml:36:7"
 
 
-def test_the_port_is_the_one_inside_the_container(sample: Imported) -> None:
+def test_compose_port_is_container_port(sample: Imported) -> None:
     registry = sample.fleet.agents["registry"]
     assert registry.port == 7100
     assert registry.ready.probe == "tcp"
@@ -108,30 +108,30 @@ def test_the_port_is_the_one_inside_the_container(sample: Imported) -> None:
     assert sample.fleet.agents["web"].port == 9000
 
 
-def test_environment_in_both_forms_as_written(sample: Imported) -> None:
+def test_compose_environment_is_read_as_list_and_map(sample: Imported) -> None:
     assert sample.fleet.agents["registry"].env == {"LEVEL": "INFO", "VERSION": "1.10"}
     assert sample.fleet.agents["web"].env == {"A": "b=c", "EMPTY": ""}
 
 
-def test_limits_restart_and_stop(sample: Imported) -> None:
+def test_compose_limits_restart_and_stop_timeout_are_imported(sample: Imported) -> None:
     agents = sample.fleet.agents
     assert (agents["registry"].memory_bytes, agents["registry"].stop_timeout_s) == (512 * 2**20, 90)
     assert (agents["web"].memory_bytes, agents["web"].cpus) == (2**30, 0.5)
     assert [agents[name].restart for name in agents] == ["always", "always", "never", "on-failure"]
 
 
-def test_a_build_without_a_command_asks_its_dockerfile(sample: Imported) -> None:
+def test_compose_build_without_command_uses_dockerfile(sample: Imported) -> None:
     extra = sample.fleet.agents["extra"]
     assert (extra.run, extra.required, extra.env_file) == ("extra.py", False, "b.env")
     assert sample.decision("`extra` runs `python extra.py`")
     assert sample.decision("only with the profile `debug`")
 
 
-def test_healthchecks_are_told_once(sample: Imported) -> None:
+def test_compose_importer_reports_healthchecks_once(sample: Imported) -> None:
     assert sample.decision("`healthcheck` of `registry`").where == "docker-compose.yml:22:5"
 
 
-def test_variables_come_from_the_dot_env_next_to_the_file(tree: Tree) -> None:
+def test_compose_variables_come_from_dotenv_file(tree: Tree) -> None:
     tree.write(".env", "PORT=7100 # here\nNAME='a b'\n")
     tree.write(
         "compose.yaml",
@@ -148,7 +148,7 @@ def test_variables_come_from_the_dot_env_next_to_the_file(tree: Tree) -> None:
     assert imported.decision("`$UNSET` is replaced by an empty text")
 
 
-def test_scripts_are_found_through_mounts(tree: Tree) -> None:
+def test_compose_importer_finds_scripts_through_volumes(tree: Tree) -> None:
     tree.write("src/agents/a.py")
     tree.write(
         "deploy/compose.yaml",
@@ -163,13 +163,13 @@ def test_scripts_are_found_through_mounts(tree: Tree) -> None:
     assert tree.read("deploy/compose.yaml").fleet.agents["a"].run == "src/agents/a.py"
 
 
-def test_an_open_quote_names_its_place(read: Read) -> None:
+def test_compose_command_with_open_quote_names_its_place(read: Read) -> None:
     with pytest.raises(InputError) as caught:
         read("compose.yml", "services:\n  a:\n    image: x\n    command: python 'a\n")
     assert caught.value.faults[0].where == "compose.yml:4:5"
 
 
-def test_only_images_are_no_fleet(read: Read) -> None:
+def test_compose_file_with_only_images_is_error(read: Read) -> None:
     with pytest.raises(InputError) as caught:
         read("compose.yml", "services:\n  a: {image: redis}\n")
     assert caught.value.faults[0].code == "nothing-found"

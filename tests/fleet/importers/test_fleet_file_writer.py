@@ -1,4 +1,4 @@
-"""What is written can be read again, whatever the source held."""
+"""Fleet file writer: its output loads again, whatever the source contains."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def found_agents(draw: st.DrawFn) -> ImportedAgent:
 
 
 @given(found_agents(), WORD, WORD)
-def test_any_text_survives(found: ImportedAgent, what: str, cwd: str) -> None:
+def test_fleet_file_round_trips_any_text(found: ImportedAgent, what: str, cwd: str) -> None:
     plan = ImportPlan(
         fleet="f",
         sources=(what,),
@@ -68,7 +68,7 @@ def test_any_text_survives(found: ImportedAgent, what: str, cwd: str) -> None:
 
 
 @given(WORD)
-def test_a_text_stays_on_one_line(text: str) -> None:
+def test_inline_dump_stays_on_one_line(text: str) -> None:
     assert "\n" not in dump_inline(text)
     assert "\n" not in dump_inline({text: [text]})
 
@@ -94,7 +94,7 @@ def rows(draw: st.DrawFn) -> list[dict[str, object]]:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows(), rows())
-def test_whatever_rows_say_the_fleet_file_has_no_fault(
+def test_imported_fleet_file_has_no_faults_for_any_rows(
     tmp_path: Path, one: list[dict[str, object]], two: list[dict[str, object]]
 ) -> None:
     paths = [tmp_path / "one.json", tmp_path / "two.json"]
@@ -114,7 +114,7 @@ def test_whatever_rows_say_the_fleet_file_has_no_fault(
     assert render_fleet_file(plan_import(paths, tmp_path)) == render_fleet_file(plan)
 
 
-def test_an_agent_of_the_library_gets_a_watchdog_and_a_script_none(tree: Tree) -> None:
+def test_importer_sets_watchdog_only_for_argosy_agents(tree: Tree) -> None:
     rows = """
     agents:
       - {name: Class, script_path: "agents.a:A", port: 7300}
@@ -124,5 +124,5 @@ def test_an_agent_of_the_library_gets_a_watchdog_and_a_script_none(tree: Tree) -
     """
     tree.write("config/startup.yaml", rows)
     agents = tree.read("config/startup.yaml").fleet.agents
-    told = {name: agent.liveness and agent.liveness.watchdog for name, agent in agents.items()}
-    assert told == {"Class": "30s", "Module": "30s", "Script": None, "Command": None}
+    watchdogs = {name: agent.liveness and agent.liveness.watchdog for name, agent in agents.items()}
+    assert watchdogs == {"Class": "30s", "Module": "30s", "Script": None, "Command": None}

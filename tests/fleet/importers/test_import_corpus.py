@@ -1,4 +1,4 @@
-"""The real fleet: both of its startup configs make one fleet file of 84 agents."""
+"""Import of the sample code base: both of its startup configs make one fleet file of 84 agents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def imported(corpus: Path) -> Imported:
     return Tree(corpus).read(*paths)
 
 
-def test_agents_edges_and_machines(imported: Imported) -> None:
+def test_corpus_import_has_expected_agents_edges_and_machines(imported: Imported) -> None:
     agents = imported.fleet.agents
     assert len(agents) == 84
     assert imported.plan.edge_count == 148
@@ -29,28 +29,28 @@ def test_agents_edges_and_machines(imported: Imported) -> None:
     assert not [name for name, agent in agents.items() if agent.ready.probe != "zmq"]
 
 
-def test_every_script_is_where_the_file_says(imported: Imported, corpus: Path) -> None:
+def test_every_imported_script_exists(imported: Imported, corpus: Path) -> None:
     assert all((corpus / str(agent.run)).is_file() for agent in imported.fleet.agents.values())
 
 
-def test_optional_agents_stay_optional(imported: Imported) -> None:
+def test_import_keeps_optional_agents_optional(imported: Imported) -> None:
     optional = {name for name, agent in imported.fleet.agents.items() if not agent.required}
     assert optional == {"TinyLlamaServiceEnhanced", "GoTToTAgent", "CognitiveModelAgent"}
 
 
-def test_the_row_that_stands_twice_is_merged_and_told(imported: Imported) -> None:
+def test_import_merges_and_reports_duplicate_row(imported: Imported) -> None:
     agent = imported.fleet.agents["MemoryOrchestratorService"]
     assert (agent.port, agent.health_port) == (7140, 8140)
     assert imported.decision("`MemoryOrchestratorService` is in two rows on port 7140")
     assert "`7141`" in imported.decision("the health port of `MemoryOrchestratorService`").what
 
 
-def test_the_error_bus_clash_is_told(imported: Imported) -> None:
+def test_import_reports_error_bus_port_clash(imported: Imported) -> None:
     decision = imported.decision("`error_bus_port: 7150` is also the `port` of `VisionProcessingAgent`")
     assert decision.where.endswith("pc2_code/config/startup_config.yaml:293:1")
 
 
-def test_the_one_cycle_is_cut_for_the_quickest_start(imported: Imported) -> None:
+def test_import_cuts_only_cycle_for_fewest_levels(imported: Imported) -> None:
     wants = {name: agent.wants for name, agent in imported.fleet.agents.items() if agent.wants}
     assert wants == {"TTSService": ("StreamingInterruptHandler",)}
     decision = imported.decision("cycle of 3 agents")
@@ -60,7 +60,7 @@ def test_the_one_cycle_is_cut_for_the_quickest_start(imported: Imported) -> None
     assert len(graph.levels()) == 8
 
 
-def test_of_the_versions_in_a_folder_the_real_one_is_read(corpus: Path) -> None:
+def test_import_reads_only_one_version_of_each_config(corpus: Path) -> None:
     imported = Tree(corpus).read("main_pc_code", "pc2_code/config")
     assert len(imported.fleet.agents) == 84
     assert len([one for one in imported.plan.decisions if "not imported: it also defines" in one.what]) >= 6

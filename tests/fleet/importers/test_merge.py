@@ -1,4 +1,4 @@
-"""Several sources, one fleet: machines, names, cycles, ports, paths, variables, addresses."""
+"""Merge of several sources: machines, names, cycles, ports, paths, variables and addresses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from argosy.fleet.importers.edge_resolution import plan_cuts
 from fleet.importers.import_tree import Tree
 
 
-def test_machines_are_named_where_the_paths_part(tree: Tree) -> None:
+def test_machines_are_named_after_first_differing_path_part(tree: Tree) -> None:
     for path in ("one/config/s.yaml", "two/config/s.yaml", "two/config/t.yaml"):
         tree.write(path, f"agents: {{{path[0]}{path[-6]}: {{script: a.py}}}}\n")
     fleet = tree.read("one", "two/config/s.yaml", "two/config/t.yaml").fleet
@@ -20,21 +20,21 @@ def test_machines_are_named_where_the_paths_part(tree: Tree) -> None:
     assert fleet.environments["container"]["one"] == "one"
 
 
-def test_machines_may_be_named_by_hand(tree: Tree) -> None:
+def test_machine_option_names_machines(tree: Tree) -> None:
     tree.write("a/s.yaml", "agents: {A: {script: a.py}}\n")
     tree.write("b/s.yaml", "agents: {B: {script: b.py}}\n")
     fleet = tree.read("a", "b/s.yaml", machines={"big": "a", "small": "b/s.yaml"}).fleet
     assert {name: agent.machine for name, agent in fleet.agents.items()} == {"A": "big", "B": "small"}
 
 
-def test_a_machine_named_for_nothing_is_an_error(tree: Tree) -> None:
+def test_machine_option_without_source_is_error(tree: Tree) -> None:
     tree.write("a/s.yaml", "agents: {A: {script: a.py}}\n")
     with pytest.raises(InputError) as caught:
         tree.read("a", machines={"big": "b"})
     assert caught.value.faults[0].where.startswith("--machine big=")
 
 
-def test_one_name_on_two_machines_gives_two_agents(tree: Tree) -> None:
+def test_same_name_on_two_machines_makes_two_agents(tree: Tree) -> None:
     tree.write("a/s.yaml", "agents: {Hub: {script: hub.py, port: 9000}, X: {script: x.py, needs: [Hub]}}\n")
     tree.write(
         "b/s.yaml", "agents: {Hub: {script: hub.py, port: 9000}, Y: {script: y.py, needs: [Hub, X]}}\n"
@@ -47,7 +47,7 @@ def test_one_name_on_two_machines_gives_two_agents(tree: Tree) -> None:
     assert imported.decision("`Hub` is called `Hub-b`").where == "b/s.yaml:1:10"
 
 
-def test_odd_names_are_made_names_and_told(tree: Tree) -> None:
+def test_invalid_agent_names_are_replaced_and_reported(tree: Tree) -> None:
     tree.write(
         "s.yaml", 'agents: {"9 lives": {script: a.py}, "_9_lives": {script: b.py, needs: ["9 lives"]}}\n'
     )
@@ -58,14 +58,14 @@ def test_odd_names_are_made_names_and_told(tree: Tree) -> None:
     assert imported.decision("`_9_lives` is called `_9_lives_2`")
 
 
-def test_a_port_is_claimed_once_on_a_machine(tree: Tree) -> None:
+def test_duplicate_port_on_machine_is_omitted_and_reported(tree: Tree) -> None:
     tree.write("s.yaml", "agents: {A: {script: a.py, port: 1}, B: {script: b.py, port: 2, health_port: 1}}\n")
     imported = tree.read("s.yaml")
     assert (imported.fleet.agents["B"].health_port, imported.fleet.agents["B"].ready.probe) == (None, "tcp")
     assert imported.decision("`health_port` 1 of `B` is omitted", "`port` of `A`").where == "s.yaml:1:38"
 
 
-def test_the_cut_leaves_the_quickest_start() -> None:
+def test_planned_cut_leaves_fewest_levels() -> None:
     # `a` stands on a chain of three; whoever waits for it starts late.
     needs = {"a": ("b", "x"), "b": ("c",), "c": ("a",), "x": ("y",), "y": ("z",), "z": ()}
     (cut,) = plan_cuts(needs)
@@ -74,7 +74,7 @@ def test_the_cut_leaves_the_quickest_start() -> None:
     assert cut.others == (("a", "b", 6), ("b", "c", 5))
 
 
-def test_a_cycle_is_cut_where_the_comment_says(tree: Tree) -> None:
+def test_import_cuts_cycle_and_comments_on_it(tree: Tree) -> None:
     tree.write(
         "s.yaml",
         "agents: {A: {script: a.py, needs: [B]}, B: {script: b.py, needs: [A, C]}, C: {script: c.py}}\n",
@@ -88,7 +88,7 @@ def test_a_cycle_is_cut_where_the_comment_says(tree: Tree) -> None:
     assert imported.plan.edge_count == 3
 
 
-def test_paths_are_relative_to_the_folder_of_the_fleet_file(tree: Tree) -> None:
+def test_imported_paths_are_relative_to_fleet_file(tree: Tree) -> None:
     tree.write("tree/agents/a.py")
     tree.write("tree/agents/b.py")
     tree.write(
@@ -102,7 +102,7 @@ def test_paths_are_relative_to_the_folder_of_the_fleet_file(tree: Tree) -> None:
     assert imported.decision("1 of its 3 scripts are not below `tree`")
 
 
-def test_variables_that_sources_disagree_about_go_to_their_agents(tree: Tree) -> None:
+def test_conflicting_variables_are_set_per_agent(tree: Tree) -> None:
     tree.write("a/s.yaml", "environment: {LEVEL: INFO, SAME: x}\nagents: {A: {script: a.py}}\n")
     tree.write(
         "b/s.yaml", "environment: {LEVEL: DEBUG, SAME: x}\nagents: {B: {script: b.py, env: {LEVEL: OWN}}}\n"
@@ -113,7 +113,7 @@ def test_variables_that_sources_disagree_about_go_to_their_agents(tree: Tree) ->
     assert imported.fleet.agents["B"].env == {"SAME": "x", "LEVEL": "OWN"}
 
 
-def test_an_address_that_the_rows_agree_on_is_that_of_their_machine(tree: Tree) -> None:
+def test_machine_address_is_host_that_all_its_rows_share(tree: Tree) -> None:
     tree.write("a/s.yaml", "agents: {A: {script: a.py, host: 10.0.0.5}, B: {script: b.py, host: 10.0.0.5}}\n")
     tree.write("b/s.yaml", "agents: {C: {script: c.py, host: 10.0.0.6}, D: {script: d.py, host: 10.0.0.7}}\n")
     imported = tree.read("a", "b")
@@ -121,11 +121,11 @@ def test_an_address_that_the_rows_agree_on_is_that_of_their_machine(tree: Tree) 
     assert imported.decision("`host: 10.0.0.7` of `D`", "have several")
 
 
-def test_an_address_told_by_hand_is_that_of_a_machine_or_makes_a_service(tree: Tree) -> None:
+def test_address_option_sets_machine_address_or_adds_service(tree: Tree) -> None:
     tree.write("a/s.yaml", "agents: {A: {script: a.py, host: 10.0.0.5}}\n")
     tree.write("b/s.yaml", "agents: {B: {script: b.py}}\n")
-    told = {"b": "10.0.0.6", "a": "10.0.0.9", "redis": "10.0.0.7:6379", "llm": "10.0.0.8"}
-    imported = tree.read("a", "b", addresses=told)
+    given_addresses = {"b": "10.0.0.6", "a": "10.0.0.9", "redis": "10.0.0.7:6379", "llm": "10.0.0.8"}
+    imported = tree.read("a", "b", addresses=given_addresses)
     environments = imported.fleet.environments
     assert environments["development"] == {
         "a": "10.0.0.9",
@@ -146,14 +146,14 @@ def test_an_address_told_by_hand_is_that_of_a_machine_or_makes_a_service(tree: T
 
 
 @pytest.mark.parametrize("address", ["10.0.0.6:80", "0.0.0.0", "a b", "10.0.0.6:$PORT"])
-def test_an_address_that_no_machine_can_have_is_an_error(tree: Tree, address: str) -> None:
+def test_address_option_rejects_invalid_machine_address(tree: Tree, address: str) -> None:
     tree.write("a/s.yaml", "agents: {A: {script: a.py}}\n")
     with pytest.raises(InputError) as caught:
         tree.read("a/s.yaml", machines={"m": "a"}, addresses={"m": address})
     assert caught.value.faults[0].where == "--address"
 
 
-def test_a_service_of_a_source_keeps_its_port_where_a_hand_tells_only_its_host(tree: Tree) -> None:
+def test_address_option_with_host_only_keeps_port_of_service(tree: Tree) -> None:
     tree.write(
         "docker-compose.yml",
         "services: {a: {command: python a.py}, redis: {image: redis, ports: ['6379:6379']}}\n",
@@ -162,7 +162,7 @@ def test_a_service_of_a_source_keeps_its_port_where_a_hand_tells_only_its_host(t
     assert environments["development"]["redis"] == "10.0.0.7:6379"
 
 
-def test_a_python_path_of_a_container_becomes_the_root_of_the_tree(tree: Tree) -> None:
+def test_pythonpath_of_container_becomes_source_root(tree: Tree) -> None:
     tree.write("app/agents/a.py")
     tree.write(
         "deploy/compose.yaml",
@@ -181,13 +181,13 @@ def test_a_python_path_of_a_container_becomes_the_root_of_the_tree(tree: Tree) -
     assert imported.decision("`PYTHONPATH: /app` of `a` becomes `.`")
 
 
-def test_a_python_path_that_is_here_stays(tree: Tree) -> None:
+def test_existing_pythonpath_is_kept(tree: Tree) -> None:
     tree.write("lib/x.py")
     tree.write("s.yaml", "env: {PYTHONPATH: lib}\nagents: {A: {script: lib/x.py}}\n")
     assert tree.read("s.yaml").fleet.agents["A"].env == {"PYTHONPATH": "lib"}
 
 
-def test_a_source_of_services_alone_joins_another(tree: Tree) -> None:
+def test_source_with_only_services_adds_them_to_fleet(tree: Tree) -> None:
     tree.write("s.yaml", "agents: {A: {script: a.py, needs: [redis]}}\n")
     tree.write("compose.yaml", "services: {redis: {image: redis, ports: ['6379:6379']}}\n")
     imported = tree.read("s.yaml", "compose.yaml")

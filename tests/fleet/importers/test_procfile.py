@@ -1,4 +1,4 @@
-"""Procfiles."""
+"""Procfile importer: processes, ports and errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ release:   ./bin/migrate && echo done
 """
 
 
-def test_each_line_is_an_agent(read: Read) -> None:
+def test_each_procfile_line_becomes_agent(read: Read) -> None:
     fleet = read("Procfile", SAMPLE).fleet
     assert list(fleet.agents) == ["web", "worker", "clock-2", "release"]
     worker = fleet.agents["worker"]
@@ -27,7 +27,7 @@ def test_each_line_is_an_agent(read: Read) -> None:
     assert fleet.agents["release"].run == ("sh", "-c", "./bin/migrate && echo done")
 
 
-def test_port_is_what_foreman_gives(read: Read) -> None:
+def test_procfile_ports_follow_foreman(read: Read) -> None:
     imported = read("Procfile", "a: x $PORT\nb: python b.py\nc: x ${PORT:-1}\n")
     agents = imported.fleet.agents
     assert [agents[name].port for name in "abc"] == [5000, None, 5200]
@@ -37,20 +37,20 @@ def test_port_is_what_foreman_gives(read: Read) -> None:
     assert imported.decision("`c` uses `$PORT`", "5200").where == "Procfile:3:1"
 
 
-def test_a_single_source_at_the_root_of_its_tree_is_on_main(read: Read) -> None:
+def test_single_source_at_root_is_on_machine_main(read: Read) -> None:
     imported = read("Procfile", "a: python a.py\n")
     assert imported.plan.machines == ("main",)
     assert imported.fleet.environments["production"] == {"main": "$MAIN_IP"}
 
 
-def test_an_open_quote_names_its_line(read: Read) -> None:
+def test_procfile_command_with_open_quote_names_its_line(read: Read) -> None:
     with pytest.raises(InputError) as caught:
         read("Procfile", "a: python a.py\nb: echo 'x\n")
     (fault,) = caught.value.faults
     assert (fault.where, fault.code) == ("Procfile:2:1", "bad-command")
 
 
-def test_yaml_of_the_same_shape_is_no_procfile(read: Read) -> None:
+def test_yaml_file_is_not_read_as_procfile(read: Read) -> None:
     with pytest.raises(InputError) as caught:
         read("settings.yaml", "name: python a.py\n")
     assert caught.value.faults[0].code == "unknown-format"

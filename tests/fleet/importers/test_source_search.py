@@ -1,4 +1,4 @@
-"""Folders: which files are read, which are left aside, and what is told of it."""
+"""Search for sources in directories: which files are read, which are skipped, and the report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fleet.importers.import_tree import Tree
 ONE = "agents: {A: {script: a.py, port: 1}}\n"
 
 
-def test_of_versions_the_name_that_others_extend_is_read(tree: Tree) -> None:
+def test_search_prefers_file_whose_name_others_extend(tree: Tree) -> None:
     tree.write("a.py")
     tree.write("config/startup.yaml", ONE)
     tree.write("config/startup.v2.yaml", ONE.replace("port: 1", "port: 2"))
@@ -26,14 +26,14 @@ def test_of_versions_the_name_that_others_extend_is_read(tree: Tree) -> None:
     assert "identically" in left["config/mini.yaml"]
 
 
-def test_files_of_one_folder_without_a_common_agent_are_all_read(tree: Tree) -> None:
+def test_search_reads_all_files_without_common_agent(tree: Tree) -> None:
     tree.write("a.py")
     tree.write("one.yaml", ONE)
     tree.write("Procfile", "b: redis-server\n")
     assert set(tree.read(".").fleet.agents) == {"A", "b"}
 
 
-def test_only_the_folder_itself_and_configuration_folders_are_read(tree: Tree) -> None:
+def test_search_reads_only_directory_and_config_directories(tree: Tree) -> None:
     tree.write("a.py")
     tree.write("box/config/s.yaml", ONE)
     for path in ("box/data/s.yaml", ".hidden/config/s.yaml", "1/2/3/4/config/s.yaml", "venv/config/s.yaml"):
@@ -41,7 +41,7 @@ def test_only_the_folder_itself_and_configuration_folders_are_read(tree: Tree) -
     assert list(tree.read(".").fleet.agents) == ["A"]
 
 
-def test_files_that_say_nothing_or_are_faulty_are_told(tree: Tree) -> None:
+def test_search_reports_files_without_agents_or_with_errors(tree: Tree) -> None:
     tree.write("a.py")
     tree.write("s.yaml", ONE)
     tree.write("settings.yaml", "key: value\n")
@@ -53,7 +53,7 @@ def test_files_that_say_nothing_or_are_faulty_are_told(tree: Tree) -> None:
     assert imported.decision("not YAML").where.startswith("bad.yaml:")
 
 
-def test_a_file_whose_scripts_are_all_gone_is_left_aside(tree: Tree) -> None:
+def test_search_skips_file_whose_scripts_are_missing(tree: Tree) -> None:
     tree.write("a.py")
     tree.write("s.yaml", ONE)
     tree.write("old.yaml", "agents: {Old: {script: gone.py}}\n")
@@ -63,7 +63,7 @@ def test_a_file_whose_scripts_are_all_gone_is_left_aside(tree: Tree) -> None:
     assert list(tree.read("old.yaml").fleet.agents) == ["Old"]
 
 
-def test_a_folder_with_nothing_says_what_was_read(tree: Tree) -> None:
+def test_search_without_result_reports_read_files(tree: Tree) -> None:
     tree.write("settings.yaml", "key: value\n")
     tree.write("bad.yaml", "a: [\n")
     with pytest.raises(InputError) as caught:
@@ -74,20 +74,20 @@ def test_a_folder_with_nothing_says_what_was_read(tree: Tree) -> None:
     assert second.where.startswith("bad.yaml:")
 
 
-def test_a_path_that_is_not_there(tree: Tree) -> None:
+def test_import_of_missing_path_is_error(tree: Tree) -> None:
     with pytest.raises(InputError) as caught:
         tree.read("nowhere.yaml")
     assert caught.value.faults[0].code == "no-file"
 
 
-def test_a_pipe_is_not_waited_for(tree: Tree) -> None:
+def test_import_rejects_pipe_without_waiting(tree: Tree) -> None:
     os.mkfifo(tree.folder / "pipe.yaml")
     with pytest.raises(InputError) as caught:
         tree.read("pipe.yaml")
     assert "neither a file nor a folder" in caught.value.faults[0].message
 
 
-def test_a_file_named_twice_is_read_once(tree: Tree) -> None:
+def test_file_named_twice_is_imported_once(tree: Tree) -> None:
     tree.write("a.py")
     tree.write("s.yaml", ONE)
     assert tree.read("s.yaml", ".").plan.sources == ("s.yaml",)

@@ -1,4 +1,4 @@
-"""Startup configs: agents by name, agents in lists."""
+"""Startup config importer: agents by name, and agents in lists."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def lists(tree: Tree) -> Imported:
     return tree.read("startup.yaml")
 
 
-def test_agents_by_name(groups: Imported) -> None:
+def test_importer_reads_agents_by_name(groups: Imported) -> None:
     agents = groups.fleet.agents
     assert list(agents) == ["Registry", "Twin", "Voice"]
     registry = agents["Registry"]
@@ -85,7 +85,7 @@ def test_agents_by_name(groups: Imported) -> None:
     assert (agents["Voice"].ready.probe, agents["Voice"].ready.seconds) == ("alive", 1)
 
 
-def test_edges_that_lead_nowhere_are_counted_and_told(groups: Imported) -> None:
+def test_importer_counts_and_reports_invalid_edges(groups: Imported) -> None:
     assert groups.plan.edge_count == 4
     assert [need.agent for need in groups.fleet.agents["Voice"].needs] == ["Twin"]
     assert groups.decision("`Twin` names `Registry` twice").where == "config/startup.yaml:17:32"
@@ -93,19 +93,19 @@ def test_edges_that_lead_nowhere_are_counted_and_told(groups: Imported) -> None:
     assert groups.decision("`Voice` names itself").where == "config/startup.yaml:21:36"
 
 
-def test_what_is_no_agent_is_told(groups: Imported) -> None:
+def test_importer_reports_entries_without_agent(groups: Imported) -> None:
     assert groups.decision("`Broken` is omitted").where == "config/startup.yaml:22:5"
     assert groups.decision("`config` of `Registry`").where == "config/startup.yaml:12:7"
     assert groups.decision("`global_settings.resource_limits`").where == "config/startup.yaml:3:3"
 
 
-def test_variables_for_all_are_defaults_as_written(groups: Imported) -> None:
+def test_global_environment_becomes_default_variables(groups: Imported) -> None:
     expected = {"PYTHONPATH": ".", "LEVEL": "INFO", "DEBUG": "false", "RATIO": "1.10"}
     assert groups.fleet.agents["Voice"].env == expected
     assert groups.decision("`PYTHONPATH: /app` becomes `.`")
 
 
-def test_a_row_that_stands_twice_is_one_agent(lists: Imported) -> None:
+def test_importer_merges_duplicate_rows(lists: Imported) -> None:
     agent = lists.fleet.agents["A"]
     assert (agent.port, agent.health_port) == (7000, 8000)
     assert [need.agent for need in agent.needs] == ["B", "C"]
@@ -113,12 +113,12 @@ def test_a_row_that_stands_twice_is_one_agent(lists: Imported) -> None:
     assert "`7999`" in lists.decision("the health port of `A` is `8000`").what
 
 
-def test_a_port_named_in_passing_is_told(lists: Imported) -> None:
+def test_importer_reports_other_keys_that_name_port_of_agent(lists: Imported) -> None:
     assert lists.decision("`bus_port: 7001` is also the `port` of `B`").where == "startup.yaml:14:1"
     assert not any("other_port: 7555" in one.what for one in lists.plan.decisions)
 
 
-def test_commands_of_rows(lists: Imported) -> None:
+def test_importer_reads_commands_of_rows(lists: Imported) -> None:
     agents = lists.fleet.agents
     assert (agents["C"].run, agents["C"].args, agents["C"].required) == ("agents/c.py", ("--x",), False)
     assert agents["D"].run == ("node", "d.js", "010")
@@ -127,7 +127,7 @@ def test_commands_of_rows(lists: Imported) -> None:
     assert lists.decision("`port: 99999` of `D` is omitted").where == "startup.yaml:13:39"
 
 
-def test_groups_are_the_keys_over_the_rows(lists: Imported) -> None:
+def test_importer_takes_groups_from_keys_above_rows(lists: Imported) -> None:
     assert {name: agent.group for name, agent in lists.fleet.agents.items()} == {
         "A": "whatever_services",
         "B": "whatever_services",
@@ -136,21 +136,21 @@ def test_groups_are_the_keys_over_the_rows(lists: Imported) -> None:
     }
 
 
-def test_agents_by_name_and_in_a_list_of_one_file(read: Read) -> None:
+def test_importer_reads_named_and_listed_agents_of_one_file(read: Read) -> None:
     text = "agents: {A: {script: a.py, needs: B}}\nservices: [{name: B, script: b.py}]\n"
     agents = read("both.yml", text).fleet.agents
     assert [need.agent for need in agents["A"].needs] == ["B"]
     assert agents["B"].group is None
 
 
-def test_a_syntax_error_names_its_place(read: Read) -> None:
+def test_syntax_error_names_its_place(read: Read) -> None:
     with pytest.raises(InputError) as caught:
         read("startup.yaml", "agents:\n  A: {script: a.py\n")
     assert caught.value.faults[0].where.startswith("startup.yaml:")
     assert caught.value.faults[0].code == "yaml"
 
 
-def test_a_command_with_an_open_quote_names_its_place(read: Read) -> None:
+def test_command_with_open_quote_names_its_place(read: Read) -> None:
     with pytest.raises(InputError) as caught:
         read("startup.yaml", 'x: [{name: A, command: "python \'a"}]\n')
     assert caught.value.faults[0].where == "startup.yaml:1:15"
@@ -166,7 +166,7 @@ def test_a_command_with_an_open_quote_names_its_place(read: Read) -> None:
         ("a.yaml", "services: {}\n", "unknown-format"),
     ],
 )
-def test_a_file_without_agents_says_what_is_understood(read: Read, name: str, text: str, code: str) -> None:
+def test_file_without_agents_is_error_with_hint(read: Read, name: str, text: str, code: str) -> None:
     with pytest.raises(InputError) as caught:
         read(name, text)
     (fault,) = caught.value.faults
@@ -174,7 +174,7 @@ def test_a_file_without_agents_says_what_is_understood(read: Read, name: str, te
     assert fault.hint
 
 
-def test_bytes_that_are_no_text_are_told(tree: Tree) -> None:
+def test_importer_reports_non_utf8_file(tree: Tree) -> None:
     (tree.folder / "a.yaml").write_bytes(b"key: \xff\n")
     with pytest.raises(InputError) as caught:
         tree.read("a.yaml")

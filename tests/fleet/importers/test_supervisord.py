@@ -1,4 +1,4 @@
-"""supervisord.conf."""
+"""supervisord.conf importer: programs, processes, environments and errors."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def sample(tree: Tree) -> Imported:
     return tree.read("supervisord.conf")
 
 
-def test_programs_become_agents(sample: Imported, tmp_path: Path) -> None:
+def test_supervisord_programs_become_agents(sample: Imported, tmp_path: Path) -> None:
     agents = sample.fleet.agents
     assert set(agents) == {"registry", "worker_00", "worker_01", "once"}
     registry = agents["registry"]
@@ -65,14 +65,14 @@ def test_programs_become_agents(sample: Imported, tmp_path: Path) -> None:
     assert agents["once"].restart == "never"
 
 
-def test_numprocs_gives_an_agent_a_process(sample: Imported) -> None:
+def test_numprocs_makes_one_agent_per_process(sample: Imported) -> None:
     worker = sample.fleet.agents["worker_01"]
     assert (worker.run, worker.args, worker.cwd) == ("agents/worker.py", ("--n", "01"), "agents")
     assert (worker.python, worker.required) == ("/opt/venv/bin/python", False)
     assert sample.decision("runs 2 processes").where.startswith("supervisord.conf:")
 
 
-def test_environment_is_read_as_supervisor_reads_it(sample: Imported) -> None:
+def test_supervisord_environment_is_parsed_like_supervisord(sample: Imported) -> None:
     env = sample.fleet.agents["registry"].env
     assert env == {
         "REGION": "eu",
@@ -85,7 +85,7 @@ def test_environment_is_read_as_supervisor_reads_it(sample: Imported) -> None:
     assert sample.decision("`%(ENV_HOSTNAME)s`").where == "supervisord.conf:9:1"
 
 
-def test_what_has_no_place_is_told_where_it_stands(sample: Imported) -> None:
+def test_supervisord_importer_reports_unsupported_keys_with_place(sample: Imported) -> None:
     assert sample.decision("`priority = 1`", "order, not a dependency").where == "supervisord.conf:10:1"
     assert sample.decision("`user = nobody`").where == "supervisord.conf:14:1"
     assert sample.decision("`stdout_logfile`").where == "supervisord.conf:15:1"
@@ -106,7 +106,7 @@ def test_what_has_no_place_is_told_where_it_stands(sample: Imported) -> None:
         ("directory=/x", 1, "names no program"),
     ],
 )
-def test_a_bad_value_names_its_line(read: Read, line: str, where: int, word: str) -> None:
+def test_supervisord_bad_value_names_its_line(read: Read, line: str, where: int, word: str) -> None:
     with pytest.raises(InputError) as caught:
         read("s.conf", f"[program:a]\n{line}\n")
     (fault,) = caught.value.faults
@@ -114,7 +114,7 @@ def test_a_bad_value_names_its_line(read: Read, line: str, where: int, word: str
     assert word in fault.message
 
 
-def test_a_line_outside_any_form_is_told(read: Read) -> None:
+def test_supervisord_line_outside_section_is_reported(read: Read) -> None:
     with pytest.raises(InputError) as caught:
         read("s.conf", "nonsense\n[program:a]\ncommand=x\n")
     assert caught.value.faults[0].where == "s.conf:1:1"

@@ -1,4 +1,4 @@
-"""Peers that die, freeze, come late or never: every call ends by name, none is executed late."""
+"""Peers that die, freeze, start late or never start: every call ends with a named error, none runs late."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def ends(calls: list[Awaitable[Any]]) -> list[str]:
     return [type(a).__name__ if isinstance(a, BaseException) else "reply" for a in answers]
 
 
-def test_a_killed_peer_ends_every_call_in_flight_by_name(fleet: LittleFleet) -> None:
+def test_killed_peer_ends_calls_in_flight_with_peer_lost(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
 
     async def use(peer: Peer) -> tuple[list[str], float]:
@@ -73,7 +73,7 @@ def test_a_killed_peer_ends_every_call_in_flight_by_name(fleet: LittleFleet) -> 
     assert seconds < 1.0
 
 
-def test_a_blocking_caller_learns_of_a_killed_peer(fleet: LittleFleet) -> None:
+def test_blocking_call_raises_peer_lost_when_peer_is_killed(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     with connect("Echo") as peer:
         peer.echo(text="dialled")
@@ -84,7 +84,7 @@ def test_a_blocking_caller_learns_of_a_killed_peer(fleet: LittleFleet) -> None:
         timer.join()
 
 
-def test_a_restarted_peer_is_found_and_executes_nothing_old(fleet: LittleFleet) -> None:
+def test_restarted_peer_executes_no_call_sent_while_down(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     with connect("Echo") as peer:
         peer.note(text="before")
@@ -96,7 +96,7 @@ def test_a_restarted_peer_is_found_and_executes_nothing_old(fleet: LittleFleet) 
         assert peer.noted() == ["after"]
 
 
-def test_what_waits_for_a_peer_is_sent_when_it_comes(fleet: LittleFleet) -> None:
+def test_call_before_start_of_peer_is_sent_when_it_starts(fleet: LittleFleet) -> None:
     fleet.add("Echo")
 
     async def use(peer: Peer) -> str:
@@ -109,7 +109,7 @@ def test_what_waits_for_a_peer_is_sent_when_it_comes(fleet: LittleFleet) -> None
     assert with_peer(fleet, use) == "early"
 
 
-def test_nobody_there_is_not_sent_at_its_deadline(fleet: LittleFleet) -> None:
+def test_call_without_server_raises_not_sent_at_deadline(fleet: LittleFleet) -> None:
     fleet.add("Echo")
     began = time.monotonic()
     with connect("Echo") as peer, pytest.raises(NotSent, match="nobody answers there"):
@@ -117,7 +117,7 @@ def test_nobody_there_is_not_sent_at_its_deadline(fleet: LittleFleet) -> None:
     assert 0.3 <= time.monotonic() - began < 1.0
 
 
-def test_a_peer_that_accepts_and_is_silent_gets_nothing(fleet: LittleFleet) -> None:
+def test_client_sends_no_call_before_handshake_reply(fleet: LittleFleet) -> None:
     entry = fleet.add("Echo")
     with zmq.Context() as context, context.socket(zmq.ROUTER) as silent:
         silent.linger = 0
@@ -131,7 +131,7 @@ def test_a_peer_that_accepts_and_is_silent_gets_nothing(fleet: LittleFleet) -> N
     assert set(kinds) == {1}  # HELLO and nothing else
 
 
-def test_a_stopped_peer_is_frozen_and_works_again_when_continued(fleet: LittleFleet) -> None:
+def test_sigstop_raises_peer_frozen_and_sigcont_restores_peer(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
 
     async def use(peer: Peer) -> tuple[str, float, str]:
@@ -152,7 +152,7 @@ def test_a_stopped_peer_is_frozen_and_works_again_when_continued(fleet: LittleFl
     assert seconds < 2.5  # 1.5 by the rule, the rest for a busy machine
 
 
-def test_a_stopped_peer_is_found_by_calls_with_short_deadlines(fleet: LittleFleet) -> None:
+def test_calls_with_short_deadlines_detect_frozen_peer(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
 
     async def use(peer: Peer) -> set[str]:
@@ -169,7 +169,7 @@ def test_a_stopped_peer_is_found_by_calls_with_short_deadlines(fleet: LittleFlee
     assert "NotSent" in with_peer(fleet, use)
 
 
-def test_a_living_peer_whose_calls_are_all_cancelled_is_not_frozen(fleet: LittleFleet) -> None:
+def test_live_peer_with_expired_calls_is_not_frozen(fleet: LittleFleet) -> None:
     fleet.start("Echo")
 
     async def use(peer: Peer) -> tuple[set[str], int]:
@@ -183,14 +183,14 @@ def test_a_living_peer_whose_calls_are_all_cancelled_is_not_frozen(fleet: Little
     assert with_peer(fleet, use) == ({"DeadlineExceeded"}, 1)
 
 
-def test_a_long_call_of_a_living_peer_is_not_frozen(fleet: LittleFleet) -> None:
+def test_long_call_does_not_raise_peer_frozen(fleet: LittleFleet) -> None:
     fleet.start("Echo")
     with connect("Echo") as peer:
         assert peer.wait(seconds=2.0) == "waited"
         assert peer.block(seconds=2.0) == "blocked"
 
 
-def test_a_deadline_cancels_the_handler_there(fleet: LittleFleet) -> None:
+def test_deadline_cancels_remote_handler(fleet: LittleFleet) -> None:
     fleet.start("Echo")
     with connect("Echo") as peer:
         with pytest.raises(DeadlineExceeded):
@@ -199,7 +199,7 @@ def test_a_deadline_cancels_the_handler_there(fleet: LittleFleet) -> None:
         assert peer.call("health")["in_flight"] == 0
 
 
-def test_what_its_agent_did_not_read_in_time_is_not_executed(fleet: LittleFleet) -> None:
+def test_agent_does_not_execute_call_read_after_deadline(fleet: LittleFleet) -> None:
     fleet.start("Echo")
 
     async def use(peer: Peer) -> list[str]:
@@ -215,7 +215,7 @@ def test_what_its_agent_did_not_read_in_time_is_not_executed(fleet: LittleFleet)
     assert with_peer(fleet, use) == []
 
 
-def test_a_cancelled_caller_cancels_the_handler(fleet: LittleFleet) -> None:
+def test_cancelled_call_cancels_remote_handler(fleet: LittleFleet) -> None:
     fleet.start("Echo")
 
     async def use(peer: Peer) -> int:
@@ -231,7 +231,7 @@ def test_a_cancelled_caller_cancels_the_handler(fleet: LittleFleet) -> None:
     assert with_peer(fleet, use) == 0
 
 
-def test_only_idempotent_methods_are_asked_again(fleet: LittleFleet) -> None:
+def test_client_retries_only_idempotent_methods(fleet: LittleFleet) -> None:
     fleet.add("Echo", idempotent=("wait",))
     echo = fleet.start("Echo")
 
@@ -247,7 +247,7 @@ def test_only_idempotent_methods_are_asked_again(fleet: LittleFleet) -> None:
     assert with_peer(fleet, use) == ["reply", "PeerLost"]
 
 
-def test_an_idempotent_call_is_sent_three_times_at_most(fleet: LittleFleet) -> None:
+def test_client_sends_idempotent_call_at_most_three_times(fleet: LittleFleet) -> None:
     """Each time its peer is killed while it executes: after the third there is no fourth."""
     fleet.add("Echo", idempotent=("wait",))
 
@@ -269,7 +269,7 @@ def test_an_idempotent_call_is_sent_three_times_at_most(fleet: LittleFleet) -> N
     assert with_peer(fleet, use) == ["PeerLost"]
 
 
-def test_calls_to_a_stopping_peer_wait_for_the_next_one(fleet: LittleFleet) -> None:
+def test_calls_to_stopping_peer_wait_for_its_restart(fleet: LittleFleet) -> None:
     echo = fleet.start("LifecyclePrinter", name="Echo")
 
     async def use(peer: Peer) -> list[str]:
@@ -287,7 +287,7 @@ def test_calls_to_a_stopping_peer_wait_for_the_next_one(fleet: LittleFleet) -> N
     assert with_peer(fleet, use) == ["reply", "reply"]
 
 
-def test_calls_to_a_stopping_peer_are_not_sent_at_their_deadline(fleet: LittleFleet) -> None:
+def test_calls_to_stopping_peer_raise_not_sent_at_deadline(fleet: LittleFleet) -> None:
     """It was dialled again every 10 ms, and a deadline that fell between two dials was *exceeded*."""
     echo = fleet.start("LifecyclePrinter", name="Echo")
 
@@ -298,19 +298,19 @@ def test_calls_to_a_stopping_peer_are_not_sent_at_their_deadline(fleet: LittleFl
         echo.process.send_signal(signal.SIGTERM)
         await asyncio.to_thread(echo.told, "STOPPING=1")
         names = await ends([peer.call("work", seconds=0, timeout=0.1 + n / 100) for n in range(20)])
-        async with peer_of(fleet) as stranger:
+        async with peer_of(fleet) as other_peer:
             with pytest.raises(NotSent, match="it is stopping"):
-                await stranger.call("work", seconds=0, timeout=0.3)
-            assert stranger.statistics()["connections"] == 1
-        lanes = peer.statistics()
-        return [*names, *await ends([call])], lanes
+                await other_peer.call("work", seconds=0, timeout=0.3)
+            assert other_peer.statistics()["connections"] == 1
+        peer_statistics = peer.statistics()
+        return [*names, *await ends([call])], peer_statistics
 
-    names, lanes = with_peer(fleet, use)
+    names, peer_statistics = with_peer(fleet, use)
     assert names == ["NotSent"] * 20 + ["reply"]
-    assert lanes["connections"] == 1
+    assert peer_statistics["connections"] == 1
 
 
-def test_too_much_is_refused_by_name(fleet: LittleFleet) -> None:
+def test_client_raises_overloaded_beyond_4096_waiting_calls(fleet: LittleFleet) -> None:
     fleet.add("Echo")
 
     async def use(peer: Peer) -> list[str]:
@@ -323,7 +323,7 @@ def test_too_much_is_refused_by_name(fleet: LittleFleet) -> None:
     assert set(with_peer(fleet, use)) == {"NotSent"}
 
 
-def test_too_many_streams_are_refused_by_name(fleet: LittleFleet) -> None:
+def test_client_raises_overloaded_beyond_max_streams(fleet: LittleFleet) -> None:
     fleet.start("Echo")
     with connect("Echo") as peer:
         streams = [peer.stream("count", to=10**9) for _ in range(MAX_STREAMS)]
@@ -335,7 +335,7 @@ def test_too_many_streams_are_refused_by_name(fleet: LittleFleet) -> None:
             each.close()
 
 
-def test_a_stream_ends_by_name_when_its_source_dies(fleet: LittleFleet) -> None:
+def test_stream_raises_outcome_unknown_when_server_dies(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     with connect("Echo") as peer:
         items = peer.stream("count", to=10**9, size=10_000)
@@ -346,7 +346,9 @@ def test_a_stream_ends_by_name_when_its_source_dies(fleet: LittleFleet) -> None:
                 pass
 
 
-def test_too_large_is_told_on_either_side(fleet: LittleFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_raises_too_large_or_type_error_before_sending(
+    fleet: LittleFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fleet.start("Echo")
     monkeypatch.setattr(codec, "MAX_RECORD_BYTES", 1_000_000)
     with connect("Echo") as peer:
@@ -359,7 +361,7 @@ def test_too_large_is_told_on_either_side(fleet: LittleFleet, monkeypatch: pytes
         assert peer.echo(text="x") == "x"
 
 
-def ask_as_old_speaker(url: str, number: int, wrong: list[str]) -> None:
+def call_as_plain_req_client(url: str, number: int, wrong: list[str]) -> None:
     with zmq.Context() as context, context.socket(zmq.REQ) as req:
         req.linger = 0
         req.rcvtimeo = 10_000
@@ -371,7 +373,7 @@ def ask_as_old_speaker(url: str, number: int, wrong: list[str]) -> None:
             wrong += [] if got == {"result": text} else [f"{text}: {got}"]
 
 
-def ask_blocking(peer: SyncPeer, number: int, wrong: list[str]) -> None:
+def call_blocking(peer: SyncPeer, number: int, wrong: list[str]) -> None:
     for turn in range(100):
         text = f"sync {number} {turn}"
         got = peer.in_thread(text=text)
@@ -379,7 +381,7 @@ def ask_blocking(peer: SyncPeer, number: int, wrong: list[str]) -> None:
     peer.close()
 
 
-async def ask_in_tasks(peer: Peer, wrong: list[str]) -> None:
+async def call_in_tasks(peer: Peer, wrong: list[str]) -> None:
     async def one(number: int) -> None:
         for turn in range(100):
             text = f"async {number} {turn}"
@@ -389,32 +391,32 @@ async def ask_in_tasks(peer: Peer, wrong: list[str]) -> None:
     await asyncio.gather(*(one(n) for n in range(16)))
 
 
-def test_threads_and_tasks_and_old_speakers_use_one_agent_at_once(fleet: LittleFleet) -> None:
+def test_agent_serves_threads_tasks_and_plain_req_clients_concurrently(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     wrong: list[str] = []
     shared = connect("Echo")
     threads = [
         *(
-            threading.Thread(target=ask_as_old_speaker, args=(url, n, wrong))
+            threading.Thread(target=call_as_plain_req_client, args=(url, n, wrong))
             for n, url in enumerate((echo.url, echo.health_url))
         ),
-        *(threading.Thread(target=ask_blocking, args=(shared, n, wrong)) for n in range(3)),
+        *(threading.Thread(target=call_blocking, args=(shared, n, wrong)) for n in range(3)),
     ]
     for thread in threads:
         thread.start()
-    with_peer(fleet, lambda peer: ask_in_tasks(peer, wrong))
+    with_peer(fleet, lambda peer: call_in_tasks(peer, wrong))
     for thread in threads:
         thread.join(30)
     assert not any(thread.is_alive() for thread in threads)
     assert wrong == []
 
 
-def test_an_endpoint_that_is_none_is_told_at_the_deadline() -> None:
+def test_call_to_invalid_endpoint_raises_not_sent() -> None:
     with connect("tcp://nowhere") as peer, pytest.raises(NotSent, match="Invalid argument"):
         peer.call("echo", timeout=0.1)
 
 
-def test_an_endpoint_is_a_peer_too(fleet: LittleFleet) -> None:
+def test_connect_accepts_endpoint_url(fleet: LittleFleet) -> None:
     echo: Running = fleet.start("Echo")
     with connect(echo.url) as peer:
         assert peer.echo(text="by url") == "by url"

@@ -1,4 +1,4 @@
-"""The word about a peer: what tells it, and what does not."""
+"""Peer health: which state changes of a peer are reported."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from argosy.wire.client.peer_health import PeerHealth
 from argosy.wire.protocol.frame import STATES
 
 
-def test_each_new_word_is_told_once() -> None:
-    heard: list[str] = []
-    standing = PeerHealth(heard.append)
+def test_peer_health_reports_each_state_change_once() -> None:
+    reported_states: list[str] = []
+    tracked_health = PeerHealth(reported_states.append)
     for code in (2, 2, 0, 3, 255, 6):
-        standing.update(code)
-    standing.mark_lost()
-    standing.mark_lost()
-    standing.update(3)
-    assert heard == ["ok", "degraded", "lost", "degraded"]
+        tracked_health.update(code)
+    tracked_health.mark_lost()
+    tracked_health.mark_lost()
+    tracked_health.update(3)
+    assert reported_states == ["ok", "degraded", "lost", "degraded"]
 
 
-def test_a_header_has_every_word_of_the_standard() -> None:
+def test_wire_states_match_health_statuses() -> None:
     assert STATES[1:] == tuple(status.value for status in Status)
     assert PeerHealth().state == "unknown"

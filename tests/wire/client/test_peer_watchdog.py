@@ -1,4 +1,4 @@
-"""Silence counts from the last word or from the first unanswered send, whichever is later."""
+"""Peer watchdog: silence counts from the last message or the first unanswered send, whichever is later."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from argosy.wire.client.peer_watchdog import FREEZE_TIMEOUT_S, PeerWatchdog
 from argosy.wire.transport.reactor import Callback
 
 
-class Clockwork:
+class SimulatedReactor:
     """A clock that is set by hand, and its timers, as a reactor."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +31,7 @@ class Clockwork:
         self.timers.append(_Timer(self.now_us + int(delay_s * 1e6), callback))
         return self.timers[-1]
 
-    def pass_s(self, seconds: float) -> None:
+    def advance_s(self, seconds: float) -> None:
         end_us = self.now_us + int(seconds * 1e6)
         while due := [t for t in self.timers if t.at_us <= end_us and not t.is_off]:
             first = min(due, key=lambda t: t.at_us)
@@ -51,11 +51,11 @@ class _Timer:
         self.is_off = True
 
 
-class Watched:
+class WatchedPeer:
     """A watchdog of a peer that owes replies or not."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.clock = Clockwork(monkeypatch)
+        self.clock = SimulatedReactor(monkeypatch)
         self.is_owed = False
         self.frozen: list[float] = []
         self.watchdog = PeerWatchdog(self.clock, lambda: self.is_owed, self.frozen.append)
@@ -64,63 +64,63 @@ class Watched:
         self.watchdog.start(not self.is_owed)
         self.is_owed = True
 
-    def hear(self, *, is_owed: bool) -> None:
+    def receive(self, *, is_owed: bool) -> None:
         self.watchdog.last_received_us, self.watchdog.is_reply_awaited = self.clock.now_us, False
         self.is_owed = is_owed
 
 
-def test_a_peer_that_was_owed_nothing_was_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watchdog_ignores_silence_without_awaited_reply(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was called frozen 0.3 s after a call, when its last reply was 1.3 s old."""
-    on = Watched(monkeypatch)
+    on = WatchedPeer(monkeypatch)
     on.send()
-    on.clock.pass_s(0.01)
-    on.hear(is_owed=False)
-    on.clock.pass_s(1.0)
+    on.clock.advance_s(0.01)
+    on.receive(is_owed=False)
+    on.clock.advance_s(1.0)
     on.send()
-    on.clock.pass_s(1.2)
+    on.clock.advance_s(1.2)
     assert on.frozen == []
-    on.clock.pass_s(0.1)
+    on.clock.advance_s(0.1)
     assert on.frozen == [pytest.approx(FREEZE_TIMEOUT_S, abs=0.01)]
 
 
-def test_a_send_does_not_excuse_the_silence_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    on = Watched(monkeypatch)
+def test_send_does_not_reset_silence_of_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = WatchedPeer(monkeypatch)
     on.send()
-    on.clock.pass_s(1.0)
+    on.clock.advance_s(1.0)
     on.send()
-    on.clock.pass_s(0.26)
+    on.clock.advance_s(0.26)
     assert on.frozen == [pytest.approx(FREEZE_TIMEOUT_S, abs=0.01)]
 
 
-def test_requests_that_are_over_do_not_excuse_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_requests_do_not_reset_silence_of_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Callers with a second of time, or none waiting any more, found the dead lane by TCP's own patience."""
-    on = Watched(monkeypatch)
+    on = WatchedPeer(monkeypatch)
     for _ in range(2):
         on.send()
-        on.clock.pass_s(0.6)
+        on.clock.advance_s(0.6)
         on.is_owed = False
-    on.clock.pass_s(0.1)
+    on.clock.advance_s(0.1)
     assert on.frozen == [pytest.approx(FREEZE_TIMEOUT_S, abs=0.01)]
 
 
-def test_a_sign_of_life_ends_the_silence_of_cancelled_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    on = Watched(monkeypatch)
+def test_received_message_ends_silence_after_cancelled_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = WatchedPeer(monkeypatch)
     for _ in range(10):
         on.send()
-        on.clock.pass_s(0.3)
-        on.hear(is_owed=False)
-        on.clock.pass_s(0.8)
-    on.clock.pass_s(10)
+        on.clock.advance_s(0.3)
+        on.receive(is_owed=False)
+        on.clock.advance_s(0.8)
+    on.clock.advance_s(10)
     assert (on.frozen, on.clock.timers) == ([], [])
 
 
-def test_pauses_between_calls_are_excused_once_in_a_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    on = Watched(monkeypatch)
+def test_watchdog_excuses_one_pause_between_calls_per_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = WatchedPeer(monkeypatch)
 
     def call_after(pause_s: float) -> None:
         on.clock.now_us += int(pause_s * 1e6)  # no timer is looked at
         on.send()
-        on.clock.pass_s(0.1)
+        on.clock.advance_s(0.1)
         on.is_owed = False
 
     call_after(0)

@@ -1,4 +1,4 @@
-"""What waits for a lane: every call leaves once, in its order, in messages within their bounds."""
+"""Backlog of pending calls: every call is sent once, in order, in bounded batches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ calls = st.lists(
 
 
 @given(calls, st.integers(1, 80), st.integers(0, 1024), st.integers(0, 5))
-def test_every_call_leaves_once_in_its_order(
+def test_backlog_sends_every_call_once_in_order(
     sizes: list[tuple[int, int]], room: int, in_flight: int, back: int
 ) -> None:
     backlog = Backlog()
@@ -46,7 +46,7 @@ def test_every_call_leaves_once_in_its_order(
     assert left == list(range(len(sizes)))
 
 
-def test_more_in_flight_makes_larger_messages_within_a_bound() -> None:
+def test_batch_size_grows_with_calls_in_flight_up_to_maximum() -> None:
     backlog = Backlog()
     batches = []
     for in_flight in (0, 32, 128, 10_000):
@@ -55,8 +55,8 @@ def test_more_in_flight_makes_larger_messages_within_a_bound() -> None:
     assert batches == [codec.MIN_BATCH, codec.MIN_BATCH, 32, codec.MAX_BATCH]
 
 
-def test_it_tells_when_a_message_is_full() -> None:
+def test_backlog_add_reports_full_batch() -> None:
     backlog = Backlog()
-    told = [backlog.add(call_of(number, 10, 0)) for number in range(codec.MIN_BATCH)]
-    assert told == [False] * (codec.MIN_BATCH - 1) + [True]
+    is_full = [backlog.add(call_of(number, 10, 0)) for number in range(codec.MIN_BATCH)]
+    assert is_full == [False] * (codec.MIN_BATCH - 1) + [True]
     assert Backlog().add(call_of(0, codec.MAX_BATCH_BYTES, 0))

@@ -1,4 +1,4 @@
-"""Pooled questions: one connection for many, and never the answer to another question."""
+"""Pooled REQ requests: one connection for many requests, and no reply to another request."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def accepted(endpoint: str) -> int:
     return count
 
 
-def test_many_questions_have_one_connection(server: str) -> None:
+def test_pooled_requests_share_one_connection(server: str) -> None:
     for number in range(100):
         assert pooled_req.send_json_request(server, {"n": number}, 5000) == {
             "asked": {"n": number},
@@ -89,13 +89,13 @@ def test_many_questions_have_one_connection(server: str) -> None:
     assert accepted(server) == 1
 
 
-def test_an_answer_that_is_no_json_is_a_value_error_and_keeps_the_connection(server: str) -> None:
+def test_non_json_reply_raises_value_error_and_keeps_connection(server: str) -> None:
     with pytest.raises(ValueError, match="Expecting value"):
         pooled_req.send_json_request(server, None, 5000)  # `NULL` comes back
     assert accepted(server) == 1
 
 
-def test_a_late_answer_is_given_to_nobody(server: str) -> None:
+def test_late_reply_is_discarded(server: str) -> None:
     began = time.monotonic()
     with pytest.raises(zmq.Again):
         pooled_req.send_json_request(server, {"sleep": 0.5, "n": 1}, 100)
@@ -103,7 +103,7 @@ def test_a_late_answer_is_given_to_nobody(server: str) -> None:
     assert pooled_req.send_json_request(server, {"n": 2}, 5000) == {"asked": {"n": 2}, "accepted": 2}
 
 
-def test_a_question_is_never_sent_twice(servers: list[Server]) -> None:
+def test_pooled_request_is_never_sent_twice(servers: list[Server]) -> None:
     """The peer takes it and dies; the next one at the same place gets only what is asked then."""
     with zmq.Context() as context:
         first = context.socket(zmq.REP)
@@ -138,7 +138,7 @@ def _binds(socket: zmq.Socket[bytes], endpoint: str) -> bool:
     return True
 
 
-def test_a_peer_that_was_killed_and_came_again_is_found_by_the_next_question(servers: list[Server]) -> None:
+def test_request_reaches_restarted_server_after_timeout(servers: list[Server]) -> None:
     servers.append(Server())
     endpoint = servers[0].bound()
     assert accepted(endpoint) == 1
@@ -150,7 +150,7 @@ def test_a_peer_that_was_killed_and_came_again_is_found_by_the_next_question(ser
     assert pooled_req.send_request(endpoint, b"again", 5000) == b"AGAIN"
 
 
-def test_an_idle_connection_that_ended_is_not_used(servers: list[Server]) -> None:
+def test_ended_idle_connection_is_not_reused(servers: list[Server]) -> None:
     servers.append(Server())
     endpoint = servers[0].bound()
     assert accepted(endpoint) == 1
@@ -160,7 +160,7 @@ def test_an_idle_connection_that_ended_is_not_used(servers: list[Server]) -> Non
     assert pooled_req.send_request(endpoint, b"at once", 5000) == b"AT ONCE"
 
 
-def test_a_peer_that_comes_within_the_time_is_asked(servers: list[Server]) -> None:
+def test_request_waits_for_server_to_start(servers: list[Server]) -> None:
     with zmq.Context() as context, context.socket(zmq.REP) as place:
         place.bind("tcp://127.0.0.1:*")
         endpoint = place.get(zmq.LAST_ENDPOINT).decode()
@@ -170,7 +170,7 @@ def test_a_peer_that_comes_within_the_time_is_asked(servers: list[Server]) -> No
     coming.join()
 
 
-def test_each_thread_has_its_own_and_leaves_nothing(server: str) -> None:
+def test_threads_use_separate_connections_and_leak_no_descriptors(server: str) -> None:
     wrong: list[str] = []
     before = len(os.listdir("/proc/self/fd"))
 
@@ -193,7 +193,7 @@ def test_each_thread_has_its_own_and_leaves_nothing(server: str) -> None:
     until(lambda: len(os.listdir("/proc/self/fd")) <= before + 12)
 
 
-def test_a_child_of_a_fork_has_its_own(server: str) -> None:
+def test_forked_child_uses_its_own_connection(server: str) -> None:
     assert accepted(server) == 1
     child = os.fork()
     if not child:
@@ -206,7 +206,7 @@ def test_a_child_of_a_fork_has_its_own(server: str) -> None:
     assert accepted(server) == 2  # the parent's is as it was
 
 
-def test_a_bounded_number_is_kept(server: str) -> None:
+def test_pool_keeps_at_most_max_idle_connections(server: str) -> None:
     for number in range(2 * pooled_req.MAX_IDLE):
         host = f"127.0.0.{number + 1}"
         with pytest.raises(zmq.Again):
@@ -224,7 +224,7 @@ def test_a_bounded_number_is_kept(server: str) -> None:
     assert list(pooled_req._idle_connections()) == places[-pooled_req.MAX_IDLE :]
 
 
-def test_what_is_wrong_is_told_as_zeromq_tells_it(server: str) -> None:
+def test_invalid_requests_raise_zmq_value_and_type_errors(server: str) -> None:
     with pytest.raises(zmq.ZMQError, match="Invalid argument"):
         pooled_req.send_request("tcp://nowhere", b"x", 100)
     with pytest.raises(ValueError, match="expected 0 or more milliseconds"):
@@ -233,7 +233,7 @@ def test_what_is_wrong_is_told_as_zeromq_tells_it(server: str) -> None:
         pooled_req.send_json_request(server, object(), 100)
 
 
-def test_inproc_is_answered_at_once() -> None:
+def test_pooled_request_works_over_inproc() -> None:
     with shared_context().socket(zmq.REP) as rep:
         rep.bind("inproc://pooled")
         echo = threading.Thread(target=lambda: [rep.send(rep.recv()) for _ in range(2)])
@@ -245,14 +245,14 @@ def test_inproc_is_answered_at_once() -> None:
     pooled_req._close_all_idle()
 
 
-def test_an_argosy_agent_is_asked_too(fleet: LittleFleet) -> None:
+def test_pooled_request_reaches_argosy_agent(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     for _ in range(2):
         assert pooled_req.send_json_request(echo.url, {"action": "add", "a": 1}, 5000) == {"result": 3}
     pooled_req._close_all_idle()
 
 
-def test_what_was_sent_elsewhere_still_leaves_at_the_end_of_the_program(server: str) -> None:
+def test_pool_does_not_block_delivery_of_other_sockets_at_exit(server: str) -> None:
     code = """
 import sys, zmq
 from argosy.wire import context, pooled
@@ -272,7 +272,7 @@ lease.term()
         assert len(pull.recv()) == 1_000_000
 
 
-def test_it_needs_neither_asyncio_nor_msgspec() -> None:
+def test_req_socket_imports_neither_asyncio_nor_msgspec() -> None:
     code = (
         "import sys, argosy.api as a; a.req_socket; print('asyncio' in sys.modules, 'msgspec' in sys.modules)"
     )
@@ -280,7 +280,7 @@ def test_it_needs_neither_asyncio_nor_msgspec() -> None:
     assert out == "False False\n"
 
 
-def test_a_question_is_used_as_the_socket_was(server: str) -> None:
+def test_req_socket_has_api_of_zmq_socket(server: str) -> None:
     for number in range(3):
         with context() as lease, pooled_req.req_socket(lease) as asked:
             asked.setsockopt(zmq.LINGER, 0)
@@ -300,7 +300,7 @@ def test_a_question_is_used_as_the_socket_was(server: str) -> None:
         plain.connect(server)
 
 
-def test_a_question_keeps_to_its_turns(server: str) -> None:
+def test_req_socket_enforces_send_and_recv_order(server: str) -> None:
     asked = pooled_req.req_socket(shared_context())
     with pytest.raises(zmq.ZMQError) as error:
         asked.send(b"x")
@@ -321,7 +321,7 @@ def test_a_question_keeps_to_its_turns(server: str) -> None:
     asked.close()
 
 
-def test_a_question_that_is_dropped_unanswered_is_answered_to_nobody(server: str) -> None:
+def test_reply_to_closed_req_socket_is_discarded(server: str) -> None:
     first = pooled_req.req_socket(shared_context())
     first.rcvtimeo = 50
     first.connect(server)
@@ -337,7 +337,7 @@ def test_a_question_that_is_dropped_unanswered_is_answered_to_nobody(server: str
     second.close()
 
 
-def test_a_question_waits_for_ever_where_no_time_is_set(servers: list[Server]) -> None:
+def test_req_socket_waits_without_limit_by_default(servers: list[Server]) -> None:
     with zmq.Context() as own, own.socket(zmq.REP) as place:
         place.bind("tcp://127.0.0.1:*")
         endpoint = place.get(zmq.LAST_ENDPOINT).decode()
@@ -351,7 +351,7 @@ def test_a_question_waits_for_ever_where_no_time_is_set(servers: list[Server]) -
     coming.join()
 
 
-def test_a_question_of_anything_but_a_context_is_its_socket() -> None:
+def test_req_socket_uses_socket_method_of_patched_context() -> None:
     class Patched:
         closed = False
 
@@ -365,16 +365,16 @@ def test_a_question_of_anything_but_a_context_is_its_socket() -> None:
         pooled_req.req_socket(lease)
 
 
-def test_the_bytes_of_a_question_are_those_of_a_socket() -> None:
-    def spoken(make: Callable[[], Any]) -> list[list[bytes]]:
+def test_req_socket_sends_same_bytes_as_zmq_req() -> None:
+    def frames_sent_by(make: Callable[[], Any]) -> list[list[bytes]]:
         with zmq.Context() as own, own.socket(zmq.ROUTER) as peer:
             peer.bind("tcp://127.0.0.1:*")
-            heard: list[list[bytes]] = []
+            received: list[list[bytes]] = []
 
             def answer() -> None:
                 for _ in range(3):
                     name, *frames = peer.recv_multipart()
-                    heard.append(frames)
+                    received.append(frames)
                     peer.send_multipart([name, b"", b'{"a": 1}', b"more"])
 
             answering = threading.Thread(target=answer)
@@ -387,12 +387,12 @@ def test_the_bytes_of_a_question_are_those_of_a_socket() -> None:
                 asked = make()
                 asked.connect(peer.get(zmq.LAST_ENDPOINT).decode())
                 getattr(asked, say)(what)
-                heard.append([repr(getattr(asked, hear)()).encode()])
+                received.append([repr(getattr(asked, hear)()).encode()])
                 asked.close()
             answering.join(10)
             pooled_req._close_all_idle()
-            return heard
+            return received
 
-    assert spoken(lambda: pooled_req.req_socket(shared_context())) == spoken(
+    assert frames_sent_by(lambda: pooled_req.req_socket(shared_context())) == frames_sent_by(
         lambda: shared_context().socket(zmq.REQ)
     )

@@ -1,4 +1,4 @@
-"""Values to bytes and back, and what no bytes may do."""
+"""Codec: values round-trip through bytes, and no bytes raise unexpected errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ plain = st.recursive(
 
 
 @given(st.lists(st.dictionaries(st.text(min_size=1), plain), max_size=200))
-def test_calls_come_back_as_they_were_made(arguments: list[dict[str, Any]]) -> None:
+def test_calls_round_trip(arguments: list[dict[str, Any]]) -> None:
     packer = codec.Packer()
     records = [packer.pack((i, "m", i * 7, each, "t")) for i, each in enumerate(arguments)]
     body = memoryview(codec.encode_batch(frame.CALL, 5, records))
@@ -43,12 +43,12 @@ def test_calls_come_back_as_they_were_made(arguments: list[dict[str, Any]]) -> N
 
 
 @given(st.datetimes(timezones=st.just(datetime.UTC)) | st.uuids() | st.decimals(allow_nan=False) | st.dates())
-def test_typed_values_come_back_typed(value: Any) -> None:
+def test_typed_values_round_trip(value: Any) -> None:
     assert codec.Unpacker(type(value)).unpack(Raw(codec.Packer().pack(value))) == value
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_raise_anything_that_is_not_expected(data: bytes) -> None:
+def test_decoders_raise_only_decode_errors(data: bytes) -> None:
     readers = [
         codec.read_calls, codec.read_replies, codec.read_ids, codec.read_credits,
         codec.read_hello, codec.read_welcome, codec.read_heartbeat, codec.read_event,
@@ -61,7 +61,7 @@ def test_no_bytes_raise_anything_that_is_not_expected(data: bytes) -> None:
 
 
 @given(st.binary(max_size=200), st.lists(st.binary(max_size=100), max_size=2))
-def test_no_reference_reads_outside_its_buffers(place: bytes, buffers: list[bytes]) -> None:
+def test_buffer_reference_cannot_read_outside_its_buffers(place: bytes, buffers: list[bytes]) -> None:
     value = msgspec.msgpack.encode(msgspec.msgpack.Ext(codec.EXTENSION, place))
     try:
         result = codec.Unpacker().unpack(value, [memoryview(b) for b in buffers])
@@ -72,7 +72,7 @@ def test_no_reference_reads_outside_its_buffers(place: bytes, buffers: list[byte
 
 
 @given(st.binary(max_size=64), st.integers(0, 3))
-def test_bytes_of_any_size_travel_in_or_beside_the_record(seed: bytes, times: int) -> None:
+def test_large_bytes_are_sent_as_separate_frames(seed: bytes, times: int) -> None:
     data = (seed * (times * 70_000 // max(1, len(seed))))[: times * 70_000] + seed
     packer = codec.Packer()
     record = packer.pack(packer.extract_buffer(data))
@@ -81,12 +81,12 @@ def test_bytes_of_any_size_travel_in_or_beside_the_record(seed: bytes, times: in
     assert codec.Unpacker(bytes).unpack(record, [memoryview(f) for f in frames]) == data
 
 
-def test_a_foreign_extension_is_refused() -> None:
+def test_unpacker_rejects_unknown_extension() -> None:
     with pytest.raises(msgspec.ValidationError, match="extension 7 is unknown"):
         codec.Unpacker().unpack(msgspec.msgpack.encode(msgspec.msgpack.Ext(7, b"")))
 
 
-def test_a_call_that_has_no_encoding_leaves_no_frames_to_the_next() -> None:
+def test_failed_encoding_leaves_no_frames_for_next_call() -> None:
     maker = CallFactory("Peer")
     sink: Future[EncodedReply] = Future()
     with pytest.raises(TypeError, match="`object` has no encoding"):
@@ -103,7 +103,7 @@ class TestArrays:
 
     @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (256, 256), (4, 0, 2)])
     @pytest.mark.parametrize("dtype", ["<f4", ">i2", "|b1", "<c16", "<M8[s]"])
-    def test_they_come_back_read_only(self, numpy: Any, shape: tuple[int, ...], dtype: str) -> None:
+    def test_arrays_round_trip_as_read_only(self, numpy: Any, shape: tuple[int, ...], dtype: str) -> None:
         sent = numpy.zeros(shape, dtype)
         packer = codec.Packer()
         record = packer.pack({"a": sent})
@@ -113,14 +113,14 @@ class TestArrays:
         assert (back == sent).all()
         assert not back.flags.writeable
 
-    def test_any_layout_is_carried(self, numpy: Any) -> None:
+    def test_arrays_of_any_memory_layout_round_trip(self, numpy: Any) -> None:
         for sent in (numpy.arange(60).reshape(3, 4, 5)[::-1, ::2], numpy.asfortranarray(numpy.eye(200))):
             packer = codec.Packer()
             record = packer.pack(sent)
             back = codec.Unpacker().unpack(record, [memoryview(f) for f in packer.take_frames()])
             assert (back == sent).all()
 
-    def test_objects_are_refused(self, numpy: Any) -> None:
+    def test_packer_rejects_object_arrays(self, numpy: Any) -> None:
         with pytest.raises(TypeError, match="dtype `object`"):
             codec.Packer().pack(numpy.array([object()]))
 
@@ -135,13 +135,15 @@ class TestArrays:
             (0, "<f4", (2**62, 4)),
         ],
     )
-    def test_sizes_are_checked_before_they_are_used(self, numpy: Any, place: tuple[Any, ...]) -> None:
+    def test_unpacker_rejects_array_with_invalid_size_or_dtype(
+        self, numpy: Any, place: tuple[Any, ...]
+    ) -> None:
         value = msgspec.msgpack.encode(msgspec.msgpack.Ext(codec.EXTENSION, msgspec.msgpack.encode(place)))
         with pytest.raises(msgspec.ValidationError):
             codec.Unpacker().unpack(value, [memoryview(b"12345678")])
 
 
-def test_decoders_are_made_once_and_an_unhashable_type_still_has_one() -> None:
+def test_unpacker_cache_supports_unhashable_types() -> None:
     """`Annotated` with a list or a dict in its metadata cannot be a key."""
     unpackers = codec.UnpackerCache()
     assert unpackers.get(int) is unpackers.get(int)

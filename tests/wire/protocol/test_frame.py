@@ -1,4 +1,4 @@
-"""The header, and how the speakers of three tongues are told apart."""
+"""Frame header: round trip, versions, and recognition of msgpack and JSON messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from argosy.wire.protocol import frame
 
 
 @given(st.sampled_from(sorted(frame.KINDS)), st.integers(0, 2**64 - 1), st.integers(0, 2**16 - 1))
-def test_a_header_comes_back(kind: int, incarnation: int, buffers: int) -> None:
+def test_header_round_trips(kind: int, incarnation: int, buffers: int) -> None:
     before = time.monotonic_ns() // 1000
     head = frame.pack_header(kind, incarnation, buffers, 3)
     assert len(head) == frame.HEADER_BYTES
@@ -21,7 +21,7 @@ def test_a_header_comes_back(kind: int, incarnation: int, buffers: int) -> None:
     assert before <= read[4] <= time.monotonic_ns() // 1000
 
 
-def test_another_version_is_no_kind_of_ours() -> None:
+def test_header_of_other_version_has_kind_zero() -> None:
     head = bytearray(frame.pack_header(frame.CALL, 1))
     head[3] = 2
     read = frame.unpack_header(head)
@@ -30,16 +30,16 @@ def test_another_version_is_no_kind_of_ours() -> None:
 
 
 @given(st.binary(max_size=40))
-def test_only_our_header_is_ours(data: bytes) -> None:
+def test_unpack_header_accepts_only_argosy_magic(data: bytes) -> None:
     assert bool(frame.unpack_header(data)) == (data[:3] == b"\xc1AG" and len(data) >= 24)
 
 
 @given(st.text())
-def test_no_text_is_taken_for_ours(text: str) -> None:
+def test_unpack_header_accepts_no_text(text: str) -> None:
     assert not frame.unpack_header(text.encode("utf-8", "replace"))
 
 
-def test_old_speakers_are_answered_in_their_envelope() -> None:
+def test_json_envelope_is_split_for_req_proxy_and_dealer() -> None:
     json = b'{"action": "health"}'
     assert frame.split_json_envelope([b"", json]) == ([b""], json)  # REQ
     assert frame.split_json_envelope([b"\x01\x02\x03\x04", b"", json]) == (
@@ -54,7 +54,7 @@ def test_old_speakers_are_answered_in_their_envelope() -> None:
     assert frame.split_json_envelope([b"", b"not json"]) == ([b""], b"not json")  # told so in its envelope
 
 
-def test_what_is_neither_is_not_guessed_at() -> None:
+def test_split_json_envelope_rejects_other_messages() -> None:
     assert frame.split_json_envelope([]) is None
     assert frame.split_json_envelope([b"hello"]) is None
     assert frame.split_json_envelope([b""]) is None

@@ -1,4 +1,4 @@
-"""Publications that cross machines, through every life of who publishes."""
+"""Events between machines: restarts, partitions, missing ports and missing keys."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from rig.lan import Lan
 # -- one machine that takes itself for two -----------------------------------------------------
 
 
-class Counted(LoopReactor):
+class TimerCountingReactor(LoopReactor):
     """A loop that keeps account of its timers."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Counted(LoopReactor):
         return super().call_later(delay_s, act)
 
 
-def from_elsewhere(fleet: LittleFleet) -> AddressResolver:
+def resolver_of_other_machine(fleet: LittleFleet) -> AddressResolver:
     """Return the fleet as another machine sees it."""
     path = fleet.folder / "elsewhere.json"
     write_address_book(path, msgspec.structs.replace(fleet.book, machines=("there",), runtime="/nowhere"))
@@ -55,16 +55,16 @@ async def when(true: Callable[[], object]) -> None:
             await asyncio.sleep(0.002)
 
 
-def test_publications_are_followed_through_two_lives(fleet: LittleFleet) -> None:
+def test_remote_subscription_follows_restarted_publisher(fleet: LittleFleet) -> None:
     fleet.add("Ear", machine="there")
     back = fleet.start("Back")
 
     async def main() -> None:
         got: list[tuple[int, object]] = []
-        reactor = Counted()
+        reactor = TimerCountingReactor()
         subscriber = Subscriber(reactor, lambda event: got.append((event.sequence, decode_event(event))))
         feed = RemoteSubscription(
-            "Back", from_elsewhere(fleet), reactor, ["shouted"], subscriber.on_message, "Ear"
+            "Back", resolver_of_other_machine(fleet), reactor, ["shouted"], subscriber.on_message, "Ear"
         )
         try:
             await asyncio.to_thread(shout, fleet, "a", "b")
@@ -89,12 +89,14 @@ def shout(fleet: LittleFleet, *texts: str) -> None:
             back.shout(text=text)
 
 
-def test_who_publishes_to_nobody_afar_is_asked_once(fleet: LittleFleet) -> None:
+def test_remote_subscription_asks_local_only_publisher_once(fleet: LittleFleet) -> None:
     fleet.start("Back")  # its book has no other machine
 
     async def main() -> None:
-        reactor = Counted()
-        feed = RemoteSubscription("Back", from_elsewhere(fleet), reactor, ["shouted"], lambda _: None)
+        reactor = TimerCountingReactor()
+        feed = RemoteSubscription(
+            "Back", resolver_of_other_machine(fleet), reactor, ["shouted"], lambda _: None
+        )
         try:
             await when(lambda: feed._timer)
             assert feed.lookup_count == 1
@@ -107,13 +109,17 @@ def test_who_publishes_to_nobody_afar_is_asked_once(fleet: LittleFleet) -> None:
     asyncio.run(main())
 
 
-def test_who_is_not_there_is_asked_less_and_less(fleet: LittleFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remote_subscription_backs_off_while_publisher_is_down(
+    fleet: LittleFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fleet.add("Back")
     monkeypatch.setattr(remote_subscription, "LOOKUP_TIMEOUT_S", 0.01)
     monkeypatch.setattr(remote_subscription, "MAX_RETRY_S", 0.5)
 
     async def main() -> None:
-        feed = RemoteSubscription("Back", from_elsewhere(fleet), Counted(), ["shouted"], lambda _: None)
+        feed = RemoteSubscription(
+            "Back", resolver_of_other_machine(fleet), TimerCountingReactor(), ["shouted"], lambda _: None
+        )
         pauses = {feed._retry_s}
         try:
             while feed.lookup_count < 5:
@@ -143,7 +149,7 @@ for line in sys.stdin:
 """
 
 
-class Two:
+class TwoMachineFleet:
     """Back on the first machine publishes, Front on the second hears; a driver on each asks them."""
 
     def __init__(self, lan: Lan, root: Path, keyed: bool) -> None:
@@ -209,9 +215,9 @@ class Two:
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "keyed"])
-def two(lan: Lan, request: pytest.FixtureRequest) -> Iterator[Two]:
+def two(lan: Lan, request: pytest.FixtureRequest) -> Iterator[TwoMachineFleet]:
     root = Path(tempfile.mkdtemp(prefix="argosy-"))
-    made = Two(lan, root, request.param)
+    made = TwoMachineFleet(lan, root, request.param)
     yield made
     lan.close()
     for log in root.glob("*.log"):
@@ -219,7 +225,7 @@ def two(lan: Lan, request: pytest.FixtureRequest) -> Iterator[Two]:
     shutil.rmtree(root)
 
 
-def test_an_event_crosses_and_crosses_again_and_what_was_missed_is_counted(two: Two) -> None:
+def test_remote_subscriber_counts_events_missed_across_publisher_restart(two: TwoMachineFleet) -> None:
     back = two.start("Back", "mainpc")
     front = two.start("Front", "pc2")
     assert two.ask("mainpc", "Back", "shout", text="before") == 1
@@ -248,7 +254,7 @@ with zmq.Context() as context, context.socket(zmq.SUB) as sub:
 """
 
 
-def test_who_has_no_key_hears_nothing(two: Two) -> None:
+def test_subscriber_without_key_receives_no_events(two: TwoMachineFleet) -> None:
     two.start("Back", "mainpc")
     two.ask("mainpc", "Back", "shout", text="a word to be kept")
     port = two.ask("mainpc", "Back", "argosy.topics")
@@ -266,7 +272,7 @@ def test_who_has_no_key_hears_nothing(two: Two) -> None:
     assert told == ""
 
 
-def test_a_partition_ends_and_the_publications_come_again(two: Two) -> None:
+def test_remote_subscription_resumes_after_partition(two: TwoMachineFleet) -> None:
     two.start("Back", "mainpc")
     two.start("Front", "pc2")
     two.ask("mainpc", "Back", "shout", text="before")
@@ -278,7 +284,7 @@ def test_a_partition_ends_and_the_publications_come_again(two: Two) -> None:
     assert two.ask("pc2", "Front", "health")["missed_events"] == 0
 
 
-def test_events_of_the_own_machine_stay_on_its_sockets(fleet: LittleFleet) -> None:
+def test_publisher_of_single_machine_fleet_binds_no_tcp_port(fleet: LittleFleet) -> None:
     """With no other machine in the book nothing is bound for one."""
     fleet.start("Back")
     with connect("Back") as back:

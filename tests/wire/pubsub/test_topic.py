@@ -1,4 +1,4 @@
-"""Numbered topics: nothing is lost without being counted."""
+"""Topics: numbered events, last values, and counts of missed and dropped events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from argosy.wire.transport.reactor import LoopReactor
 from argosy.wire.zmq_context.context_handle import shared_context
 
 
-class Scene:
+class TopicFixture:
     """Publishers and subscribers on one loop, on endpoints of one test."""
 
     def __init__(self, folder: Path) -> None:
@@ -44,8 +44,8 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(folder: Path) -> AsyncIterator[Scene]:
-    made = Scene(folder)
+async def topic_fixture(folder: Path) -> AsyncIterator[TopicFixture]:
+    made = TopicFixture(folder)
     try:
         yield made
     finally:
@@ -63,9 +63,9 @@ async def subscribed(publisher: Publisher, *topics: str) -> None:
     await until(lambda: publisher._subscribed == set(topics))
 
 
-def test_publications_arrive_numbered_and_nothing_else_does(tmp_path: Path) -> None:
+def test_subscriber_receives_numbered_events_of_its_topic_only(tmp_path: Path) -> None:
     async def main() -> None:
-        async with scene(tmp_path) as on:
+        async with topic_fixture(tmp_path) as on:
             publisher = on.publisher()
             subscriber, got = on.subscriber("speech")
             await subscribed(publisher, "speech")
@@ -82,9 +82,9 @@ def test_publications_arrive_numbered_and_nothing_else_does(tmp_path: Path) -> N
     asyncio.run(main())
 
 
-def test_a_late_joiner_gets_the_last_value_and_others_do_not_get_it_twice(tmp_path: Path) -> None:
+def test_late_subscriber_gets_last_value_once(tmp_path: Path) -> None:
     async def main() -> None:
-        async with scene(tmp_path) as on:
+        async with topic_fixture(tmp_path) as on:
             publisher = on.publisher()
             for number in range(3):
                 publisher.publish("mood", number)
@@ -100,9 +100,9 @@ def test_a_late_joiner_gets_the_last_value_and_others_do_not_get_it_twice(tmp_pa
     asyncio.run(main())
 
 
-def test_a_loss_at_the_tail_is_told_by_the_beacon(tmp_path: Path) -> None:
+def test_beacon_reveals_loss_at_end_of_stream(tmp_path: Path) -> None:
     async def main() -> None:
-        async with scene(tmp_path) as on:
+        async with topic_fixture(tmp_path) as on:
             publisher = on.publisher()
             subscriber, got = on.subscriber("flood")
             await subscribed(publisher, "flood")
@@ -134,9 +134,11 @@ def record(number: int, *, beacon: bool = False) -> codec.EventRecord:
         ([1, 2, "2", "2"], 0, 2),
     ],
 )
-def test_the_account_of_numbers(tmp_path: Path, numbers: list[int | str], missed: int, new: int) -> None:
+def test_subscriber_counts_missed_sequence_numbers(
+    tmp_path: Path, numbers: list[int | str], missed: int, new: int
+) -> None:
     async def main() -> None:
-        async with scene(tmp_path) as on:
+        async with topic_fixture(tmp_path) as on:
             subscriber, _ = on.subscriber("t")
             taken = [
                 subscriber._record_sequence("t", record(int(n), beacon=isinstance(n, str)), 1)
@@ -147,9 +149,9 @@ def test_the_account_of_numbers(tmp_path: Path, numbers: list[int | str], missed
     asyncio.run(main())
 
 
-def test_a_second_life_that_was_partly_missed_is_counted(tmp_path: Path) -> None:
+def test_subscriber_counts_missed_events_of_new_incarnation(tmp_path: Path) -> None:
     async def main() -> None:
-        async with scene(tmp_path) as on:
+        async with topic_fixture(tmp_path) as on:
             subscriber, _ = on.subscriber("t")
             subscriber._record_sequence("t", record(9), 1)
             assert subscriber._record_sequence("t", record(3), 2)
@@ -158,11 +160,11 @@ def test_a_second_life_that_was_partly_missed_is_counted(tmp_path: Path) -> None
     asyncio.run(main())
 
 
-def test_noise_is_counted_and_dropped(tmp_path: Path) -> None:
+def test_subscriber_drops_and_counts_malformed_messages(tmp_path: Path) -> None:
     async def main() -> None:
         with shared_context().socket(zmq.PUB) as pub:
             pub.linger = 0
-            async with scene(tmp_path) as on:
+            async with topic_fixture(tmp_path) as on:
                 pub.bind(on.endpoint)
                 subscriber, got = on.subscriber("t")
                 noise = [

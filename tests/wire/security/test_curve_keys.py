@@ -1,4 +1,4 @@
-"""Keys on disk, and connections between two machines with the right, wrong and no keys."""
+"""CURVE keys on disk, and connections between two machines with the right, wrong and no keys."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def folder(tmp_path: Path) -> str:
     return made
 
 
-def test_where_keys_are() -> None:
+def test_keys_dir_comes_from_environment_variables() -> None:
     assert default_keys_dir("harbour", {"ARGOSY_KEYS": "/k"}) == "/k"
     assert default_keys_dir("harbour", {"XDG_CONFIG_HOME": "/c", "HOME": "/h"}) == "/c/argosy/keys/harbour"
     assert default_keys_dir("harbour", {"HOME": "/h"}) == "/h/.config/argosy/keys/harbour"
 
 
-def test_a_folder_is_in_use_when_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_dir_is_active_only_if_it_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert active_keys_dir("harbour", {"ARGOSY_KEYS": "keys"}) == ""
     (tmp_path / "keys").mkdir()
@@ -92,16 +92,16 @@ def test_a_folder_is_in_use_when_it_is_there(tmp_path: Path, monkeypatch: pytest
         ("ipc:///run/z/Echo", False),
     ],
 )
-def test_tcp_beyond_loopback_is_keyed(endpoint: str, keyed: bool) -> None:
+def test_curve_is_required_for_tcp_beyond_loopback(endpoint: str, keyed: bool) -> None:
     assert is_curve_endpoint(endpoint) is keyed
 
 
-def test_a_wildcard_is_keyed_and_loopback_is_not() -> None:
+def test_curve_is_required_for_wildcard_but_not_for_loopback() -> None:
     assert is_curve_required("0.0.0.0")
     assert not is_curve_required("localhost")
 
 
-def test_keys_are_made_once_and_for_their_owner_alone(folder: str) -> None:
+def test_make_keys_keeps_existing_keys_and_sets_private_modes(folder: str) -> None:
     before = {path: path.read_bytes() for path in Path(folder).iterdir()}
     assert sorted(path.name for path in before) == [
         m + k for m in MACHINES for k in (PUBLIC_SUFFIX, SECRET_SUFFIX)
@@ -113,20 +113,20 @@ def test_keys_are_made_once_and_for_their_owner_alone(folder: str) -> None:
     assert check_keys(folder, (*MACHINES, "pc3")) == []
 
 
-def test_a_lost_public_key_is_made_again_from_its_secret(folder: str) -> None:
+def test_make_keys_restores_public_key_from_secret(folder: str) -> None:
     public = read_key(folder, "pc2", PUBLIC_SUFFIX)
     os.unlink(key_path(folder, "pc2", PUBLIC_SUFFIX))
     assert make_keys(folder, MACHINES) == ("pc2",)
     assert read_key(folder, "pc2", PUBLIC_SUFFIX) == public
 
 
-def test_a_secret_that_is_elsewhere_is_not_made(folder: str) -> None:
+def test_make_keys_makes_no_secret_for_existing_public_key(folder: str) -> None:
     os.unlink(key_path(folder, "pc2", SECRET_SUFFIX))
     assert make_keys(folder, MACHINES) == ()
     assert list_keys(folder, MACHINES)["pc2"].has_secret is False
 
 
-def test_renew_replaces_one_pair(folder: str) -> None:
+def test_renew_key_replaces_one_pair(folder: str) -> None:
     main, other = (read_key(folder, name, PUBLIC_SUFFIX) for name in MACHINES)
     renew_key(folder, "pc2")
     assert read_key(folder, "mainpc", PUBLIC_SUFFIX) == main
@@ -136,27 +136,27 @@ def test_renew_replaces_one_pair(folder: str) -> None:
         renew_key(folder, "pc9")
 
 
-def test_another_maker_that_was_faster_wins(folder: str) -> None:
+def test_make_keys_keeps_pair_of_faster_concurrent_process(folder: str) -> None:
     os.unlink(key_path(folder, "pc2", PUBLIC_SUFFIX))
     os.unlink(key_path(folder, "pc2", SECRET_SUFFIX))
     fast = make_pair()
 
-    def while_another_makes_it() -> KeyPair:
+    def make_after_concurrent_process() -> KeyPair:
         make_keys(folder, MACHINES, lambda: fast)
         return make_pair()
 
-    make_keys(folder, MACHINES, while_another_makes_it)
+    make_keys(folder, MACHINES, make_after_concurrent_process)
     assert Keyring(folder, ["pc2"]).own_pair() == fast
 
 
-def test_a_secret_that_others_can_read_is_not_used(folder: str) -> None:
+def test_keyring_refuses_secret_readable_by_others(folder: str) -> None:
     os.chmod(key_path(folder, "pc2", SECRET_SUFFIX), 0o640)
     with pytest.raises(RefusedError, match=r"mode 0640, expected 0600"):
         Keyring(folder, ["pc2"]).own_pair()
     assert [fault.code for fault in check_keys(folder, MACHINES)] == ["exposed-key"]
 
 
-def test_every_fault_is_told(folder: str) -> None:
+def test_check_keys_reports_every_fault(folder: str) -> None:
     os.chmod(folder, 0o750)
     os.chmod(key_path(folder, "mainpc", PUBLIC_SUFFIX), 0o666)
     make_keys(folder, ["laptop"])
@@ -173,7 +173,7 @@ def test_every_fault_is_told(folder: str) -> None:
     assert [f.code for f in check_keys(folder, (*MACHINES,)) if "laptop" in f.where] == ["unknown-machine"]
 
 
-def test_a_layout_has_one_secret_and_all_publics(folder: str, tmp_path: Path) -> None:
+def test_export_has_one_secret_and_all_public_keys(folder: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert export_keys(folder, "pc2", str(out)) == ("mainpc.public", "pc2.public", "pc2.secret")
     assert sorted(path.name for path in out.iterdir()) == ["mainpc.public", "pc2.public", "pc2.secret"]
@@ -184,12 +184,12 @@ def test_a_layout_has_one_secret_and_all_publics(folder: str, tmp_path: Path) ->
         export_keys(str(out), "mainpc", str(tmp_path / "more"))
 
 
-def test_no_folder_has_a_hint(tmp_path: Path) -> None:
+def test_list_keys_without_dir_suggests_make_command(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="argosy keys make"):
         list_keys(str(tmp_path / "none"), MACHINES)
 
 
-def test_a_key_taken_away_or_replaced_counts_at_once(folder: str) -> None:
+def test_keyring_sees_replaced_and_deleted_keys_immediately(folder: str) -> None:
     ring = Keyring(folder, ["mainpc"])
     public = read_key(folder, "pc2", PUBLIC_SUFFIX)
     assert ring.machine_of_key(public) == "pc2"
@@ -202,13 +202,13 @@ def test_a_key_taken_away_or_replaced_counts_at_once(folder: str) -> None:
     assert ring.machine_of_key(public) is None
 
 
-def test_a_pair_does_not_print_its_secret() -> None:
+def test_key_pair_repr_hides_secret() -> None:
     pair = make_pair()
     assert pair.secret.decode() not in repr(pair)
     assert pair.public.decode() in repr(pair)
 
 
-def test_fingerprints_differ_and_can_be_read_aloud() -> None:
+def test_fingerprints_are_unique_and_short() -> None:
     one, other = (fingerprint(make_pair().public) for _ in range(2))
     assert one != other
     assert len(one) == 19
@@ -219,7 +219,7 @@ def test_fingerprints_differ_and_can_be_read_aloud() -> None:
     | st.binary(min_size=60, max_size=200)
     | st.text("~;`\\", min_size=40).map(str.encode)
 )
-def test_what_is_no_key_is_refused_by_name(content: bytes) -> None:
+def test_read_key_refuses_invalid_file(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(key_path(folder, "pc2", PUBLIC_SUFFIX)).write_bytes(content)
         with pytest.raises(RefusedError, match="holds no key"):
@@ -229,7 +229,7 @@ def test_what_is_no_key_is_refused_by_name(content: bytes) -> None:
 # -- the log -----------------------------------------------------------------------------------
 
 
-def test_refusals_are_logged_at_a_rate(caplog: pytest.LogCaptureFixture) -> None:
+def test_rejection_log_limits_lines_per_address(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     refusals = RejectionLog("Echo", lambda: now[0])
     for _ in range(5):
@@ -245,7 +245,7 @@ def test_refusals_are_logged_at_a_rate(caplog: pytest.LogCaptureFixture) -> None
     assert refusals.count == 7
 
 
-def test_a_flood_of_addresses_does_not_grow(caplog: pytest.LogCaptureFixture) -> None:
+def test_rejection_log_bounds_number_of_addresses(caplog: pytest.LogCaptureFixture) -> None:
     refusals = RejectionLog("Echo", lambda: 0.0)
     for number in range(2000):
         refusals.record(str(number), "it has no key")
@@ -264,7 +264,7 @@ def _subscriber(ring: Keyring, endpoint: str) -> zmq.Socket[bytes]:
     return socket
 
 
-def _strange_ring(folder: str) -> Keyring:
+def _foreign_keyring(folder: str) -> Keyring:
     """Return the keys of a machine of another fleet that knows this one's public key."""
     other = f"{folder}-of-another"
     make_keys(other, ["pc9"])
@@ -272,20 +272,20 @@ def _strange_ring(folder: str) -> Keyring:
     return Keyring(other, ["pc9"])
 
 
-def test_who_left_before_it_was_seen_is_told_without_its_address(
+def test_authenticator_logs_unknown_address_of_peer_that_disconnected(
     folder: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     reactor = BlockingReactor()
-    door = CurveAuthenticator("Echo", Keyring(folder, ["mainpc"]), reactor)
+    authenticator = CurveAuthenticator("Echo", Keyring(folder, ["mainpc"]), reactor)
     guarded = shared_context().socket(zmq.ROUTER)
-    door.protect(guarded)
+    authenticator.protect(guarded)
     port = guarded.bind_to_random_port("tcp://127.0.0.1")
     create_connection(("127.0.0.1", port), 5).close()
     until(lambda: not _has_connections(port))  # and nobody has looked yet
     reactor.call_later(20, lambda: pytest.fail("nobody was refused"))
-    reactor.run_until(lambda: door.rejections.count == 1)
+    reactor.run_until(lambda: authenticator.rejections.count == 1)
     assert "refused a peer at an unknown address (it left at once): it showed no key" in caplog.text
-    door.close()
+    authenticator.close()
     guarded.close(0)
 
 
@@ -295,20 +295,22 @@ def _has_connections(port: int) -> bool:
     return any(row[1].endswith(f":{port:04X}") and row[3] != "0A" for row in rows)
 
 
-def test_publications_are_guarded_by_the_same_door(folder: str) -> None:
-    """A second door in the same process has its own keys, and closing it leaves the first open."""
-    asyncio.run(asyncio.wait_for(_publish_through_a_door(folder), 20))
+def test_authenticator_protects_publications(folder: str) -> None:
+    """A second authenticator in the same process has its own keys, and closing it leaves the first open."""
+    asyncio.run(asyncio.wait_for(_publish_through_authenticator(folder), 20))
 
 
-async def _publish_through_a_door(folder: str) -> None:
+async def _publish_through_authenticator(folder: str) -> None:
     reactor = LoopReactor(asyncio.get_running_loop())
-    door, other = (CurveAuthenticator("Echo", Keyring(folder, ["mainpc"]), reactor) for _ in range(2))
+    authenticator, other = (
+        CurveAuthenticator("Echo", Keyring(folder, ["mainpc"]), reactor) for _ in range(2)
+    )
     publisher = shared_context().socket(zmq.XPUB)
-    door.protect(publisher)
+    authenticator.protect(publisher)
     publisher.bind("tcp://127.0.0.1:*")
     endpoint = publisher.get(zmq.LAST_ENDPOINT).decode()
-    stranger = _subscriber(_strange_ring(folder), endpoint)
-    while not door.statistics()["refused"]:
+    stranger = _subscriber(_foreign_keyring(folder), endpoint)
+    while not authenticator.statistics()["refused"]:
         await asyncio.sleep(0.005)
     other.close()
     friend = _subscriber(Keyring(folder, ["pc2"]), endpoint)
@@ -319,12 +321,12 @@ async def _publish_through_a_door(folder: str) -> None:
     assert friend.poll(5000)
     assert friend.recv() == b"said"
     assert not stranger.poll(0)
-    door.close()
+    authenticator.close()
     for socket in (stranger, friend, publisher):
         socket.close(0)
 
 
-def test_who_answers_zap_already_is_an_error_with_a_hint(folder: str) -> None:
+def test_authenticator_refuses_second_zap_handler_in_process(folder: str) -> None:
     taken = shared_context().socket(zmq.REP)
     taken.bind("inproc://zeromq.zap.01")
     with pytest.raises(RefusedError, match="something else in this process"):
@@ -334,7 +336,7 @@ def test_who_answers_zap_already_is_an_error_with_a_hint(folder: str) -> None:
 
 # -- two machines ------------------------------------------------------------------------------
 
-CALLER = """
+CLIENT_SCRIPT = """
 import sys
 from argosy.wire import connect, WireError
 with connect(sys.argv[1], timeout=float(sys.argv[2])) as peer:
@@ -346,7 +348,7 @@ with connect(sys.argv[1], timeout=float(sys.argv[2])) as peer:
 """
 
 
-class Harbour:
+class TwoMachineFleet:
     """Two machines with a book and keys each; an Echo runs on the first and is called from the second."""
 
     def __init__(self, lan: Lan, root: Path) -> None:
@@ -396,16 +398,16 @@ class Harbour:
     def log(self) -> str:
         return (self.root / "log").read_text()
 
-    def caller(self, machine: str = "pc2", peer: str = "Echo", timeout_s: float = 10) -> Caller:
-        return Caller(self.machines[machine], self.env(machine), peer, timeout_s)
+    def client(self, machine: str = "pc2", peer: str = "Echo", timeout_s: float = 10) -> EchoClient:
+        return EchoClient(self.machines[machine], self.env(machine), peer, timeout_s)
 
 
-class Caller:
+class EchoClient:
     """A program on one machine that asks whenever it is told to."""
 
     def __init__(self, machine: Machine, env: dict[str, str], peer: str, timeout_s: float) -> None:
         self.process = machine.popen(
-            [sys.executable, "-c", CALLER, peer, str(timeout_s)],
+            [sys.executable, "-c", CLIENT_SCRIPT, peer, str(timeout_s)],
             env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -428,47 +430,47 @@ class Caller:
 
 
 @pytest.fixture
-def harbour(lan: Lan) -> Iterator[Harbour]:
+def harbour(lan: Lan) -> Iterator[TwoMachineFleet]:
     root = Path(tempfile.mkdtemp(prefix="argosy-"))
-    made = Harbour(lan, root)
+    made = TwoMachineFleet(lan, root)
     yield made
     lan.close()
     print(made.log() if (root / "log").exists() else "")  # shown when the test failed
     shutil.rmtree(root)
 
 
-def test_machines_with_their_keys_talk(harbour: Harbour) -> None:
+def test_machines_with_valid_keys_exchange_requests(harbour: TwoMachineFleet) -> None:
     harbour.start()
-    assert harbour.caller().ask() == "reply ahoy"
+    assert harbour.client().ask() == "reply ahoy"
     assert "refused" not in harbour.log()
 
 
-def test_an_old_agent_has_the_same_door(harbour: Harbour) -> None:
+def test_legacy_agent_requires_key_on_other_machine(harbour: TwoMachineFleet) -> None:
     """Its base used to bind its ports open to all, in a fleet with keys too."""
     harbour.start("agent.legacy.legacy_agents:Plain")
-    assert "'text': 'ahoy'" in harbour.caller().ask()
+    assert "'text': 'ahoy'" in harbour.client().ask()
     harbour.write_book("pc2", keys="")
-    assert harbour.caller(timeout_s=0.5).ask().startswith("NotSent")
+    assert harbour.client(timeout_s=0.5).ask().startswith("NotSent")
     until(lambda: "refused a peer at 192.168.100.17" in harbour.log())
 
 
-def test_on_its_own_machine_an_agent_needs_no_key(harbour: Harbour) -> None:
+def test_client_on_same_machine_needs_no_key_over_ipc(harbour: TwoMachineFleet) -> None:
     harbour.start()
     harbour.write_book("mainpc", keys="")
-    assert harbour.caller("mainpc").ask() == "reply ahoy"
+    assert harbour.client("mainpc").ask() == "reply ahoy"
 
 
-def test_on_its_own_machine_tcp_is_keyed_too(harbour: Harbour) -> None:
+def test_tcp_on_same_machine_requires_key(harbour: TwoMachineFleet) -> None:
     """Where the path of the ipc socket is too long, say: the port is the same, and so is its lock."""
     harbour.start()
     harbour.write_book("mainpc", runtime=str(harbour.root / "elsewhere"))
-    assert harbour.caller("mainpc").ask() == "reply ahoy"
+    assert harbour.client("mainpc").ask() == "reply ahoy"
     harbour.write_book("mainpc", runtime=str(harbour.root / "elsewhere"), keys="")
-    assert harbour.caller("mainpc", timeout_s=0.5).ask().startswith("NotSent")
+    assert harbour.client("mainpc", timeout_s=0.5).ask().startswith("NotSent")
 
 
-def test_what_passes_between_machines_is_not_readable(harbour: Harbour, lan: Lan) -> None:
-    """The witness hears every frame of the caller's cable; first that it can, without keys."""
+def test_traffic_between_machines_is_encrypted(harbour: TwoMachineFleet, lan: Lan) -> None:
+    """The witness hears every frame of the client's cable; first that it can, without keys."""
     for machine, keyed in (("plain", ""), ("keyed", None)):
         if keyed == "":
             for name in MACHINES:
@@ -482,9 +484,9 @@ def test_what_passes_between_machines_is_not_readable(harbour: Harbour, lan: Lan
         )
         assert witness.stdout
         assert witness.stdout.readline() == b"ready\n"
-        assert harbour.caller().ask("a word to be kept") == "reply a word to be kept"
-        heard, _ = witness.communicate(timeout=20)
-        assert (b"a word to be kept" in heard) is (machine == "plain")
+        assert harbour.client().ask("a word to be kept") == "reply a word to be kept"
+        captured, _ = witness.communicate(timeout=20)
+        assert (b"a word to be kept" in captured) is (machine == "plain")
         echo.send_signal(signal.SIGTERM)
         echo.wait(20)
 
@@ -494,20 +496,20 @@ import select, socket, sys
 with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as cable:
     cable.bind((sys.argv[1], 3))
     print("ready", flush=True)
-    while cable in select.select([cable, sys.stdin], [], [])[0]:  # what was heard before the end too
+    while cable in select.select([cable, sys.stdin], [], [])[0]:  # what was captured before the end too
         sys.stdout.buffer.write(cable.recv(65536))
 """
 
 
-def _no_keys(harbour: Harbour) -> None:
+def _no_keys(harbour: TwoMachineFleet) -> None:
     harbour.write_book("pc2", keys="")
 
 
-def _stranger(harbour: Harbour) -> None:
+def _stranger(harbour: TwoMachineFleet) -> None:
     renew_key(str(harbour.keys("pc2")), "pc2")
 
 
-def _wrong_server_key(harbour: Harbour) -> None:
+def _wrong_server_key(harbour: TwoMachineFleet) -> None:
     Path(key_path(str(harbour.keys("pc2")), "mainpc", PUBLIC_SUFFIX)).write_bytes(make_pair().public)
 
 
@@ -519,12 +521,12 @@ def _wrong_server_key(harbour: Harbour) -> None:
         (_wrong_server_key, "its handshake failed", "it expects another key of this machine"),
     ],
 )
-def test_who_has_not_the_right_keys_gets_no_entry(
-    harbour: Harbour, spoil: Any, told: str, logged: str
+def test_server_rejects_peer_with_missing_or_wrong_key(
+    harbour: TwoMachineFleet, spoil: Any, told: str, logged: str
 ) -> None:
     harbour.start()
     spoil(harbour)
-    answer = harbour.caller(timeout_s=1).ask()
+    answer = harbour.client(timeout_s=1).ask()
     assert answer.startswith("NotSent")
     assert re.search(told, answer)
     until(lambda: logged in harbour.log())
@@ -532,37 +534,37 @@ def test_who_has_not_the_right_keys_gets_no_entry(
     assert len(lines) == 1  # and not one for each time it came
 
 
-def test_a_key_that_is_not_here_is_named_and_may_come_in_time(harbour: Harbour) -> None:
+def test_client_names_missing_public_key_and_retries_until_deadline(harbour: TwoMachineFleet) -> None:
     harbour.start()
     public = Path(key_path(str(harbour.keys("pc2")), "mainpc", PUBLIC_SUFFIX))
     kept = public.read_bytes()
     public.unlink()
-    answer = harbour.caller(timeout_s=0.5).ask()
+    answer = harbour.client(timeout_s=0.5).ask()
     assert answer.startswith("NotSent")
     assert "there is no public key of `mainpc`" in answer
-    patient = harbour.caller()
+    patient = harbour.client()
     patient.send()
     public.write_bytes(kept)
     assert patient.receive() == "reply ahoy"
 
 
-def test_a_stranger_is_let_in_once_its_key_is_there(harbour: Harbour) -> None:
+def test_rejected_client_connects_once_its_key_is_installed(harbour: TwoMachineFleet) -> None:
     harbour.start()
     renew_key(str(harbour.keys("pc2")), "pc2")
-    caller = harbour.caller(timeout_s=15)
-    caller.send()
+    client = harbour.client(timeout_s=15)
+    client.send()
     until(lambda: "its key is not one of this fleet's" in harbour.log())
     shutil.copy(key_path(str(harbour.keys("pc2")), "pc2", PUBLIC_SUFFIX), harbour.keys("mainpc"))
-    assert caller.receive() == "reply ahoy"
+    assert client.receive() == "reply ahoy"
 
 
-def test_an_agent_without_the_secret_of_its_machine_does_not_start(harbour: Harbour) -> None:
+def test_agent_without_secret_key_of_its_machine_exits(harbour: TwoMachineFleet) -> None:
     os.unlink(key_path(str(harbour.keys("mainpc")), "mainpc", SECRET_SUFFIX))
     assert harbour.start().wait(20) == 1
     assert "there is no secret key of `mainpc`" in harbour.log()
 
 
-def test_an_old_speaker_of_another_machine_is_refused(harbour: Harbour) -> None:
+def test_server_rejects_plain_req_client_of_another_machine(harbour: TwoMachineFleet) -> None:
     harbour.start()
     ask = (
         "import sys, zmq\n"
@@ -580,51 +582,51 @@ def test_an_old_speaker_of_another_machine_is_refused(harbour: Harbour) -> None:
     assert harbour.machines["mainpc"].run([sys.executable, "-c", ask, endpoints[1]]).stdout == "Echo\n"
 
 
-KNOCK = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()"
+PROBE = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()"
 
 
-def test_a_probe_of_the_own_machine_is_nobody_refused_and_one_from_elsewhere_is(harbour: Harbour) -> None:
+def test_tcp_probe_is_logged_as_rejected_only_from_other_machine(harbour: TwoMachineFleet) -> None:
     harbour.start()
 
-    def is_told_of(machine: str) -> bool:
+    def is_logged_after_probe(machine: str) -> bool:
         # Whose look is over before the agent sees it is told without an address, so it may take two.
-        words = [sys.executable, "-c", KNOCK, "192.168.100.16", str(PORT)]
+        words = [sys.executable, "-c", PROBE, "192.168.100.16", str(PORT)]
         assert harbour.machines[machine].run(words).returncode == 0
         return f"refused a peer at {harbour.machines[machine].address}: it showed no key" in harbour.log()
 
     for _ in range(3):
-        assert not is_told_of("mainpc")
-    until(lambda: is_told_of("pc2"))
-    assert not is_told_of("mainpc")
+        assert not is_logged_after_probe("mainpc")
+    until(lambda: is_logged_after_probe("pc2"))
+    assert not is_logged_after_probe("mainpc")
 
 
 @pytest.mark.parametrize("keyed", [True, False])
-def test_requests_that_a_partition_cuts_end_by_name(harbour: Harbour, keyed: bool) -> None:
+def test_partition_ends_requests_with_named_errors(harbour: TwoMachineFleet, keyed: bool) -> None:
     for name in MACHINES if not keyed else ():
         harbour.write_book(name, keys="")
     harbour.start()
-    caller = harbour.caller(timeout_s=2.5)
-    assert caller.ask() == "reply ahoy"
+    client = harbour.client(timeout_s=2.5)
+    assert client.ask() == "reply ahoy"
     harbour.machines["pc2"].cut()
-    kind, _, text = caller.ask("lost").partition(" ")
+    kind, _, text = client.ask("lost").partition(" ")
     assert kind == "PeerFrozen", text
     assert "no sign of life" in text
-    assert caller.ask("not on a lane").startswith("NotSent")
+    assert client.ask("not on a lane").startswith("NotSent")
     harbour.machines["pc2"].mend()
-    until(lambda: caller.ask() == "reply ahoy")
+    until(lambda: client.ask() == "reply ahoy")
 
 
-def test_a_slow_cable_with_loss_loses_no_request(harbour: Harbour) -> None:
+def test_slow_lossy_link_loses_no_request(harbour: TwoMachineFleet) -> None:
     harbour.machines["pc2"].slow(delay_s=0.02, loss=0.02)
     harbour.start()
-    caller = harbour.caller(timeout_s=20)
-    assert [caller.ask(str(n)) for n in range(20)] == [f"reply {n}" for n in range(20)]
+    client = harbour.client(timeout_s=20)
+    assert [client.ask(str(n)) for n in range(20)] == [f"reply {n}" for n in range(20)]
 
 
 # -- what never happens ------------------------------------------------------------------------
 
 
-def test_nothing_is_ever_unpickled() -> None:
+def test_sources_do_not_import_unpickling_modules() -> None:
     """No module of argosy imports what turns bytes into objects or code of the sender's choice.
 
     But where a process and its own forks speak over descriptors that no other process has.
@@ -643,7 +645,7 @@ def test_nothing_is_ever_unpickled() -> None:
     ]
 
 
-def test_yaml_is_never_loaded_with_constructors() -> None:
+def test_sources_never_load_yaml_unsafely() -> None:
     unsafe = ("yaml.load(", "yaml.unsafe_load", "yaml.full_load", "UnsafeLoader", ".recv_pyobj(")
     found = [(str(p), word) for p in SOURCES.rglob("*.py") for word in unsafe if word in p.read_text()]
     assert found == []

@@ -1,4 +1,4 @@
-"""Anything may arrive at an agent's port; it goes on, and answers who speaks properly."""
+"""Malformed input: an agent survives any bytes on its port, and keeps serving valid clients."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def noise(chance: random.Random) -> list[bytes]:
     return [chance.choice(bodies) for _ in range(chance.choice([1, 1, 1, 2, 2, 3, 9]))]
 
 
-def test_no_frames_hurt_an_agent(fleet: LittleFleet) -> None:
+def test_agent_survives_random_frames(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     chance = random.Random(20)
     with zmq.Context() as context:
@@ -129,7 +129,7 @@ def outcomes(dealers: list[zmq.Socket[bytes]], count: int) -> list[tuple[int, in
     [(1, 1024 + 7, 1024), (9, 1000, 8192)],
     ids=["of one client", "in all"],
 )
-def test_a_server_refuses_calls_beyond_its_limit(
+def test_server_refuses_calls_beyond_its_limit(
     fleet: LittleFleet, clients: int, calls_each: int, limit: int
 ) -> None:
     """Clients of argosy keep to the limit that the greeting names; these do not."""
@@ -163,7 +163,7 @@ def test_a_server_refuses_calls_beyond_its_limit(
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_garbled_message_of_a_known_caller_hurts_an_agent(fleet: LittleFleet, seed: int) -> None:
+def test_agent_survives_garbled_messages_of_greeted_client(fleet: LittleFleet, seed: int) -> None:
     """Behind a proper greeting, with proper messages between the broken ones, on lanes that answer."""
     echo = fleet.start("Echo")
     chance = random.Random(seed)
@@ -184,11 +184,11 @@ def test_no_garbled_message_of_a_known_caller_hurts_an_agent(fleet: LittleFleet,
         record = msgspec.msgpack.encode((10**6, "echo", frame.now_us() + 60_000_000, {"text": "well"}))
         dealer.send(codec.encode_batch(frame.CALL, 1, [record]))
         dealer.rcvtimeo = 10_000
-        heard: set[int] = set()
-        while 10**6 not in heard:  # what the agent has not come to yet is answered before
+        answered_ids: set[int] = set()
+        while 10**6 not in answered_ids:  # what the agent has not come to yet is answered before
             message = dealer.recv_multipart()
             kinds.add(kind_of(message))
-            heard |= {said.id for said in replies(message)}
+            answered_ids |= {said.id for said in replies(message)}
     assert kinds >= {frame.WELCOME, frame.REPLY}
     with connect("Echo") as peer:
         until(lambda: peer.call("health")["in_flight"] == 0)
@@ -208,7 +208,7 @@ def kind_of(message: list[bytes]) -> int:
     return head[0] if head else 0
 
 
-def test_a_call_without_a_greeting_is_told_that_it_is_stale(fleet: LittleFleet) -> None:
+def test_server_answers_stale_to_call_without_hello(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
         dealer.linger = 0
@@ -223,7 +223,7 @@ def test_a_call_without_a_greeting_is_told_that_it_is_stale(fleet: LittleFleet) 
         assert peer.noted() == []
 
 
-def test_a_call_past_its_deadline_is_not_executed(fleet: LittleFleet) -> None:
+def test_server_does_not_execute_call_past_deadline(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
         dealer.linger = 0
@@ -240,7 +240,7 @@ def test_a_call_past_its_deadline_is_not_executed(fleet: LittleFleet) -> None:
         assert peer.noted() == []
 
 
-def test_a_second_greeting_ends_what_was_asked_after_the_first(fleet: LittleFleet) -> None:
+def test_second_hello_cancels_requests_of_first(fleet: LittleFleet) -> None:
     """It stayed in flight for ever: neither its answer nor its caller's end was seen any more."""
     echo = fleet.start("Echo")
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
@@ -258,7 +258,7 @@ def test_a_second_greeting_ends_what_was_asked_after_the_first(fleet: LittleFlee
             until(lambda: peer.call("health")["in_flight"] == 0)
 
 
-def test_a_caller_that_goes_is_forgotten_and_its_handlers_end(fleet: LittleFleet) -> None:
+def test_server_cancels_handlers_of_disconnected_client(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
         dealer.linger = 0
@@ -278,10 +278,10 @@ def test_a_caller_that_goes_is_forgotten_and_its_handlers_end(fleet: LittleFleet
 
 
 @pytest.mark.parametrize("bad", [b"\xff\xff", b"\x91\x93\x01\x00", b"\x91\x93\x01\x01\x92\xa1\xff\xa0"])
-def test_a_peer_that_answers_nonsense_ends_the_call_by_name(fleet: LittleFleet, bad: bytes) -> None:
+def test_undecodable_reply_raises_outcome_unknown(fleet: LittleFleet, bad: bytes) -> None:
     entry = fleet.add("Echo")
 
-    def mad(socket: zmq.Socket[bytes]) -> None:
+    def reply_with_garbage(socket: zmq.Socket[bytes]) -> None:
         who = socket.recv_multipart()[0]
         welcome = codec.Welcome(1, "Echo", 10, codec.MAX_RECORD_BYTES)
         socket.send_multipart([who, codec.encode_single(frame.WELCOME, 1, welcome)])
@@ -292,21 +292,21 @@ def test_a_peer_that_answers_nonsense_ends_the_call_by_name(fleet: LittleFleet, 
         router.linger = 1000
         router.rcvtimeo = 5000
         router.bind(f"tcp://{entry.bind}:{entry.port}")
-        thread = threading.Thread(target=mad, args=(router,))
+        thread = threading.Thread(target=reply_with_garbage, args=(router,))
         thread.start()
         with connect("Echo") as peer, pytest.raises(OutcomeUnknown, match="cannot be read"):
             peer.echo(text="x")
         thread.join(10)
 
 
-def test_a_result_of_another_type_is_told(fleet: LittleFleet) -> None:
+def test_result_of_wrong_type_raises_remote_error(fleet: LittleFleet) -> None:
     fleet.start("Echo")
-    with connect("Echo") as peer, pytest.raises(RemoteError, match="Expected `int`, got `str`") as told:
+    with connect("Echo") as peer, pytest.raises(RemoteError, match="Expected `int`, got `str`") as raised:
         peer.call("echo", text="x", returns=int)
-    assert told.value.code == "undecodable-result"
+    assert raised.value.code == "undecodable-result"
 
 
-def test_json_that_is_not_right_is_told_what_is_wrong(fleet: LittleFleet) -> None:
+def test_invalid_json_request_gets_error_code(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     with zmq.Context() as context, context.socket(zmq.REQ) as req:
         req.linger = 0
@@ -321,7 +321,7 @@ def test_json_that_is_not_right_is_told_what_is_wrong(fleet: LittleFleet) -> Non
     assert codes == ["not-json", "not-json", "no-action", "no-action", "unknown-method", "ValueError"]
 
 
-def test_req_with_correlation_and_bare_dealers_get_their_answers(fleet: LittleFleet) -> None:
+def test_req_correlate_and_dealer_clients_get_replies(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     with zmq.Context() as context:
         with context.socket(zmq.REQ) as req:

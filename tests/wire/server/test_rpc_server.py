@@ -1,4 +1,4 @@
-"""The callee's end of its life: what was queued before it touches no closed socket."""
+"""RPC server: custom JSON requests, no use of sockets after close, and errors of bind."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ from argosy.wire.transport.reactor import LoopReactor
 from argosy.wire.zmq_context.context_handle import shared_context
 
 
-class Letter(JsonRequest):
+class PlainTextRequest(JsonRequest):
     """A message that is no JSON, taken as it is."""
 
 
-def read_any(desk: ReplySender, route: Any, text: Any) -> JsonRequest:
+def read_any(reply_sender: ReplySender, route: Any, text: Any) -> JsonRequest:
     if bytes(text) == b"no":
         raise MalformedRequestError("no", "not that")
-    return Letter(desk, route, bytes(text).decode(), {})
+    return PlainTextRequest(reply_sender, route, bytes(text).decode(), {})
 
 
-def test_letters_are_read_as_its_owner_says(tmp_path: Path) -> None:
+def test_rpc_server_reads_json_requests_with_given_reader(tmp_path: Path) -> None:
     async def main() -> None:
         delivered: list[IncomingRequest] = []
-        callee = RpcServer("Echo", LoopReactor(asyncio.get_running_loop()), delivered.append, read_any)
+        running_server = RpcServer(
+            "Echo", LoopReactor(asyncio.get_running_loop()), delivered.append, read_any
+        )
         endpoint = f"inproc://{tmp_path.name}"
-        callee.bind([endpoint])
+        running_server.bind([endpoint])
         with shared_context().socket(zmq.REQ) as req:
             req.linger = 0
             req.connect(endpoint)
@@ -45,7 +47,7 @@ def test_letters_are_read_as_its_owner_says(tmp_path: Path) -> None:
             async with asyncio.timeout(10):
                 while not delivered:
                     await asyncio.sleep(0.001)
-            assert isinstance(delivered[0], Letter)
+            assert isinstance(delivered[0], PlainTextRequest)
             assert delivered[0].method == "whatever"
             delivered[0].send_document({"heard": "it"})
             while not req.poll(0):
@@ -56,22 +58,22 @@ def test_letters_are_read_as_its_owner_says(tmp_path: Path) -> None:
                 await asyncio.sleep(0.001)
             assert req.recv_json() == {"error": {"code": "no", "message": "not that"}}
         assert len(delivered) == 1
-        callee.close()
+        running_server.close()
 
     asyncio.run(main())
 
 
-def test_acts_that_were_due_at_its_end_touch_no_closed_socket(tmp_path: Path) -> None:
+def test_pending_callbacks_use_no_socket_after_close(tmp_path: Path) -> None:
     """Without the guard each of them is an ENOTSOCK in somebody's loop."""
 
     async def main() -> list[dict[str, Any]]:
         loop = asyncio.get_running_loop()
-        told: list[dict[str, Any]] = []
-        loop.set_exception_handler(lambda _, context: told.append(context))
+        loop_errors: list[dict[str, Any]] = []
+        loop.set_exception_handler(lambda _, context: loop_errors.append(context))
         reactor = LoopReactor(loop)
         delivered: list[IncomingRequest] = []
-        callee = RpcServer("Echo", reactor, delivered.append, read_any)
-        callee.bind([f"inproc://{tmp_path.name}"])
+        running_server = RpcServer("Echo", reactor, delivered.append, read_any)
+        running_server.bind([f"inproc://{tmp_path.name}"])
         publisher = Publisher("Echo", 1, reactor)
         publisher.bind(f"inproc://{tmp_path.name}.t")
         subscriber = Subscriber(reactor, lambda _: None)
@@ -84,21 +86,21 @@ def test_acts_that_were_due_at_its_end_touch_no_closed_socket(tmp_path: Path) ->
                 while not delivered:
                     await asyncio.sleep(0.001)
             publisher.publish("t", 1)
-            callee.drain()
-            callee._outbox.flush_soon()
-            for each in (callee, publisher, subscriber):
+            running_server.drain()
+            running_server._outbox.flush_soon()
+            for each in (running_server, publisher, subscriber):
                 each.close()
             delivered[0].reply("too late")
-            callee.drain()
+            running_server.drain()
             for _ in range(5):
                 await asyncio.sleep(0)
-        assert callee.statistics()["late"] == 1
-        return told
+        assert running_server.statistics()["late"] == 1
+        return loop_errors
 
     assert asyncio.run(main()) == []
 
 
-def test_what_cannot_be_bound_is_named_for_publications_too(tmp_path: Path) -> None:
+def test_publisher_bind_error_names_port_and_address(tmp_path: Path) -> None:
     async def main() -> None:
         publisher = Publisher("Echo", 1, LoopReactor(asyncio.get_running_loop()))
         try:

@@ -1,4 +1,4 @@
-"""Large messages while they arrive: whole whatever the pieces, and no memory for what is only claimed."""
+"""Large incoming messages: reassembly from pieces, and memory bounds against claimed sizes."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from argosy.wire.transport import incoming_message
 from argosy.wire.transport.incoming_message import IncomingMessage, ReceiveBudget
 from argosy.wire.transport.reactor import BlockingReactor
 
-from ..server.test_unix_listener import Answers, callee_at
+from ..server.test_unix_listener import CollectedReplies, serve_at
 
 MIB = 1024 * 1024
 CLAIM = struct.pack("<III", 100, 1, 250 * MIB)
 
 
 @given(st.lists(st.integers(0, 300_000), max_size=5), st.lists(st.integers(1, 200_000), max_size=30))
-def test_frames_are_whole_whatever_the_pieces(sizes: list[int], pieces: list[int]) -> None:
+def test_incoming_message_reassembles_frames_from_any_pieces(sizes: list[int], pieces: list[int]) -> None:
     frames = [bytes([number + 1]) * size for number, size in enumerate(sizes)]
     data = memoryview(b"".join(frames) + b"next")
     message = IncomingMessage(sizes)
@@ -46,7 +46,7 @@ def test_frames_are_whole_whatever_the_pieces(sizes: list[int], pieces: list[int
 
 
 @given(st.integers(1, 3 * MIB))
-def test_memory_follows_what_came_and_not_the_claim(came: int) -> None:
+def test_incoming_message_memory_follows_received_bytes(came: int) -> None:
     message = IncomingMessage([256 * MIB])
     left = came
     held = 0
@@ -59,7 +59,7 @@ def test_memory_follows_what_came_and_not_the_claim(came: int) -> None:
     assert held <= max(64 * 1024, 32 * came)
 
 
-def test_a_message_beyond_the_total_waits_until_another_is_whole() -> None:
+def test_receive_budget_defers_message_beyond_total() -> None:
     budget = ReceiveBudget(total_bytes=100)
     first, second, third = (IncomingMessage([size]) for size in (60, 40, 1))
     assert budget.admit(first)
@@ -71,7 +71,7 @@ def test_a_message_beyond_the_total_waits_until_another_is_whole() -> None:
     assert budget.admit(third)
 
 
-def test_one_message_larger_than_the_total_is_admitted_alone() -> None:
+def test_receive_budget_admits_oversized_message_alone() -> None:
     budget = ReceiveBudget(total_bytes=100)
     large, small = IncomingMessage([1000]), IncomingMessage([1])
     assert budget.admit(large)
@@ -94,10 +94,10 @@ def hello() -> bytes:
     return struct.pack("<II", len(body), 0) + body
 
 
-def test_a_stranger_may_send_no_more_than_a_hello(tmp_path: Path) -> None:
+def test_server_disconnects_large_message_before_hello(tmp_path: Path) -> None:
     endpoint, reactor = f"ipc://{tmp_path}/e", BlockingReactor()
     with (
-        callee_at(endpoint, reactor, []) as callee,
+        serve_at(endpoint, reactor, []) as running_server,
         connect(endpoint, struct.pack("<II", 70_000, 0)) as stranger,
     ):
         ended: list[bytes] = []
@@ -105,14 +105,16 @@ def test_a_stranger_may_send_no_more_than_a_hello(tmp_path: Path) -> None:
         reactor.run_until(lambda: bool(ended))
         reactor.remove_reader(stranger.fileno())
         assert ended == [b""]
-        assert callee.statistics()["clients"] == 0
+        assert running_server.statistics()["clients"] == 0
 
 
 @contextmanager
-def claimants(endpoint: str, reactor: BlockingReactor, callee: RpcServer, count: int) -> Iterator[None]:
+def stalled_clients(
+    endpoint: str, reactor: BlockingReactor, running_server: RpcServer, count: int
+) -> Iterator[None]:
     """Hold so many welcomed connections that each claim a message of 250 MiB and send nothing of it."""
     streams = [connect(endpoint, hello()) for _ in range(count)]
-    reactor.run_until(lambda: callee.statistics()["clients"] == count)
+    reactor.run_until(lambda: running_server.statistics()["clients"] == count)
     for stream in streams:
         stream.sendall(CLAIM)
     try:
@@ -122,16 +124,19 @@ def claimants(endpoint: str, reactor: BlockingReactor, callee: RpcServer, count:
             stream.close()
 
 
-def test_claims_that_send_nothing_make_room_for_a_message_that_does(
+def test_stalled_claims_yield_receive_budget_to_active_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(incoming_message, "STALL_TIMEOUT_S", 0.2)
     monkeypatch.setattr(unix_listener, "RECEIVE_BUDGET", ReceiveBudget(total_bytes=600 * MIB))
     endpoint, reactor = f"ipc://{tmp_path}/e", BlockingReactor()
     delivered: list[IncomingRequest] = []
-    with callee_at(endpoint, reactor, delivered) as callee, claimants(endpoint, reactor, callee, 5):
+    with (
+        serve_at(endpoint, reactor, delivered) as running_server,
+        stalled_clients(endpoint, reactor, running_server, 5),
+    ):
         channel = Channel("Echo", lambda: endpoint, reactor)
-        channel.submit("large", {"data": bytes(200 * MIB)}, 60.0, Answers(), "")
+        channel.submit("large", {"data": bytes(200 * MIB)}, 60.0, CollectedReplies(), "")
         reactor.run_until(lambda: bool(delivered))
         assert delivered[0].method == "large"
         channel.close()
@@ -143,15 +148,15 @@ from argosy.wire.client.pending_call import CallFactory
 from argosy.wire.server.rpc_server import RpcServer
 from argosy.wire.transport.reactor import BlockingReactor
 reactor = BlockingReactor()
-callee = RpcServer("Echo", reactor, lambda inquiry: inquiry.reply("pong"))
-callee.bind([sys.argv[1]])
-callee.open()
+running_server = RpcServer("Echo", reactor, lambda inquiry: inquiry.reply("pong"))
+running_server.bind([sys.argv[1]])
+running_server.open()
 print("ready", flush=True)
 reactor.run_until(lambda: False)
 """
 
 
-def test_a_hundred_claims_of_250_mib_leave_an_agent_small_and_answering(tmp_path: Path) -> None:
+def test_agent_answers_within_100_mib_under_100_large_claims(tmp_path: Path) -> None:
     endpoint = f"ipc://{tmp_path}/e"
     with subprocess.Popen([sys.executable, "-c", AGENT, endpoint], stdout=subprocess.PIPE) as agent:
         try:
@@ -161,7 +166,7 @@ def test_a_hundred_claims_of_250_mib_leave_an_agent_small_and_answering(tmp_path
             for stream in streams:
                 assert stream.recv(1)  # it is welcomed
                 stream.sendall(CLAIM + bytes(1000))
-            reactor, answers = BlockingReactor(), Answers()
+            reactor, answers = BlockingReactor(), CollectedReplies()
             channel = Channel("Echo", lambda: endpoint, reactor)
             channel.submit("ping", {}, 10.0, answers, "")
             reactor.run_until(lambda: bool(answers.got))
@@ -175,21 +180,23 @@ def test_a_hundred_claims_of_250_mib_leave_an_agent_small_and_answering(tmp_path
             agent.kill()
 
 
-def test_parts_of_a_message_count_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_drops_multipart_message_above_total_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each of them is within the bound that ZeroMQ holds."""
     monkeypatch.setattr(codec, "MAX_MESSAGE_BYTES", MIB)
     endpoint, reactor = f"ipc://{tmp_path}/e", BlockingReactor()
-    with callee_at(endpoint, reactor, []) as callee, zmq.Context() as context:
+    with serve_at(endpoint, reactor, []) as running_server, zmq.Context() as context:
         dealer = context.socket(zmq.DEALER)
         dealer.linger = 0
         dealer.connect(endpoint)
         dealer.send_multipart([b"{}", *[bytes(MIB // 2)] * 4])
-        reactor.run_until(lambda: callee.statistics()["dropped"] == 1)
+        reactor.run_until(lambda: running_server.statistics()["dropped"] == 1)
         dealer.close()
 
 
-def test_buffers_of_a_call_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_call_factory_limits_total_size_of_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "MAX_RECORD_BYTES", MIB)
     halves = {"left": bytes(MIB // 2), "right": bytes(MIB // 2)}
     with pytest.raises(TooLarge, match="at most 1048576 are carried"):
-        CallFactory("Echo").make_call("join", halves, 1.0, Answers(), "", None)
+        CallFactory("Echo").make_call("join", halves, 1.0, CollectedReplies(), "", None)

@@ -1,4 +1,4 @@
-"""The blocking reactor: timers in order, descriptors, the end of a tick; and the peer watchdog on top."""
+"""Blocking reactor: timers, callbacks and descriptors; and the peer watchdog on a simulated clock."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from argosy.wire.client import peer_watchdog
 from argosy.wire.transport.reactor import BlockingReactor, Callback, Timer
 
 
-def test_timers_ring_in_their_order_and_cancelled_ones_do_not() -> None:
+def test_reactor_runs_timers_in_order_and_skips_cancelled_ones() -> None:
     reactor = BlockingReactor()
-    rung: list[str] = []
-    reactor.call_later(0.02, lambda: rung.append("late"))
-    reactor.call_later(0.01, lambda: rung.append("early"))
-    reactor.call_later(0.0, lambda: rung.append("never")).cancel()
+    fired: list[str] = []
+    reactor.call_later(0.02, lambda: fired.append("late"))
+    reactor.call_later(0.01, lambda: fired.append("early"))
+    reactor.call_later(0.0, lambda: fired.append("never")).cancel()
     began = time.monotonic()
-    reactor.run_until(lambda: len(rung) == 2)
-    assert rung == ["early", "late"]
+    reactor.run_until(lambda: len(fired) == 2)
+    assert fired == ["early", "late"]
     assert time.monotonic() - began >= 0.02
 
 
-def test_what_is_soon_comes_before_what_waits() -> None:
+def test_reactor_runs_call_soon_callbacks_in_order() -> None:
     reactor = BlockingReactor()
     done: list[int] = []
     reactor.call_soon(lambda: reactor.call_soon(lambda: done.append(2)))
@@ -32,7 +32,7 @@ def test_what_is_soon_comes_before_what_waits() -> None:
     assert done == [1, 2]
 
 
-def test_descriptors_wake_it() -> None:
+def test_readable_descriptor_wakes_reactor() -> None:
     reactor = BlockingReactor()
     read, write = os.pipe()
     got: list[bytes] = []
@@ -88,7 +88,7 @@ def watch(clock: Clock, look: bool = True) -> tuple[peer_watchdog.PeerWatchdog, 
     return made, frozen
 
 
-def test_silence_of_one_and_a_quarter_seconds_is_frozen(clock: Clock) -> None:
+def test_watchdog_reports_frozen_after_1_25_s_of_silence(clock: Clock) -> None:
     _, frozen = watch(clock)
     clock.advance(1.2)
     assert frozen == []
@@ -96,7 +96,7 @@ def test_silence_of_one_and_a_quarter_seconds_is_frozen(clock: Clock) -> None:
     assert frozen == [1.25]
 
 
-def test_any_sign_of_life_puts_it_off(clock: Clock) -> None:
+def test_received_message_resets_watchdog(clock: Clock) -> None:
     watched, frozen = watch(clock)
     for _ in range(10):
         clock.advance(0.5)
@@ -106,7 +106,7 @@ def test_any_sign_of_life_puts_it_off(clock: Clock) -> None:
     assert len(frozen) == 1
 
 
-def test_a_pause_of_our_own_is_not_held_against_the_peer(clock: Clock) -> None:
+def test_watchdog_ignores_pause_of_own_process(clock: Clock) -> None:
     _, frozen = watch(clock)
     clock.advance(1.25, late_s=60.0)
     assert frozen == []
@@ -114,7 +114,7 @@ def test_a_pause_of_our_own_is_not_held_against_the_peer(clock: Clock) -> None:
     assert len(frozen) == 1
 
 
-def test_who_owes_nothing_is_not_watched(clock: Clock) -> None:
+def test_watchdog_stops_when_no_reply_is_awaited(clock: Clock) -> None:
     watched, frozen = watch(clock, look=False)
     watched.is_reply_awaited = False  # the answer came
     clock.advance(10)

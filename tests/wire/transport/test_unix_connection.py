@@ -1,4 +1,4 @@
-"""A link: whole messages whatever the pieces they come in, large ones, full ones, and its end."""
+"""Unix connection: whole messages from any pieces, backpressure, and the end of the connection."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ messages = st.tuples(st.binary(max_size=300), st.lists(st.binary(max_size=200), 
 
 
 @contextmanager
-def pair(most_unsent_bytes: int = 0) -> Iterator[tuple[UnixConnection, UnixConnection, BlockingReactor]]:
+def pair(max_unsent_bytes: int = 0) -> Iterator[tuple[UnixConnection, UnixConnection, BlockingReactor]]:
     """Yield both ends of a link, on one reactor."""
     reactor = BlockingReactor()
-    left, right = (UnixConnection(end, reactor, "here", most_unsent_bytes) for end in socket.socketpair())
+    left, right = (UnixConnection(end, reactor, "here", max_unsent_bytes) for end in socket.socketpair())
     try:
         yield left, right, reactor
     finally:
@@ -34,7 +34,7 @@ def pair(most_unsent_bytes: int = 0) -> Iterator[tuple[UnixConnection, UnixConne
 
 
 @contextmanager
-def fed() -> Iterator[tuple[socket.socket, UnixConnection]]:
+def connection_with_raw_peer() -> Iterator[tuple[socket.socket, UnixConnection]]:
     """Yield a plain socket and the link at its other end."""
     raw, end = socket.socketpair()
     link = UnixConnection(end, BlockingReactor())
@@ -68,12 +68,12 @@ def as_sent(sent: list[tuple[bytes, list[bytes]]]) -> bytes:
 
 
 @given(st.lists(messages, max_size=6), st.lists(st.integers(1, 400), max_size=12))
-def test_messages_arrive_whole_whatever_the_pieces(
+def test_unix_connection_reassembles_messages_from_any_pieces(
     sent: list[tuple[bytes, list[bytes]]], sizes: list[int]
 ) -> None:
     data = as_sent(sent)
     got = []
-    with fed() as (raw, link):
+    with connection_with_raw_peer() as (raw, link):
         for size in [*sizes, max(1, len(data))]:
             raw.sendall(data[:size])
             data = data[size:]
@@ -82,8 +82,8 @@ def test_messages_arrive_whole_whatever_the_pieces(
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_raise_anything(data: bytes) -> None:
-    with fed() as (raw, link):
+def test_unix_connection_survives_any_bytes(data: bytes) -> None:
+    with connection_with_raw_peer() as (raw, link):
         raw.sendall(data)
         for body, buffers in received(link):
             assert len(body) + sum(map(len, buffers)) <= len(data)
@@ -93,15 +93,15 @@ def test_no_bytes_raise_anything(data: bytes) -> None:
 @pytest.mark.parametrize(
     "head", [struct.pack("<II", 2**32 - 1, 0), struct.pack("<II", 0, 2**31), struct.pack("<III", 1, 1, 2**31)]
 )
-def test_sizes_that_nobody_sends_end_it(head: bytes) -> None:
+def test_unix_connection_ends_on_impossible_sizes(head: bytes) -> None:
     """Before memory is taken for them."""
-    with fed() as (raw, link):
+    with connection_with_raw_peer() as (raw, link):
         raw.sendall(head)
         assert link.receive(is_readable=True) is None
         assert link.end_reason() == "it sent what cannot be read"
 
 
-def test_what_does_not_fit_now_leaves_when_it_does() -> None:
+def test_unix_connection_sends_queued_data_when_writable() -> None:
     sent = [(b"%d" % n * READ_BYTES, [bytes([n]) * SEND_BUFFER_BYTES, b"", b"end"]) for n in range(5)]
     with pair() as (left, right, reactor):
         got: list[tuple[bytes, list[bytes]]] = []
@@ -114,9 +114,9 @@ def test_what_does_not_fit_now_leaves_when_it_does() -> None:
         assert left.end_reason() == ""
 
 
-def test_frames_have_memory_of_their_own() -> None:
+def test_received_frames_have_separate_aligned_memory() -> None:
     """An array that began anywhere in a shared buffer would not be aligned."""
-    with fed() as (raw, link):
+    with connection_with_raw_peer() as (raw, link):
         raw.sendall(as_sent([(b"odd", [struct.pack("<d", 1.5) * 8])]))
         message = link.receive(is_readable=True)
         assert message is not None
@@ -124,8 +124,8 @@ def test_frames_have_memory_of_their_own() -> None:
         assert message[1].cast("d")[7] == 1.5
 
 
-def test_who_takes_nothing_is_full_and_nothing_is_lost() -> None:
-    with pair(most_unsent_bytes=MIB) as (left, right, reactor):
+def test_send_returns_none_when_peer_stops_reading_and_loses_nothing() -> None:
+    with pair(max_unsent_bytes=MIB) as (left, right, reactor):
         taken = 0
         while left.send(b"x" * READ_BYTES):
             taken += 1
@@ -138,7 +138,7 @@ def test_who_takes_nothing_is_full_and_nothing_is_lost() -> None:
         reactor.run_until(lambda: len(got) == taken + 1)
 
 
-def test_what_arrived_before_the_end_is_still_there() -> None:
+def test_messages_received_before_disconnect_are_delivered() -> None:
     with pair() as (left, right, _):
         for number in range(100):
             assert left.send(b"%d" % number)
@@ -150,7 +150,7 @@ def test_what_arrived_before_the_end_is_still_there() -> None:
         assert right.end_reason() == "its connection ended"
 
 
-def test_the_end_is_told_at_the_next_send() -> None:
+def test_send_returns_false_after_disconnect() -> None:
     """So a request that was never sent is known not to have been sent."""
     with pair() as (left, right, _):
         right.close()
@@ -158,7 +158,7 @@ def test_the_end_is_told_at_the_next_send() -> None:
         assert left.send(b"x" * MIB, [b"y" * MIB]) is False
 
 
-def test_an_end_with_something_unsent_is_told_too() -> None:
+def test_disconnect_with_unsent_data_is_reported() -> None:
     with pair() as (left, right, reactor):
         while left.send(b"x" * READ_BYTES) and not left._unsent:
             pass
@@ -169,8 +169,8 @@ def test_an_end_with_something_unsent_is_told_too() -> None:
         assert not left._unsent
 
 
-def test_what_waits_has_half_a_second_to_leave() -> None:
-    with fed() as (raw, link):
+def test_close_with_linger_sends_queued_data() -> None:
+    with connection_with_raw_peer() as (raw, link):
         raw.settimeout(10)
         while not link._unsent:
             link.send(b"x" * READ_BYTES)
@@ -183,7 +183,7 @@ def test_what_waits_has_half_a_second_to_leave() -> None:
         assert len(there) >= waiting
 
 
-def test_a_thread_waits_in_the_socket_itself() -> None:
+def test_wait_returns_true_only_if_message_arrived() -> None:
     with pair() as (left, right, _):
         assert right.wait() is False
         left.send(b"now")

@@ -1,4 +1,4 @@
-"""A lane: one connection to one incarnation, and the news that it ended."""
+"""ZeroMQ connection: bound to one incarnation of the peer, and the report of its end."""
 
 from __future__ import annotations
 
@@ -20,49 +20,49 @@ def router(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> zmq.Socket
 
 
 @pytest.mark.parametrize("kind", ["ipc", "tcp"])
-def test_nothing_is_delivered_to_the_next_incarnation(tmp_path: Path, kind: str) -> None:
+def test_zmq_connection_sends_nothing_to_next_incarnation(tmp_path: Path, kind: str) -> None:
     """By default ZeroMQ connects again, and gives it what was meant for the dead one."""
     with zmq.Context() as context:
         first = router(context, f"ipc://{tmp_path}/s" if kind == "ipc" else "tcp://127.0.0.1:*")
         endpoint = first.getsockopt_string(zmq.LAST_ENDPOINT)
-        lane = ZmqConnection(endpoint)
-        lane.send(b"first")
+        conn = ZmqConnection(endpoint)
+        conn.send(b"first")
         assert first.recv_multipart()[1] == b"first"
-        assert lane.end_reason() == ""
+        assert conn.end_reason() == ""
         first.close()
-        until(lambda: lane.end_reason() == "its connection ended")
-        lane.send(b"second")
+        until(lambda: conn.end_reason() == "its connection ended")
+        conn.send(b"second")
         second = router(context, endpoint)
         assert second.poll(300) == 0
         second.close()
-        lane.close()
+        conn.close()
 
 
-def test_what_arrived_before_the_end_is_still_there(tmp_path: Path) -> None:
+def test_messages_received_before_disconnect_are_delivered(tmp_path: Path) -> None:
     """RECONNECT_IVL=-1 and IMMEDIATE=1 would destroy it."""
     with zmq.Context() as context:
         peer = router(context, f"ipc://{tmp_path}/s")
-        lane = ZmqConnection(f"ipc://{tmp_path}/s")
-        lane.send(b"question")
+        conn = ZmqConnection(f"ipc://{tmp_path}/s")
+        conn.send(b"question")
         who = peer.recv_multipart()[0]
         for number in range(100):
             peer.send_multipart([who, b"%d" % number])
         peer.close(1000)
-        until(lane.end_reason)
-        answers = [bytes(message[0]) for message in iter(lane.receive, None)]
+        until(conn.end_reason)
+        answers = [bytes(message[0]) for message in iter(conn.receive, None)]
         assert answers == [b"%d" % number for number in range(100)]
-        lane.close()
+        conn.close()
 
 
-def test_an_end_that_nobody_holds_is_told() -> None:
-    lane = ZmqConnection("tcp://127.99.99.99:9")
-    assert lane.receive() is None
-    until(lambda: lane.end_reason() == "nobody answers there")
-    lane.close()
-    lane.close()
+def test_unbound_endpoint_is_reported_as_end_reason() -> None:
+    conn = ZmqConnection("tcp://127.99.99.99:9")
+    assert conn.receive() is None
+    until(lambda: conn.end_reason() == "nobody answers there")
+    conn.close()
+    conn.close()
 
 
-def test_what_is_sent_after_a_refusal_is_known_to_be_unsent() -> None:
+def test_send_after_failed_handshake_returns_false() -> None:
     """Where this side is the first to see that they do not fit, ZeroMQ takes its queue away."""
     with zmq.Context() as context:
         keyed: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
@@ -75,9 +75,9 @@ def test_what_is_sent_after_a_refusal_is_known_to_be_unsent() -> None:
 
 
 def _is_unsent(endpoint: str) -> bool:
-    lane = ZmqConnection(endpoint)
-    until(lane.end_reason)
-    sent = lane.send(b"greeting")
-    assert lane.send(b"greeting", [b"and a buffer"]) == sent
-    lane.close()
+    conn = ZmqConnection(endpoint)
+    until(conn.end_reason)
+    sent = conn.send(b"greeting")
+    assert conn.send(b"greeting", [b"and a buffer"]) == sent
+    conn.close()
     return not sent

@@ -1,4 +1,4 @@
-"""A lease does what an own context does: small random programs, run with one and with the other."""
+"""Context handles behave like private contexts: random small programs, run with both and compared."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def different(verdicts: list[Verdict]) -> list[str]:
     return [f"{each.kind}\n{write(each.program)}" for each in verdicts if each.kind not in known]
 
 
-def test_random_programs_do_the_same_with_a_lease(runner: Runner) -> None:
+def test_random_programs_behave_the_same_with_context_handle(runner: Runner) -> None:
     verdicts = judge(runner, [generate(seed) for seed in range(90)])
     assert different(verdicts) == []
     assert sum(each.kind == "same" for each in verdicts) > 45
@@ -37,7 +37,7 @@ SENT: list[Step] = [
 ]
 
 
-def test_a_program_that_waits_for_a_late_receiver_is_seen_to_wait(runner: Runner) -> None:
+def test_comparison_records_wait_for_late_receiver(runner: Runner) -> None:
     """Else the comparison could not tell a lease that gives up."""
     delivered = Program([*SENT, ["close", "s0"], ["term", "c0"]], [["tcp:", 7, 0.5]])
     given_up = Program([*SENT, ["close_with", "s0", 0], ["term", "c0"]], [["tcp:", 7, 0.5]])
@@ -50,7 +50,7 @@ def test_a_program_that_waits_for_a_late_receiver_is_seen_to_wait(runner: Runner
         assert (run.notes["late"], run.notes["MainThread"][-1]) == ([[0, []]], [5, [False]])
 
 
-def test_what_a_refit_refuses_is_different_when_it_is_exchanged_all_the_same(runner: Runner) -> None:
+def test_comparison_reports_difference_for_forced_inproc_rewrite(runner: Runner) -> None:
     """Names of inproc are one context's own."""
     steps: list[Step] = []
     for number in ("0", "1"):

@@ -1,4 +1,4 @@
-"""The one context: shared by count, dropped after a fork, patched by other people's tests."""
+"""Shared ZeroMQ context: handles, closing of sockets, delivery at the end, forks, and patched contexts."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def free_port() -> int:
         return port
 
 
-def test_leases_share_one_context() -> None:
+def test_context_handles_share_one_zmq_context() -> None:
     first, second = context(), context()
     with first, second:
         assert first.underlying == second.underlying == shared_context().underlying
         assert not isinstance(first, zmq.Context)
 
 
-def test_the_end_of_one_lease_closes_only_what_it_opened() -> None:
+def test_term_closes_only_sockets_of_its_handle() -> None:
     mine, other = context(), context()
     own, strange = mine.socket(zmq.PAIR), other.socket(zmq.PAIR)
     mine.term()
@@ -55,7 +55,7 @@ WAITERS = """
 import sys, threading, zmq, zmq.sugar.context, zmq.sugar.socket
 from argosy.wire import context
 inside = threading.Semaphore(0)
-make = {"own": zmq.Context, "lease": context}[sys.argv[1]]
+make = {"own": zmq.Context, "handle": context}[sys.argv[1]]
 
 def timed(socket, milliseconds):
     socket.rcvtimeo = milliseconds
@@ -70,65 +70,65 @@ def receive(socket):
         try: socket.recv()
         except zmq.Again: continue
 ways = {
-    "recv": lambda lease, socket: receive(socket),
-    "recv with a time-out": lambda lease, socket: receive(timed(socket, 50)),
-    "recv without waiting": lambda lease, socket: receive(timed(socket, 0)),
-    "recv_multipart": lambda lease, socket: socket.recv_multipart(),
-    "recv_json": lambda lease, socket: socket.recv_json(),
-    "poll": lambda lease, socket: socket.poll(),
-    "poller": lambda lease, socket: polled(socket),
-    "poller with a time-out": lambda lease, socket: polled(socket, 50),
+    "recv": lambda handle, socket: receive(socket),
+    "recv with a time-out": lambda handle, socket: receive(timed(socket, 50)),
+    "recv without waiting": lambda handle, socket: receive(timed(socket, 0)),
+    "recv_multipart": lambda handle, socket: socket.recv_multipart(),
+    "recv_json": lambda handle, socket: socket.recv_json(),
+    "poll": lambda handle, socket: socket.poll(),
+    "poller": lambda handle, socket: polled(socket),
+    "poller with a time-out": lambda handle, socket: polled(socket, 50),
 }
-def work(lease, way, told):
-    socket = lease.socket(zmq.PULL)
+def work(handle, way, told):
+    socket = handle.socket(zmq.PULL)
     socket.bind("tcp://127.0.0.1:*")
     inside.release()
     try:
-        ways[way](lease, socket)
+        ways[way](handle, socket)
     except Exception as error:
         told.append((type(error).__name__, socket.closed))
     finally:
         socket.close(0)
-def send(lease, told):
-    with lease.socket(zmq.PUSH) as socket:  # that nobody takes from
+def send(handle, told):
+    with handle.socket(zmq.PUSH) as socket:  # that nobody takes from
         inside.release()
         try:
             socket.send(b"")
         except Exception as error:
             told.append((type(error).__name__, socket.closed))
 for way in [*ways, "send"]:
-    lease, told = make(), []
-    job = (send, (lease, told)) if way == "send" else (work, (lease, way, told))
+    handle, told = make(), []
+    job = (send, (handle, told)) if way == "send" else (work, (handle, way, told))
     threads = [threading.Thread(target=job[0], args=job[1]) for _ in range(3)]
     for thread in threads: thread.start()
     for _ in threads: inside.acquire()
-    lease.term()
+    handle.term()
     for thread in threads: thread.join()
     print(way, told)
 """
 
 
-def test_threads_that_wait_on_its_sockets_hear_of_its_end_as_of_an_own_context_s() -> None:
+def test_term_wakes_blocked_threads_like_private_context() -> None:
     """They close their sockets themselves: closed under a thread that waits on it, it aborts the process."""
     told = [
         subprocess.run([sys.executable, "-c", WAITERS, kind], capture_output=True, text=True, timeout=60)
-        for kind in ("own", "lease")
+        for kind in ("own", "handle")
     ]
     assert [done.returncode for done in told] == [0, 0], told[1].stderr
-    own, lease = (done.stdout for done in told)
+    own, handle = (done.stdout for done in told)
     assert own.count("('ContextTerminated', False)") == 27, own
-    assert lease == own
+    assert handle == own
 
 
 @pytest.mark.parametrize("how", ["term", "destroy"])
-def test_a_signal_handler_may_end_the_lease_on_which_its_thread_waits(how: str) -> None:
+def test_signal_handler_ends_handle_while_its_thread_receives(how: str) -> None:
     code = f"""
 import os, signal, threading, zmq
 from argosy.wire import context
-lease = context()
-socket = lease.socket(zmq.PULL)
+handle = context()
+socket = handle.socket(zmq.PULL)
 port = socket.bind_to_random_port("tcp://127.0.0.1")
-signal.signal(signal.SIGUSR1, lambda *_: lease.{how}())
+signal.signal(signal.SIGUSR1, lambda *_: handle.{how}())
 threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
 try:
     socket.recv()
@@ -140,7 +140,7 @@ context().socket(zmq.PULL).bind(f"tcp://127.0.0.1:{{port}}")
     assert (done.stdout, done.returncode) == ("told True\n", 0), done.stderr
 
 
-def test_a_socket_closed_under_a_thread_that_waits_on_it_is_closed_by_that_thread() -> None:
+def test_close_during_recv_lets_receiving_thread_close_socket() -> None:
     """With pyzmq that may abort the process."""
     code = """
 import threading, zmq
@@ -153,16 +153,16 @@ def work():
     except zmq.ZMQError:
         print("heard", flush=True)
 for milliseconds in (-1, 50):
-    lease = context()
-    socket = lease.socket(zmq.REP)
+    handle = context()
+    socket = handle.socket(zmq.REP)
     port = socket.bind_to_random_port("tcp://127.0.0.1")
     socket.rcvtimeo = milliseconds
     thread = threading.Thread(target=work)
     thread.start()
     while not socket._argosy_usage.depth: pass
     socket.close()
-    if milliseconds > 0: lease.socket(zmq.REP).bind(f"tcp://127.0.0.1:{port}")
-    lease.term()
+    if milliseconds > 0: handle.socket(zmq.REP).bind(f"tcp://127.0.0.1:{port}")
+    handle.term()
     thread.join()
     print(socket.closed)
 """
@@ -170,19 +170,19 @@ for milliseconds in (-1, 50):
     assert done.stdout.split() == ["heard", "True"] * 2, done.stderr
 
 
-def test_a_socket_whose_owner_lives_and_does_not_close_it_is_closed_at_last() -> None:
-    lease, is_opened, may_go = context(), threading.Event(), threading.Event()
+def test_term_closes_socket_that_live_thread_leaves_open() -> None:
+    handle, is_opened, may_go = context(), threading.Event(), threading.Event()
     opened: list[zmq.Socket[bytes]] = []
 
     def own() -> None:
-        opened.append(lease.socket(zmq.PULL))
+        opened.append(handle.socket(zmq.PULL))
         is_opened.set()
         assert may_go.wait(30)
 
     thread = threading.Thread(target=own)
     thread.start()
     assert is_opened.wait(30)
-    lease.term()
+    handle.term()
     assert opened[0].closed
     with pytest.raises(zmq.ContextTerminated):
         opened[0].recv()
@@ -190,8 +190,8 @@ def test_a_socket_whose_owner_lives_and_does_not_close_it_is_closed_at_last() ->
     thread.join(30)
 
 
-def test_what_is_received_and_when_it_is_given_up_is_pyzmq_s() -> None:
-    with context() as lease, lease.socket(zmq.PAIR) as left, lease.socket(zmq.PAIR) as right:
+def test_socket_receives_and_times_out_like_pyzmq() -> None:
+    with context() as handle, handle.socket(zmq.PAIR) as left, handle.socket(zmq.PAIR) as right:
         right.connect(f"tcp://127.0.0.1:{left.bind_to_random_port('tcp://127.0.0.1')}")
         left.rcvtimeo = 30_000
         right.send_multipart([b"one", b"two"])
@@ -214,23 +214,23 @@ def test_what_is_received_and_when_it_is_given_up_is_pyzmq_s() -> None:
         assert poller.poll(30_000) == [(right, zmq.POLLOUT)]
 
 
-def test_term_does_not_wait_for_a_message_that_nobody_takes() -> None:
-    lease = context()
-    push = lease.socket(zmq.PUSH)
+def test_destroy_without_linger_drops_undeliverable_message() -> None:
+    handle = context()
+    push = handle.socket(zmq.PUSH)
     push.connect(f"tcp://127.0.0.1:{free_port()}")
     push.send(b"to nobody")
-    ending = threading.Thread(target=lambda: lease.destroy(0))
+    ending = threading.Thread(target=lambda: handle.destroy(0))
     ending.start()
     ending.join(5)
     assert not ending.is_alive()
 
 
-def test_what_another_thread_uses_is_told_of_the_end_and_closed_by_that_thread() -> None:
-    lease, begun = context(), threading.Event()
+def test_term_raises_context_terminated_in_polling_thread() -> None:
+    handle, begun = context(), threading.Event()
     ended: list[object] = []
 
     def serve() -> None:
-        with lease.socket(zmq.REP) as rep:
+        with handle.socket(zmq.REP) as rep:
             rep.bind_to_random_port("tcp://127.0.0.1")
             begun.set()
             try:
@@ -242,41 +242,41 @@ def test_what_another_thread_uses_is_told_of_the_end_and_closed_by_that_thread()
     thread = threading.Thread(target=serve)
     thread.start()
     assert begun.wait(30)
-    lease.term()
+    handle.term()
     thread.join(30)
     assert ended == [False]
 
 
-def test_what_an_ended_thread_left_open_is_closed() -> None:
-    lease = context()
+def test_term_closes_socket_of_ended_thread() -> None:
+    handle = context()
     opened: list[zmq.Socket[bytes]] = []
-    thread = threading.Thread(target=lambda: opened.append(lease.socket(zmq.REP)))
+    thread = threading.Thread(target=lambda: opened.append(handle.socket(zmq.REP)))
     thread.start()
     thread.join(30)
-    lease.term()
+    handle.term()
     assert opened[0].closed
 
 
-def test_a_port_is_free_again_when_the_release_returns() -> None:
+def test_port_is_free_when_term_returns() -> None:
     port = free_port()
     for turn in range(50):
-        lease = context()
-        rep = lease.socket(zmq.REP)
+        handle = context()
+        rep = handle.socket(zmq.REP)
         rep.bind(f"tcp://127.0.0.1:{port}")
         assert rep.getsockopt_string(zmq.LAST_ENDPOINT) == f"tcp://127.0.0.1:{port}"
         if turn % 2:
             rep.close()  # closed by hand first, as careful code does
-        lease.term()
+        handle.term()
 
 
-def test_options_and_attributes_are_the_contexts_own() -> None:
-    with context() as lease:
-        assert lease.get(zmq.IO_THREADS) == 1
-        with lease.socket(zmq.REQ) as req:
+def test_handle_exposes_options_and_attributes_of_context() -> None:
+    with context() as handle:
+        assert handle.get(zmq.IO_THREADS) == 1
+        with handle.socket(zmq.REQ) as req:
             assert req.context is shared_context()
 
 
-def test_a_patched_context_is_what_the_test_gets() -> None:
+def test_context_returns_patched_zmq_context() -> None:
     with mock.patch("zmq.Context") as patched:
         made = context()
         made.socket(zmq.REQ)
@@ -284,7 +284,7 @@ def test_a_patched_context_is_what_the_test_gets() -> None:
     patched.return_value.socket.assert_called_once_with(zmq.REQ)
 
 
-def test_the_first_context_of_a_process_may_be_a_patched_one() -> None:
+def test_context_works_after_first_context_was_patched() -> None:
     code = """
 from unittest import mock
 import argosy.wire, zmq
@@ -292,14 +292,14 @@ for kind in ("zmq.Context", "zmq.Context.socket"):
     with mock.patch(kind) as patched:
         argosy.wire.context().socket(zmq.REQ)
         assert patched.mock_calls
-with argosy.wire.context() as lease, lease.socket(zmq.REQ) as req:
+with argosy.wire.context() as handle, handle.socket(zmq.REQ) as req:
     assert type(req) is not mock.MagicMock
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_patched_socket_gets_the_arguments_that_were_written() -> None:
+def test_patched_socket_method_gets_original_arguments() -> None:
     with mock.patch("zmq.Context.socket") as patched:
         made = context(2).socket(zmq.REQ)
         made.bind("tcp://*:1")
@@ -308,7 +308,7 @@ def test_a_patched_socket_gets_the_arguments_that_were_written() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-def test_a_forgotten_socket_closes_when_nobody_holds_it() -> None:
+def test_unreferenced_socket_is_freed_without_garbage_collection() -> None:
     gc.disable()  # with an own context no collection was needed
     try:
         rep = context().socket(zmq.REP)
@@ -320,7 +320,7 @@ def test_a_forgotten_socket_closes_when_nobody_holds_it() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-def test_a_port_can_be_bound_again_after_its_socket_was_forgotten() -> None:
+def test_port_can_be_bound_again_after_socket_is_garbage_collected() -> None:
     """An own context freed the port when it was collected with its last socket."""
     port = free_port()
 
@@ -333,9 +333,9 @@ def test_a_port_can_be_bound_again_after_its_socket_was_forgotten() -> None:
         assert hold() == f"tcp://0.0.0.0:{port}"
 
 
-def test_a_port_that_somebody_holds_is_refused_at_once() -> None:
+def test_bind_raises_eaddrinuse_without_delay() -> None:
     port = free_port()
-    with context() as lease, lease.socket(zmq.REP) as first, lease.socket(zmq.REP) as second:
+    with context() as handle, handle.socket(zmq.REP) as first, handle.socket(zmq.REP) as second:
         first.bind(f"tcp://127.0.0.1:{port}")
         began_s = time.monotonic()
         with pytest.raises(zmq.ZMQError) as told:
@@ -344,7 +344,7 @@ def test_a_port_that_somebody_holds_is_refused_at_once() -> None:
         assert time.monotonic() - began_s < 0.5
 
 
-def test_another_kind_of_context_is_shared_too() -> None:
+def test_handles_share_context_of_replaced_context_class() -> None:
     class Green(zmq.Context[zmq.Socket[bytes]]):
         pass
 
@@ -354,7 +354,7 @@ def test_another_kind_of_context_is_shared_too() -> None:
         assert first.underlying != shared_context().underlying
 
 
-def test_a_child_gets_a_context_that_works() -> None:
+def test_context_works_in_forked_child() -> None:
     """A socket made from an inherited context would send into nothing, without an error."""
     code = """
 import os, zmq
@@ -362,8 +362,8 @@ from argosy.wire import context
 before = context(); idle = before.socket(zmq.PAIR)
 pid = os.fork()
 if pid == 0:
-    for lease in (context(), before):
-        a, b = lease.socket(zmq.PAIR), lease.socket(zmq.PAIR)
+    for handle in (context(), before):
+        a, b = handle.socket(zmq.PAIR), handle.socket(zmq.PAIR)
         b.rcvtimeo = 5000
         port = a.bind_to_random_port("tcp://127.0.0.1"); b.connect(f"tcp://127.0.0.1:{port}")
         a.send(b"x"); assert b.recv() == b"x"
@@ -383,38 +383,38 @@ print("ok")
 SENDERS = """
 import sys, threading, zmq
 from argosy.wire import context
-make = {"own": zmq.Context, "lease": context}[sys.argv[1]]
+make = {"own": zmq.Context, "handle": context}[sys.argv[1]]
 url, way = sys.argv[2:]
 
-def send(lease):
-    push = lease.socket(zmq.PUSH)
+def send(handle):
+    push = handle.socket(zmq.PUSH)
     push.connect(url)
     push.send(b"sent before anybody listened")
     return push
 def term():
-    lease = make()
-    send(lease).close()
-    lease.term()
+    handle = make()
+    send(handle).close()
+    handle.term()
 def destroy():
-    lease = make()
-    send(lease)
-    lease.destroy()
+    handle = make()
+    send(handle)
+    handle.destroy()
 def destroy_with_a_linger():
-    lease = make()
-    send(lease)
-    lease.destroy(60_000)
+    handle = make()
+    send(handle)
+    handle.destroy(60_000)
 def block():
-    with make() as lease:
-        send(lease)
+    with make() as handle:
+        send(handle)
 def scope():
     send(make()).close()
 def raised():
-    lease = make()
-    push = send(lease)
+    handle = make()
+    push = send(handle)
     raise LookupError
 def collected():
-    lease = make()
-    kept = [send(lease)]
+    handle = make()
+    kept = [send(handle)]
     kept.append(kept)
     kept[0].close()
 def thread():
@@ -433,8 +433,8 @@ WAYS = ["term", "destroy", "destroy_with_a_linger", "block", "scope", "raised", 
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("kind", ["own", "lease"])
-def test_the_end_of_a_lease_waits_until_what_was_sent_is_delivered(kind: str, way: str) -> None:
+@pytest.mark.parametrize("kind", ["own", "handle"])
+def test_end_of_handle_waits_until_messages_are_delivered(kind: str, way: str) -> None:
     """Programs take that as the sign that their last message has left."""
     url = f"tcp://127.0.0.1:{free_port()}"
     child = subprocess.Popen(
@@ -453,45 +453,45 @@ def test_the_end_of_a_lease_waits_until_what_was_sent_is_delivered(kind: str, wa
             child.kill()
 
 
-@pytest.mark.parametrize("kind", ["own", "lease"])
-def test_a_handled_signal_ends_the_wait_for_what_nobody_takes(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["own", "handle"])
+def test_handled_signal_ends_term_with_undelivered_message(kind: str) -> None:
     """Else a program that is asked to stop while it waits could only be killed."""
     code = """
 import os, signal, sys, threading, zmq
 from argosy.wire import context
 heard = []
 signal.signal(signal.SIGUSR1, lambda *_: heard.append("heard"))
-lease = {"own": zmq.Context, "lease": context}[sys.argv[1]]()
-push = lease.socket(zmq.PUSH)
+handle = {"own": zmq.Context, "handle": context}[sys.argv[1]]()
+push = handle.socket(zmq.PUSH)
 push.connect("tcp://127.0.0.1:1")
 push.send(b"to nobody")
 push.close()
 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
-lease.term()
-print(heard, lease.closed)
+handle.term()
+print(heard, handle.closed)
 """
     done = subprocess.run([sys.executable, "-c", code, kind], capture_output=True, text=True, timeout=30)
     assert done.stdout == "['heard'] True\n", done.stderr
 
 
-def test_an_interrupted_wait_leaves_the_others_their_closing() -> None:
+def test_interrupted_term_does_not_block_closing_of_other_sockets() -> None:
     """What listens for the end of a socket must outlast it, or libzmq closes nothing more."""
     code = """
 import os, signal, threading, zmq
 from argosy.wire import context
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
-lease = context()
-push = lease.socket(zmq.PUSH)
+handle = context()
+push = handle.socket(zmq.PUSH)
 push.linger = 500
 push.connect("tcp://127.0.0.1:1")
 push.send(b"to nobody")
 push.close()
 threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
-    lease.term()
+    handle.term()
 except KeyboardInterrupt:
     print("interrupted")
-del lease, push
+del handle, push
 threading.Event().wait(0.7)  # until the linger is over
 for _ in range(20):
     with context() as other:
@@ -504,18 +504,18 @@ print("bound")
     assert done.stdout == "interrupted\nbound\n", done.stderr
 
 
-@pytest.mark.parametrize("kind", ["own", "lease"])
-def test_a_socket_that_destroy_closed_is_no_socket_any_more(kind: str) -> None:
-    lease: Any = zmq.Context() if kind == "own" else context()
-    pull = lease.socket(zmq.PULL)
-    lease.destroy()
+@pytest.mark.parametrize("kind", ["own", "handle"])
+def test_recv_after_destroy_raises_enotsock(kind: str) -> None:
+    handle: Any = zmq.Context() if kind == "own" else context()
+    pull = handle.socket(zmq.PULL)
+    handle.destroy()
     with pytest.raises(zmq.ZMQError) as told:
         pull.recv()
     assert told.value.errno == zmq.ENOTSOCK
 
 
-@pytest.mark.parametrize("kind", ["own", "lease"])
-def test_a_poller_that_has_a_closed_socket_still_tells_of_the_others(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["own", "handle"])
+def test_poller_with_closed_socket_still_reports_other_sockets(kind: str) -> None:
     make: Any = zmq.Context if kind == "own" else context
     ended, lives = make(), make()
     closed = ended.socket(zmq.PULL)
@@ -543,34 +543,34 @@ def endpoints() -> list[str]:
 @pytest.mark.parametrize("endpoint", endpoints(), ids=["tcp", "wildcard", "abstract", "path", "inproc"])
 @pytest.mark.parametrize("way", ["term", "destroy", "block", "scope", "close"])
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-def test_an_endpoint_can_be_bound_and_reached_again(endpoint: str, way: str, tmp_path: Path) -> None:
+def test_endpoint_can_be_bound_and_connected_again(endpoint: str, way: str, tmp_path: Path) -> None:
     endpoint = endpoint.format(folder=tmp_path)
 
     def exchange() -> None:
-        lease = context()
-        pull, push = lease.socket(zmq.PULL), lease.socket(zmq.PUSH)
+        handle = context()
+        pull, push = handle.socket(zmq.PULL), handle.socket(zmq.PUSH)
         pull.rcvtimeo = 10_000
         pull.bind(endpoint)
         push.connect(endpoint.replace("*", "127.0.0.1"))
         push.send(b"x")
         assert pull.recv() == b"x"
         if way == "block":
-            with lease:
+            with handle:
                 return
         if way == "close":
             pull.close()
-            kept.append(lease)
+            kept.append(handle)
         elif way != "scope":
             pull.close()
             push.close()
-            getattr(lease, way)()
+            getattr(handle, way)()
 
     kept: list[Any] = []
     for _ in range(20):
         exchange()
 
 
-def test_a_socket_destroyed_after_a_bind_failed_leaves_its_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bind_succeeds_when_closing_socket_frees_endpoint_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bind failed with EADDRINUSE although nothing held the endpoint when that was checked."""
     destroyed: list[str] = []
 
@@ -580,20 +580,20 @@ def test_a_socket_destroyed_after_a_bind_failed_leaves_its_endpoint(monkeypatch:
         return False
 
     monkeypatch.setattr("argosy.wire.zmq_context.context_handle.is_endpoint_closing", check_late)
-    with context() as lease:
+    with context() as handle:
         while not destroyed:
             endpoint = f"tcp://127.0.0.1:{free_port()}"
-            first = lease.socket(zmq.PULL)
+            first = handle.socket(zmq.PULL)
             first.bind(endpoint)
             first.close()
-            with lease.socket(zmq.PULL) as second:
+            with handle.socket(zmq.PULL) as second:
                 second.bind(endpoint)
 
 
-def test_sockets_that_were_closed_long_ago_are_forgotten() -> None:
-    with context() as lease:
+def test_closing_sockets_are_not_tracked_after_destruction() -> None:
+    with context() as handle:
         for _ in range(50):
-            with lease.socket(zmq.PULL) as pull:
+            with handle.socket(zmq.PULL) as pull:
                 pull.bind("tcp://127.0.0.1:*")
         assert wait_until(lambda: not is_held_by_closing("tcp://127.0.0.1:0") and _open_departures() < 3, 30)
 
@@ -602,7 +602,7 @@ def _open_departures() -> int:
     return sum(not each.is_destroyed for each in closing_sockets._closing)
 
 
-def test_a_program_that_leaves_a_socket_open_ends_at_once() -> None:
+def test_process_with_open_socket_exits_without_delay() -> None:
     code = """
 from argosy.wire import context
 import zmq
@@ -616,14 +616,14 @@ push.send(b"to nobody")
     assert time.monotonic() - began < 4.0
 
 
-def test_fifty_old_users_have_one_io_thread() -> None:
+def test_fifty_handles_use_one_io_thread() -> None:
     code = """
 import zmq
 from argosy.wire import context
-leases = [context() for _ in range(50)]
+all_handles = [context() for _ in range(50)]
 pairs = []
-for number, lease in enumerate(leases):
-    rep, req = lease.socket(zmq.REP), lease.socket(zmq.REQ)
+for number, handle in enumerate(all_handles):
+    rep, req = handle.socket(zmq.REP), handle.socket(zmq.REQ)
     rep.bind("tcp://127.0.0.1:*")
     req.connect(rep.get(zmq.LAST_ENDPOINT).decode())
     pairs.append((rep, req))
@@ -631,7 +631,7 @@ for rep, req in pairs:
     req.send(b"x"); rep.send(rep.recv()); req.recv()
 print(len({socket.context.underlying for pair in pairs for socket in pair}))
 print(*settled(3))
-for lease in leases: lease.term()
+for handle in all_handles: handle.term()
 print(*settled(3))
 """
     contexts, *threads = _run(code)
@@ -639,7 +639,7 @@ print(*settled(3))
     assert threads == ["ZMQbg/IO/0 ZMQbg/Reaper program"] * 2
 
 
-def test_large_buffers_bring_the_collector_of_pyzmq_and_nothing_else() -> None:
+def test_zero_copy_send_starts_only_pyzmq_garbage_collector() -> None:
     """It has a context of its own, so its threads are told apart: the collector, and two of ZeroMQ."""
     code = """
 import threading, zmq
@@ -687,7 +687,7 @@ def _run(code: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_many_threads_make_one_context() -> None:
+def test_concurrent_threads_create_one_context() -> None:
     code = """
 import threading
 from argosy.wire.zmq_context.context_handle import shared_context
@@ -704,9 +704,9 @@ print(len(set(made)))
     assert done.stdout == "1\n"
 
 
-def test_what_takes_the_place_of_a_socket_s_bind_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    with context() as lease:
-        first, second = lease.socket(zmq.REP), lease.socket(zmq.REP)
+def test_patched_socket_bind_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    with context() as handle:
+        first, second = handle.socket(zmq.REP), handle.socket(zmq.REP)
         first.bind("tcp://127.0.0.1:*")  # the class of its sockets is there from now on
         asked: list[str] = []
         real = zmq.Socket.bind

@@ -1,4 +1,4 @@
-"""`zmq.Context.instance()` as a share of the process's one context."""
+"""`zmq.Context.instance()` backed by the shared context of the process."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def _share(monkeypatch: pytest.MonkeyPatch) -> None:
     zmq_instance.install_shared_instance()
 
 
-def test_it_is_one_pyzmq_context_on_the_process_s() -> None:
+def test_instance_is_one_pyzmq_context_on_shared_context() -> None:
     one: Any = zmq.Context.instance()
     assert zmq.Context.instance() is one
     assert isinstance(one, zmq.Context)
     assert one.underlying == shared_context().underlying
 
 
-def test_ending_it_ends_nothing_of_others() -> None:
+def test_term_of_instance_keeps_other_sockets_open() -> None:
     one: Any = zmq.Context.instance()
     with shared_context().socket(zmq.REP) as others, one.socket(zmq.REQ) as own:
         port = others.bind_to_random_port("tcp://127.0.0.1")
@@ -51,7 +51,7 @@ def test_ending_it_ends_nothing_of_others() -> None:
     assert not after.closed
 
 
-def test_ended_its_port_can_be_bound_again_at_once() -> None:
+def test_port_can_be_bound_again_after_term_of_instance() -> None:
     for _ in range(5):
         one: Any = zmq.Context.instance()
         first = one.socket(zmq.REP)
@@ -62,7 +62,7 @@ def test_ended_its_port_can_be_bound_again_at_once() -> None:
             second.bind(f"tcp://127.0.0.1:{port}")
 
 
-def test_destroy_closes_what_was_opened_through_it() -> None:
+def test_exit_of_instance_closes_only_its_sockets() -> None:
     with shared_context().socket(zmq.REQ) as others:
         with zmq.Context.instance() as one:
             own = one.socket(zmq.REQ)
@@ -70,7 +70,7 @@ def test_destroy_closes_what_was_opened_through_it() -> None:
         assert not others.closed
 
 
-def test_all_who_ask_at_once_get_the_same() -> None:
+def test_concurrent_threads_get_same_instance() -> None:
     barrier, found = threading.Barrier(8), set[int]()
 
     def ask() -> None:
@@ -85,7 +85,7 @@ def test_all_who_ask_at_once_get_the_same() -> None:
     assert len(found) == 1
 
 
-def test_other_classes_and_a_patched_one_are_left_alone() -> None:
+def test_asyncio_and_patched_contexts_keep_their_instance() -> None:
     asynchronous: Any = zmq.asyncio.Context.instance()
     try:
         assert asynchronous.underlying != shared_context().underlying
@@ -95,7 +95,7 @@ def test_other_classes_and_a_patched_one_are_left_alone() -> None:
         assert zmq.Context.instance() is patched.instance.return_value
 
 
-def test_one_that_is_taken_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_install_keeps_existing_instance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zmq_instance, "_original_instance", [])
     monkeypatch.setattr(zmq.Context, "instance", classmethod(lambda kind: "pyzmq's own"))
     monkeypatch.setattr(zmq.Context, "_instance", object())
@@ -118,8 +118,8 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-def test_after_a_fork_it_is_the_child_s_own() -> None:
-    assert _said_by(FORKED) == ("0\n", "")
+def test_forked_child_gets_its_own_instance() -> None:
+    assert _output_of(FORKED) == ("0\n", "")
 
 
 FORGETS = """
@@ -134,11 +134,11 @@ print("done")
 """
 
 
-def test_a_socket_of_it_that_is_left_open_holds_up_no_end() -> None:
-    assert _said_by(FORGETS) == ("done\n", "")
+def test_open_socket_of_instance_does_not_delay_exit() -> None:
+    assert _output_of(FORGETS) == ("done\n", "")
 
 
-def _said_by(program: str) -> tuple[str, str]:
+def _output_of(program: str) -> tuple[str, str]:
     """Return what a program in a process of its own has printed, and said of errors."""
     done = subprocess.run(
         [sys.executable, "-c", program],
