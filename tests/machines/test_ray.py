@@ -190,9 +190,9 @@ def test_ray_node_death_marks_machine_failed_and_blocks_dependents(rayed: RayClu
     for pid in (second["supervisor"]["pid"], running):  # now the node is dead for good
         os.kill(pid, signal.SIGKILL)
     until(lambda: rayed.json("one", "status")["agents"]["B"]["state"] == "exited", 60)
-    told = rayed.json("one", "status")
-    assert told["machines"]["two"]["state"] == "blind"
-    assert "left the Ray cluster" in told["agents"]["B"]["reason"]
-    os.kill(told["agents"]["C"]["pid"], signal.SIGKILL)  # who has to start again cannot
+    status = rayed.json("one", "status")
+    assert status["machines"]["two"]["state"] == "blind"
+    assert "left the Ray cluster" in status["agents"]["B"]["reason"]
+    os.kill(status["agents"]["C"]["pid"], signal.SIGKILL)  # who has to start again cannot
     until(lambda: rayed.json("one", "status")["agents"]["C"]["state"] == "blocked", 30)
     assert "needs `B`" in rayed.json("one", "status")["agents"]["C"]["reason"]

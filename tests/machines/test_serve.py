@@ -25,15 +25,15 @@ def test_serve_notifies_readiness_and_leaves_agents_running(tmp_path: Path) -> N
         try:
             assert notify.recv(1000).startswith(b"READY=1\n")
             assert rig.json("up", "-d", "--no-hub")["ready"] == ["A"]
-            told = rig.json("status")
-            assert told["supervisor"]["pid"] == serve.pid
+            status = rig.json("status")
+            assert status["supervisor"]["pid"] == serve.pid
             second = rig.argosy("serve")
             assert second.returncode == 1
             assert f"already running (pid {serve.pid})" in second.stderr
             assert "kill" not in second.stderr
             serve.send_signal(signal.SIGTERM)
             assert serve.wait(30) == 0
-            assert is_alive(told["agents"]["A"]["pid"])
+            assert is_alive(status["agents"]["A"]["pid"])
         finally:
             serve.kill()
             serve.wait()

@@ -26,13 +26,13 @@ SIZES = st.integers(0, 1 << 44)
 def test_admitted_memory_fits_and_shortage_is_monotonic(
     need: int, promised: int, total: int, free: int
 ) -> None:
-    there = AvailableMemory(max(total, free), free)
-    if memory_shortage(need, promised, there):
+    available = AvailableMemory(max(total, free), free)
+    if memory_shortage(need, promised, available):
         assert need > 0
-        assert memory_shortage(need + 1, promised, there)
-        assert memory_shortage(need, promised + 1, there)
+        assert memory_shortage(need + 1, promised, available)
+        assert memory_shortage(need, promised + 1, available)
     else:
-        assert need == 0 or need + promised <= free - min(there.total_bytes // 50, 256 * MIB)
+        assert need == 0 or need + promised <= free - min(available.total_bytes // 50, 256 * MIB)
 
 
 @given(st.lists(st.integers(1, 100), max_size=30), st.integers(1, 200), st.none() | st.integers(0, 200))
@@ -59,9 +59,9 @@ def test_declared_memory_takes_precedence_over_history(
 
 
 def test_memory_shortage_message_has_needed_and_available_memory() -> None:
-    there = AvailableMemory(1000 * MIB, 600 * MIB)
+    available = AvailableMemory(1000 * MIB, 600 * MIB)
     words = "waits for memory: needs 512 MiB, 380 MiB of 1000 MiB are available"
-    assert memory_shortage(512 * MIB, 200 * MIB, there) == words
+    assert memory_shortage(512 * MIB, 200 * MIB, available) == words
 
 
 # The form of `nvidia-smi --query-gpu=memory.free --format=csv,noheader,nounits`.
@@ -134,8 +134,8 @@ def test_available_memory_respects_cgroup_v1_limit(tmp_path: Path) -> None:
 
 
 def test_available_memory_of_machine_is_plausible() -> None:
-    there = read_available_memory()
-    assert 0 < there.available_bytes <= there.total_bytes
+    available = read_available_memory()
+    assert 0 < available.available_bytes <= available.total_bytes
 
 
 def test_resident_bytes_approximate_exact_memory() -> None:

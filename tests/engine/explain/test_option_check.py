@@ -40,7 +40,7 @@ class Voice(Agent):
 """
 
 
-def look(root: Path, args: str, text: str = TEXT, run: str = "agents.voice:Voice") -> PreflightReport:
+def preflight(root: Path, args: str, text: str = TEXT, run: str = "agents.voice:Voice") -> PreflightReport:
     (root / "agents").mkdir(exist_ok=True)
     (root / "agents" / "voice.py").write_text(text)
     (root / "fleet.yaml").write_text(f'fleet: f\nagents:\n  A: {{run: "{run}", args: {args}}}\n')
@@ -69,7 +69,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_check_locates_argument_that_agent_rejects(
     tmp_path: Path, args: str, column: int, message: str, hint: str
 ) -> None:
-    (fault,) = look(tmp_path, args).errors
+    (fault,) = preflight(tmp_path, args).errors
     assert (fault.where, fault.code) == (f"fleet.yaml:3:{column}", "bad-option")
     assert fault.message == f"`A` does not accept its `args`: {message}"
     assert hint in fault.hint
@@ -86,7 +86,7 @@ def test_check_locates_argument_that_agent_rejects(
     ],
 )
 def test_check_accepts_arguments_that_agent_accepts(tmp_path: Path, args: str) -> None:
-    assert look(tmp_path, args).errors == ()
+    assert preflight(tmp_path, args).errors == ()
 
 
 @pytest.mark.parametrize(
@@ -105,17 +105,20 @@ def test_check_accepts_arguments_that_agent_accepts(tmp_path: Path, args: str) -
 )
 def test_check_reports_nothing_for_undecidable_options(tmp_path: Path, old: str, new: str) -> None:
     assert old in TEXT
-    report = look(tmp_path, "[--voic, en]", TEXT.replace(old, new))
+    report = preflight(tmp_path, "[--voic, en]", TEXT.replace(old, new))
     assert "bad-option" not in [fault.code for fault in report.errors]
 
 
 def test_check_reads_nested_inherited_and_missing_options(tmp_path: Path) -> None:
     nested = TEXT.replace(OPTIONS, "").replace("    Options = Options\n", OPTIONS.replace("\n", "\n    "))
-    assert "no option `--voic`" in look(tmp_path, "[--voic, en]", nested).errors[0].message
+    assert "no option `--voic`" in preflight(tmp_path, "[--voic, en]", nested).errors[0].message
     heir = TEXT + "\nclass Heir(Voice): pass\n"
-    assert "no option `--voic`" in look(tmp_path, "[--voic, en]", heir, "agents.voice:Heir").errors[0].message
+    assert (
+        "no option `--voic`"
+        in preflight(tmp_path, "[--voic, en]", heir, "agents.voice:Heir").errors[0].message
+    )
     bare = "from argosy.agent import Agent\nclass Voice(Agent): pass\n"
-    assert look(tmp_path, "[--voic, en]", bare).errors[0].hint == "its options are `--port`"
+    assert preflight(tmp_path, "[--voic, en]", bare).errors[0].hint == "its options are `--port`"
 
 
 @pytest.mark.parametrize(
@@ -124,7 +127,7 @@ def test_check_reads_nested_inherited_and_missing_options(tmp_path: Path) -> Non
 def test_check_reports_same_message_as_agent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: str
 ) -> None:
-    found = look(tmp_path, f"[{', '.join(args.split())}]").errors
+    found = preflight(tmp_path, f"[{', '.join(args.split())}]").errors
     monkeypatch.syspath_prepend(str(tmp_path / "agents"))
     monkeypatch.delitem(sys.modules, "voice", raising=False)
     said = ""

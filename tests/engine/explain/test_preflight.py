@@ -27,7 +27,7 @@ def fleet_of(root: Path, agents: str, files: dict[str, str]) -> Fleet:
     return load_fleet(root / "fleet.yaml")
 
 
-def look(root: Path, agents: str, files: dict[str, str] | None = None) -> PreflightReport:
+def preflight(root: Path, agents: str, files: dict[str, str] | None = None) -> PreflightReport:
     fleet = fleet_of(root, agents, files or {})
     variables = {"PATH": os.environ["PATH"]}
     return run_preflight(fleet, variables=variables, is_package_installed={"zmq", "argosy"}.__contains__)
@@ -46,11 +46,11 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_preflight_reports_nothing_for_sound_fleet(tmp_path: Path) -> None:
     agents = "A: {run: a.py}\nB: {run: 'pkg.b:B'}\nC: {run: [sh, -c, 'true']}"
     files = {"a.py": "import zmq, json\n", "pkg/b.py": "class B: pass\n"}
-    assert look(tmp_path, agents, files) == PreflightReport(3, (), (), {}, ())
+    assert preflight(tmp_path, agents, files) == PreflightReport(3, (), (), {}, ())
 
 
 def test_preflight_locates_missing_script_and_suggests_nearest(tmp_path: Path) -> None:
-    report = look(tmp_path, "A: {run: agent/echo.py}", {"agent/ecko.py": ""})
+    report = preflight(tmp_path, "A: {run: agent/echo.py}", {"agent/ecko.py": ""})
     (fault,) = report.errors
     assert (fault.where, fault.code) == ("fleet.yaml:3:7", "script-missing")
     assert fault.message == "there is no script `agent/echo.py`"
@@ -59,7 +59,7 @@ def test_preflight_locates_missing_script_and_suggests_nearest(tmp_path: Path) -
 
 
 def test_preflight_reports_syntax_errors_of_scripts(tmp_path: Path) -> None:
-    report = look(
+    report = preflight(
         tmp_path, "A: {run: a.py}\nB: {run: b.py}", {"a.py": "x = 1\ny = )\n", "b.py": "return 1\n"}
     )
     assert codes(report) == [("S101", "a.py:2:5"), ("S101", "b.py:1:1")]
@@ -70,7 +70,7 @@ def test_preflight_reports_syntax_errors_of_scripts(tmp_path: Path) -> None:
 
 def test_preflight_reports_shared_fault_once_with_its_agents(tmp_path: Path) -> None:
     files = {f"{name}.py": "import shared\n" for name in "abcd"} | {"shared.py": "import absent\n"}
-    report = look(tmp_path, "\n".join(f"{name.upper()}: {{run: {name}.py}}" for name in "abcd"), files)
+    report = preflight(tmp_path, "\n".join(f"{name.upper()}: {{run: {name}.py}}" for name in "abcd"), files)
     (fault,) = report.errors
     assert fault.where == "shared.py:1:1"
     assert fault.message == (
@@ -87,7 +87,7 @@ def test_preflight_reports_error_over_warning_for_shared_fault(tmp_path: Path) -
         "b.py": "import shared\n",
         "shared.py": "import absent\n",
     }
-    report = look(tmp_path, "A: {run: a.py}\nB: {run: b.py}", files)
+    report = preflight(tmp_path, "A: {run: a.py}\nB: {run: b.py}", files)
     assert codes(report) == [("I602", "shared.py:1:1")]
     assert report.warnings == ()
     assert set(report.start_obstacles) == {"B"}
@@ -95,7 +95,7 @@ def test_preflight_reports_error_over_warning_for_shared_fault(tmp_path: Path) -
 
 def test_start_obstacle_is_first_fault_of_run(tmp_path: Path) -> None:
     files = {"a.py": "import one\nnowhere\n", "one.py": "import two\n", "two.py": "x = y\n"}
-    reason = look(tmp_path, "A: {run: a.py}", files).start_obstacles["A"]
+    reason = preflight(tmp_path, "A: {run: a.py}", files).start_obstacles["A"]
     assert reason.endswith("(two.py:1:5)")
     run = subprocess.run([sys.executable, "a.py"], capture_output=True, text=True, check=False)
     assert 'two.py", line 1' in run.stderr
@@ -103,7 +103,7 @@ def test_start_obstacle_is_first_fault_of_run(tmp_path: Path) -> None:
 
 def test_warnings_are_no_start_obstacle(tmp_path: Path) -> None:
     text = "try:\n    import absent\nexcept ImportError:\n    absent = None\ndef f():\n    return nowhere\n"
-    report = look(tmp_path, "A: {run: a.py}", {"a.py": text})
+    report = preflight(tmp_path, "A: {run: a.py}", {"a.py": text})
     assert [fault.code for fault in report.warnings] == ["I602", "S104"]
     assert report.errors == ()
     assert report.start_obstacles == {}
@@ -111,9 +111,11 @@ def test_warnings_are_no_start_obstacle(tmp_path: Path) -> None:
 
 def test_preflight_uses_pythonpath_of_agent_and_environment(tmp_path: Path) -> None:
     files = {"agents/a.py": "import lib\n", "lib.py": ""}
-    assert codes(look(tmp_path, "A: {run: agents/a.py}", files)) == [("S103", "a.py:1:1")]
-    assert look(tmp_path, "A: {run: agents/a.py, env: {PYTHONPATH: .}}", files).errors == ()
-    assert look(tmp_path, "A: {run: agents/a.py, cwd: agents, env: {PYTHONPATH: ..}}", files).errors == ()
+    assert codes(preflight(tmp_path, "A: {run: agents/a.py}", files)) == [("S103", "a.py:1:1")]
+    assert preflight(tmp_path, "A: {run: agents/a.py, env: {PYTHONPATH: .}}", files).errors == ()
+    assert (
+        preflight(tmp_path, "A: {run: agents/a.py, cwd: agents, env: {PYTHONPATH: ..}}", files).errors == ()
+    )
     fleet = fleet_of(tmp_path, "A: {run: agents/a.py}", files)
     assert run_preflight(fleet, variables={"PYTHONPATH": str(tmp_path)}).errors == ()
 
@@ -135,7 +137,7 @@ BIRDS = "class Birds: pass\nfrom collections import Counter as C\ndef make(): pa
 def test_preflight_reports_missing_class_or_module(
     tmp_path: Path, run: str, code: str, message: str, hint: str
 ) -> None:
-    report = look(tmp_path, f"A: {{run: '{run}'}}", {"pkg/b.py": BIRDS})
+    report = preflight(tmp_path, f"A: {{run: '{run}'}}", {"pkg/b.py": BIRDS})
     (fault,) = report.errors
     assert (fault.code, fault.where) == (code, "fleet.yaml:3:7")
     assert fault.message.startswith(message)
@@ -145,12 +147,12 @@ def test_preflight_reports_missing_class_or_module(
 
 @pytest.mark.parametrize("run", ["pkg.b:Birds", "pkg.b:C", "pkg.b:D", "argosy.fault:Fault"])
 def test_preflight_accepts_defined_imported_and_assigned_classes(tmp_path: Path, run: str) -> None:
-    assert look(tmp_path, f"A: {{run: '{run}'}}", {"pkg/b.py": BIRDS}).errors == ()
+    assert preflight(tmp_path, f"A: {{run: '{run}'}}", {"pkg/b.py": BIRDS}).errors == ()
 
 
 def test_failing_package_stops_agents_of_its_modules(tmp_path: Path) -> None:
     files = {"pkg/__init__.py": "x = (\n", "pkg/b.py": "class B: pass\n"}
-    report = look(tmp_path, "A: {run: 'pkg.b:B'}", files)
+    report = preflight(tmp_path, "A: {run: 'pkg.b:B'}", files)
     assert codes(report) == [("S101", "__init__.py:1:5")]
     assert set(report.start_obstacles) == {"A"}
 
@@ -171,7 +173,7 @@ def test_failing_package_stops_agents_of_its_modules(tmp_path: Path) -> None:
 def test_preflight_reports_missing_command_python_cwd_and_files(
     tmp_path: Path, agents: str, code: str
 ) -> None:
-    report = look(tmp_path, agents, {"a.py": "", "plain.txt": "", "broken.py": "x = (\n"})
+    report = preflight(tmp_path, agents, {"a.py": "", "plain.txt": "", "broken.py": "x = (\n"})
     assert [fault.code for fault in report.errors] == [code]
     assert set(report.start_obstacles) == {"A"}
 
@@ -182,14 +184,17 @@ def test_preflight_finds_commands_on_path_of_agent(tmp_path: Path) -> None:
     tool.write_text("#!/bin/sh\n")
     tool.chmod(0o755)
     agents = f"A: {{run: [own-tool], env: {{PATH: {tool.parent}}}}}\nB: {{run: [bin/own-tool]}}"
-    assert look(tmp_path, agents).errors == ()
+    assert preflight(tmp_path, agents).errors == ()
 
 
 def test_preflight_skips_package_check_for_other_interpreter(tmp_path: Path) -> None:
     python = tmp_path / "venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)
-    assert look(tmp_path, "A: {run: a.py, python: venv/bin/python}", {"a.py": "import absent\n"}).errors == ()
+    assert (
+        preflight(tmp_path, "A: {run: a.py, python: venv/bin/python}", {"a.py": "import absent\n"}).errors
+        == ()
+    )
 
 
 PORT = "class A(B):\n    def __init__(self):\n        super().__init__(port=5555)\n"
@@ -214,7 +219,7 @@ PORT = "class A(B):\n    def __init__(self):\n        super().__init__(port=5555
 def test_preflight_reports_port_mismatch_only_when_certain(
     tmp_path: Path, text: str, keys: str, count: int
 ) -> None:
-    report = look(tmp_path, f"A: {{run: a.py, {keys}}}", {"a.py": text, "lib.py": ""})
+    report = preflight(tmp_path, f"A: {{run: a.py, {keys}}}", {"a.py": text, "lib.py": ""})
     assert [fault.code for fault in report.errors] == ["A404"] * count
     assert report.start_obstacles == {}
 
@@ -255,7 +260,7 @@ OLD = {
 
 
 def test_preflight_reports_legacy_class_in_cell_with_hint(tmp_path: Path) -> None:
-    report = look(
+    report = preflight(
         tmp_path,
         "A: {run: 'new:New', cell: one}\nB: {run: 'mine:Mine', cell: one}\nC: {run: 'mine:Mine'}",
         OLD,
@@ -276,7 +281,7 @@ def test_preflight_reports_legacy_class_in_cell_with_hint(tmp_path: Path) -> Non
     ],
 )
 def test_preflight_suggests_module_for_typo_in_any_part(tmp_path: Path, run: str, hint: str) -> None:
-    (fault,) = look(tmp_path, f"A: {{run: '{run}'}}", {"agents/memory.py": "class A: pass\n"}).errors
+    (fault,) = preflight(tmp_path, f"A: {{run: '{run}'}}", {"agents/memory.py": "class A: pass\n"}).errors
     assert (fault.code, fault.hint) == ("S103", hint)
 
 
@@ -285,7 +290,7 @@ def test_missing_package_hint_names_interpreter_and_distribution(
 ) -> None:
     text = "import cv2\nimport fleet_private_thing\nfrom google import genai\nimport fancy\n"
     files = {"a.py": text, "requirements.txt": "opencv-python\npython-fancy\nfancy\n"}
-    report = look(tmp_path, "A: {run: a.py}", files)
+    report = preflight(tmp_path, "A: {run: a.py}", files)
     pip = f"{sys.executable} -m pip"
     assert [fault.hint for fault in report.errors if fault.code == "I602"] == [
         f"`{pip} install opencv-python`",

@@ -56,7 +56,7 @@ def spec(name: str, cell: str | None = None, **needs: OnDeath) -> ProcessSpec:
     )
 
 
-def radius(names: list[str], *specs: ProcessSpec, down: tuple[str, ...] = ()) -> RestartImpact:
+def impact(names: list[str], *specs: ProcessSpec, down: tuple[str, ...] = ()) -> RestartImpact:
     processes = {each.name: each for each in specs}
     past = {name: TimingHistory((START_S,), (STOP_S,)) for name in processes}
     past |= {f"cell:{each.cell}": TimingHistory((CELL_START_S,), (STOP_S,)) for each in specs if each.cell}
@@ -72,7 +72,7 @@ def causes(found: RestartImpact) -> dict[str, tuple[str, str]]:
 
 
 def test_restart_impact_follows_chain_of_needs() -> None:
-    found = radius(
+    found = impact(
         ["A"], spec("A"), spec("Stops", A="stop"), spec("Follows", Stops="restart"), spec("Waits", A="wait")
     )
     assert spans(found) == {"A": (0, 2.5), "Stops": (0, 4.5), "Follows": (4.5, 7.0)}
@@ -82,19 +82,19 @@ def test_restart_impact_follows_chain_of_needs() -> None:
 
 
 def test_agent_is_affected_until_last_of_its_needs_is_ready() -> None:
-    found = radius(
+    found = impact(
         ["A", "B"], spec("A"), spec("B"), spec("C", B="restart"), spec("User", A="degrade", C="degrade")
     )
     assert spans(found) == {"A": (0, 2.5), "B": (0, 2.5), "C": (2.5, 5.0)}
     assert found.unavailable_s == {"User": 2.5}
-    found = radius(["B"], spec("B", "one"), spec("A", "one", B="wait"), spec("User", A="wait", B="wait"))
+    found = impact(["B"], spec("B", "one"), spec("A", "one", B="wait"), spec("User", A="wait", B="wait"))
     ready_s = {name: span[1] for name, span in spans(found).items()}
     assert ready_s["A"] > ready_s["B"]
     assert found.unavailable_s == {"User": ready_s["A"]}
 
 
 def test_restart_impact_skips_stopped_dependents() -> None:
-    found = radius(
+    found = impact(
         ["A"], spec("A"), spec("Stops", A="stop"), spec("Restarts", A="restart"), down=("Stops", "Restarts")
     )
     assert set(spans(found)) == {"A"}
@@ -102,7 +102,7 @@ def test_restart_impact_skips_stopped_dependents() -> None:
 
 
 def test_cell_goes_down_together_and_starts_in_order_of_needs() -> None:
-    found = radius(
+    found = impact(
         ["B"], spec("A", "one"), spec("B", "one", A="wait"), spec("Other", "two", A="wait"), spec("Alone")
     )
     up_s = STOP_S + CELL_START_S
@@ -112,7 +112,7 @@ def test_cell_goes_down_together_and_starts_in_order_of_needs() -> None:
 
 
 def test_restarted_dependent_takes_its_cell_down() -> None:
-    found = radius(
+    found = impact(
         ["A"],
         spec("A"),
         spec("Follows", "one", A="restart"),
@@ -134,12 +134,12 @@ def test_restarted_dependent_takes_its_cell_down() -> None:
 
 
 def test_stopped_agent_of_running_cell_restarts_alone() -> None:
-    found = radius(["B"], spec("A", "one"), spec("B", "one"), down=("B",))
+    found = impact(["B"], spec("A", "one"), spec("B", "one"), down=("B",))
     assert causes(found) == {"B": ("named", "")}
 
 
 def test_agents_of_one_cell_named_together_have_cause_named() -> None:
-    found = radius(["A", "B"], spec("A", "one"), spec("B", "one"), spec("C", "one"))
+    found = impact(["A", "B"], spec("A", "one"), spec("B", "one"), spec("C", "one"))
     assert causes(found) == {"A": ("named", ""), "B": ("named", ""), "C": ("cell", "A")}
     assert found.cell_members == {"one": ["C"]}
 
@@ -148,7 +148,7 @@ def test_agents_of_one_cell_named_together_have_cause_named() -> None:
 def test_restart_impact_terminates_for_mutually_dependent_cells(name: str) -> None:
     one = [spec("A", "one"), spec("D", "one", C="restart")]
     two = [spec("B", "two", A="wait"), spec("C", "two", B="wait")]
-    found = radius([name], *one, *two)
+    found = impact([name], *one, *two)
     assert {"A": {"A", "D"}, "B": {"A", "B", "C", "D"}}[name] == set(spans(found))
 
 
@@ -173,7 +173,7 @@ def test_restart_impact_matches_agents_that_supervisor_restarts(
     specs: list[ProcessSpec], data: st.DataObject
 ) -> None:
     names = data.draw(st.lists(st.sampled_from([each.name for each in specs]), min_size=1, unique=True))
-    found = radius(names, *specs)
+    found = impact(names, *specs)
     touched: set[str] = set()
     stack = list(names)
     while stack:

@@ -1,4 +1,4 @@
-"""ForkServerProcess: a forker or zygote as a real process, and the directory that its requests use."""
+"""Bearing: a forker or zygote as a real process, and the directory that its requests use."""
 
 from __future__ import annotations
 

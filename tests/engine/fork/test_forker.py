@@ -89,44 +89,44 @@ class ForkerProcess:
 
 
 @pytest.fixture
-def forking(tmp_path: Path) -> Iterator[ForkerProcess]:
+def forker(tmp_path: Path) -> Iterator[ForkerProcess]:
     made = ForkerProcess(tmp_path)
     yield made
     made.close()
 
 
-def test_forker_reports_spawn_before_exit(forking: ForkerProcess) -> None:
-    forking.request_spawn("sh", "-c", "exit 7", incarnation=99)
-    birth = forking.next_spawned()
+def test_forker_reports_spawn_before_exit(forker: ForkerProcess) -> None:
+    forker.request_spawn("sh", "-c", "exit 7", incarnation=99)
+    birth = forker.next_spawned()
     assert birth.incarnation == 99
-    event = forking.next_event()
+    event = forker.next_event()
     assert event == Exited(birth.pid, 7 << 8)
 
 
-def test_spawned_agent_leads_session_and_holds_recorded_lease(forking: ForkerProcess) -> None:
-    forking.request_spawn("sh", "-c", "echo here; exec sleep 1000", incarnation=5)
-    birth = forking.next_spawned()
-    poll_file(forking.log, b"here\n")
+def test_spawned_agent_leads_session_and_holds_recorded_lease(forker: ForkerProcess) -> None:
+    forker.request_spawn("sh", "-c", "echo here; exec sleep 1000", incarnation=5)
+    birth = forker.next_spawned()
+    poll_file(forker.log, b"here\n")
     found = os_process.read_stat(birth.pid)
     assert found is not None
     assert found.session == birth.pid
-    assert not lease.is_lease_free(forking.lease)
-    record = lease.read_record(forking.lease)
+    assert not lease.is_lease_free(forker.lease)
+    record = lease.read_record(forker.lease)
     assert record is not None
     assert (record.incarnation, record.identity) == (
         5,
         os_process.ProcessIdentity(birth.pid, found.start_ticks),
     )
     os.kill(birth.pid, signal.SIGKILL)
-    assert forking.exit_code() == -signal.SIGKILL
-    assert lease.is_lease_free(forking.lease)
+    assert forker.exit_code() == -signal.SIGKILL
+    assert lease.is_lease_free(forker.lease)
 
 
-def test_process_group_is_killed_with_its_leader(forking: ForkerProcess) -> None:
-    forking.request_spawn("sh", "-c", "sleep 1000 & echo $!; exit 3")
-    forking.next_spawned()
-    assert forking.exit_code() == 3
-    child = int(forking.log.read_text())
+def test_process_group_is_killed_with_its_leader(forker: ForkerProcess) -> None:
+    forker.request_spawn("sh", "-c", "sleep 1000 & echo $!; exit 3")
+    forker.next_spawned()
+    assert forker.exit_code() == 3
+    child = int(forker.log.read_text())
     stat = os_process.read_stat(child)
     if stat is not None and stat.state != "Z":
         pidfd = os.pidfd_open(child)
@@ -134,18 +134,18 @@ def test_process_group_is_killed_with_its_leader(forking: ForkerProcess) -> None
         os.close(pidfd)
 
 
-def test_forker_passes_environment_larger_than_one_message(forking: ForkerProcess) -> None:
-    forking.request_spawn("sh", "-c", "echo ${#BIG}", env={"PATH": os.environ["PATH"], "BIG": "x" * 100_000})
-    forking.next_spawned()
-    assert forking.exit_code() == 0
-    assert forking.log.read_text() == "100000\n"
+def test_forker_passes_environment_larger_than_one_message(forker: ForkerProcess) -> None:
+    forker.request_spawn("sh", "-c", "echo ${#BIG}", env={"PATH": os.environ["PATH"], "BIG": "x" * 100_000})
+    forker.next_spawned()
+    assert forker.exit_code() == 0
+    assert forker.log.read_text() == "100000\n"
 
 
-def test_forker_passes_non_utf8_environment_bytes(forking: ForkerProcess) -> None:
-    forking.request_spawn("sh", "-c", "printf %s $ODD", env={"PATH": os.environ["PATH"], "ODD": "a\udcffb"})
-    forking.next_spawned()
-    assert forking.exit_code() == 0
-    assert forking.log.read_bytes() == b"a\xffb"
+def test_forker_passes_non_utf8_environment_bytes(forker: ForkerProcess) -> None:
+    forker.request_spawn("sh", "-c", "printf %s $ODD", env={"PATH": os.environ["PATH"], "ODD": "a\udcffb"})
+    forker.next_spawned()
+    assert forker.exit_code() == 0
+    assert forker.log.read_bytes() == b"a\xffb"
 
 
 @pytest.mark.parametrize(
@@ -159,81 +159,81 @@ def test_forker_passes_non_utf8_environment_bytes(forking: ForkerProcess) -> Non
     ],
 )
 def test_forker_logs_reason_of_failed_exec_and_serves_next_request(
-    forking: ForkerProcess, argv: list[str], fields: dict[str, object], code: int, words: str
+    forker: ForkerProcess, argv: list[str], fields: dict[str, object], code: int, words: str
 ) -> None:
-    forking.request_spawn(*argv, **fields)
-    forking.next_spawned()
-    assert forking.exit_code() == code
-    assert words in forking.log.read_text()
-    forking.request_spawn("true")
-    forking.next_spawned()
-    assert forking.exit_code() == 0
+    forker.request_spawn(*argv, **fields)
+    forker.next_spawned()
+    assert forker.exit_code() == code
+    assert words in forker.log.read_text()
+    forker.request_spawn("true")
+    forker.next_spawned()
+    assert forker.exit_code() == 0
 
 
-def test_spawn_fails_when_lease_stays_locked(forking: ForkerProcess) -> None:
-    descriptor = lease.open_lease(forking.lease)
+def test_spawn_fails_when_lease_stays_locked(forker: ForkerProcess) -> None:
+    descriptor = lease.open_lease(forker.lease)
     assert lease.try_lock(descriptor)
-    forking.request_spawn("true")
-    forking.next_spawned()
-    assert forking.exit_code() == fork_protocol.LEASE_BUSY
+    forker.request_spawn("true")
+    forker.next_spawned()
+    assert forker.exit_code() == fork_protocol.LEASE_BUSY
     os.close(descriptor)
 
 
-def test_spawn_fails_while_process_of_lease_record_lives(forking: ForkerProcess) -> None:
+def test_spawn_fails_while_process_of_lease_record_lives(forker: ForkerProcess) -> None:
     me = os_process.read_stat(os.getpid())
     assert me is not None
-    descriptor = lease.open_lease(forking.lease)
+    descriptor = lease.open_lease(forker.lease)
     identity = os_process.ProcessIdentity(os.getpid(), me.start_ticks)
     lease.write_record(descriptor, lease.LeaseRecord(os_process.boot_id(), 1, identity, 1))
     os.close(descriptor)  # the lock is free, as of an agent that closed every descriptor
-    forking.request_spawn("true")
-    forking.next_spawned()
-    assert forking.exit_code() == fork_protocol.PROCESS_ALREADY_RUNNING
+    forker.request_spawn("true")
+    forker.next_spawned()
+    assert forker.exit_code() == fork_protocol.PROCESS_ALREADY_RUNNING
 
 
-def test_child_with_stale_generation_runs_no_user_code(forking: ForkerProcess) -> None:
-    descriptor = lease.open_lease(forking.lease)
+def test_child_with_stale_generation_runs_no_user_code(forker: ForkerProcess) -> None:
+    descriptor = lease.open_lease(forker.lease)
     assert lease.try_lock(descriptor)
-    forking.request_spawn("sh", "-c", "echo user code")
-    forking.next_spawned()  # it waits for the lease now
-    assert forking.lock is not None
-    raise_generation(forking.lock)
+    forker.request_spawn("sh", "-c", "echo user code")
+    forker.next_spawned()  # it waits for the lease now
+    assert forker.lock is not None
+    raise_generation(forker.lock)
     os.close(descriptor)
-    assert forking.exit_code() == fork_protocol.STALE_GENERATION
-    assert forking.log.read_text() == ""
-    record = lease.read_record(forking.lease)
+    assert forker.exit_code() == fork_protocol.STALE_GENERATION
+    assert forker.log.read_text() == ""
+    record = lease.read_record(forker.lease)
     assert record is not None, "it records itself before it looks: the next supervisor's scan sees it"
 
 
-def test_forker_sets_open_files_limit(forking: ForkerProcess) -> None:
-    forking.request_spawn("sh", "-c", "ulimit -Sn", open_files=123)
-    forking.next_spawned()
-    assert forking.exit_code() == 0
-    assert forking.log.read_text() == "123\n"
+def test_forker_sets_open_files_limit(forker: ForkerProcess) -> None:
+    forker.request_spawn("sh", "-c", "ulimit -Sn", open_files=123)
+    forker.next_spawned()
+    assert forker.exit_code() == 0
+    assert forker.log.read_text() == "123\n"
 
 
-def test_forker_exits_with_its_supervisor_and_keeps_children(forking: ForkerProcess) -> None:
-    forking.request_spawn("sh", "-c", "echo here; exec sleep 1000")
-    birth = forking.next_spawned()
-    poll_file(forking.log, b"here\n")
+def test_forker_exits_with_its_supervisor_and_keeps_children(forker: ForkerProcess) -> None:
+    forker.request_spawn("sh", "-c", "echo here; exec sleep 1000")
+    birth = forker.next_spawned()
+    poll_file(forker.log, b"here\n")
     pidfd = os.pidfd_open(birth.pid)
-    forking.channel.close()
-    assert forking.process.wait(20) == 0
+    forker.channel.close()
+    assert forker.process.wait(20) == 0
     assert not os_process.is_dead(pidfd)
     os_process.kill_group(pidfd)
     assert select.select([pidfd], [], [], 20)[0]
     os.close(pidfd)
 
 
-def test_forker_ignores_request_of_dead_supervisor(forking: ForkerProcess) -> None:
-    forking.process.send_signal(signal.SIGSTOP)
-    forking.request_spawn("sh", "-c", "echo user code")
-    forking.channel.close()
-    forking.process.send_signal(signal.SIGCONT)
-    forking.process.wait(20)
+def test_forker_ignores_request_of_dead_supervisor(forker: ForkerProcess) -> None:
+    forker.process.send_signal(signal.SIGSTOP)
+    forker.request_spawn("sh", "-c", "echo user code")
+    forker.channel.close()
+    forker.process.send_signal(signal.SIGCONT)
+    forker.process.wait(20)
     # Its child has the log as output until it ends, so an exclusive lease is not enough to ask for.
-    assert forking.log.read_text() == ""
-    assert lease.read_record(forking.lease) is None
+    assert forker.log.read_text() == ""
+    assert lease.read_record(forker.lease) is None
 
 
 def poll_file(path: Path, wanted: bytes) -> None:

@@ -155,16 +155,16 @@ def test_log_keeper_marks_process_start_at_first_output_once(tmp_path: Path) -> 
     log = tmp_path / "A.log"
 
     async def grow() -> list[LogMark]:
-        keeper = LogKeeper(tmp_path, asyncio.get_running_loop())
+        log_keeper = LogKeeper(tmp_path, asyncio.get_running_loop())
         log.write_bytes(b"before\n")
-        keeper.expect_process_output(log, LogMark(5.0, 7, 42))
+        log_keeper.expect_process_output(log, LogMark(5.0, 7, 42))
         quiet = read_marks(log)
         with open(log, "ab") as file:
             file.write(b"after\n")
         async with asyncio.timeout(20):
             while not any(mark.offset == 13 for mark in read_marks(log)):
                 await asyncio.sleep(0.001)
-        keeper.close()
+        log_keeper.close()
         return quiet
 
     assert not any(mark.pid for mark in asyncio.run(grow()))
@@ -177,10 +177,10 @@ def test_log_keeper_marks_unmarked_start_of_adopted_process_once(tmp_path: Path)
     log.write_bytes(b"before\nafter\n")
 
     async def adopt() -> None:
-        keeper = LogKeeper(tmp_path, asyncio.get_running_loop())
-        keeper.expect_adopted_output(log, LogMark(5.0, 7, 42))
-        keeper.expect_adopted_output(log, LogMark(6.0, 7, 42))
-        keeper.close()
+        log_keeper = LogKeeper(tmp_path, asyncio.get_running_loop())
+        log_keeper.expect_adopted_output(log, LogMark(5.0, 7, 42))
+        log_keeper.expect_adopted_output(log, LogMark(6.0, 7, 42))
+        log_keeper.close()
 
     asyncio.run(adopt())
     assert read_marks(log) == [LogMark(5.0, 7, 42)]

@@ -210,9 +210,9 @@ def test_log_keeper_trims_lines_older_than_age_limit(log: Path) -> None:
     append_marks(log, LogMark(1.0, 300_000))
 
     async def keep() -> None:
-        keeper = LogKeeper(log.parent, asyncio.get_running_loop())
-        keeper.set_limits(LogLimits(age_s=1000.0))
-        keeper.close()
+        log_keeper = LogKeeper(log.parent, asyncio.get_running_loop())
+        log_keeper.set_limits(LogLimits(age_s=1000.0))
+        log_keeper.close()
 
     asyncio.run(keep())
     kept = numbers(LogReader("A", log))
@@ -241,8 +241,8 @@ def test_log_limits_hold_under_flood_and_follower_reads_every_line(
 
     async def follow() -> int:
         nonlocal most
-        keeper = LogKeeper(tmp_path, asyncio.get_running_loop())
-        keeper.set_limits(limits)
+        log_keeper = LogKeeper(tmp_path, asyncio.get_running_loop())
+        log_keeper.set_limits(limits)
         reader, expected = LogReader("A", log), 0
         async with asyncio.timeout(40):
             while expected < 300_000:
@@ -253,8 +253,8 @@ def test_log_limits_hold_under_flood_and_follower_reads_every_line(
                 most = max(most, held(log))
                 await asyncio.sleep(0.001)
         reader.close()
-        keeper.on_growth([log])
-        keeper.close()
+        log_keeper.on_growth([log])
+        log_keeper.close()
         return expected
 
     assert asyncio.run(follow()) == 300_000

@@ -107,12 +107,12 @@ def test_peer_connection_delivers_updates_after_snapshot_in_order(peer_server: F
     async def main() -> None:
         received: list[AgentsSnapshot | StatusUpdate | MemoryReport] = []
         connection_states: list[bool] = []
-        dial = PeerConnection(
+        connection = PeerConnection(
             peer_server.plan,
             "two",
             asyncio.get_running_loop(),
             lambda _, frame: received.append(frame),
-            lambda dial: connection_states.append(dial.is_connected),
+            lambda connection: connection_states.append(connection.is_connected),
         )
         try:
             assert (await peer_server.subscribed()).fleet == "duo"
@@ -136,7 +136,7 @@ def test_peer_connection_delivers_updates_after_snapshot_in_order(peer_server: F
             await until(lambda: len(received) == len(sent) + 1)
             assert connection_states == [True]
         finally:
-            dial.close()
+            connection.close()
 
     asyncio.run(main())
 
@@ -156,21 +156,21 @@ def test_peer_connection_disconnects_and_reconnects_when_peer_leaves_or_is_silen
     monkeypatch.setattr("argosy.engine.peering.peer_connection._RECONNECT_DELAY_S", 0.01)
 
     async def main() -> None:
-        dial = PeerConnection(
+        connection = PeerConnection(
             peer_server.plan, "two", asyncio.get_running_loop(), lambda *_: None, lambda _: None
         )
         try:
             await peer_server.subscribed()
             peer_server.send(AgentsSnapshot(epoch=1, sequence=0, agents={}))
-            await until(lambda: dial.is_connected)
+            await until(lambda: connection.is_connected)
             peer_server.send(last)
-            await until(lambda: not dial.is_connected)
-            assert dial.reason.startswith(reason)
+            await until(lambda: not connection.is_connected)
+            assert connection.reason.startswith(reason)
             await peer_server.subscribed()
             peer_server.send(AgentsSnapshot(epoch=2, sequence=0, agents={}))
-            await until(lambda: dial.is_connected)
-            assert (dial.epoch, dial.reason) == (2, "")
+            await until(lambda: connection.is_connected)
+            assert (connection.epoch, connection.reason) == (2, "")
         finally:
-            dial.close()
+            connection.close()
 
     asyncio.run(main())

@@ -44,15 +44,15 @@ def tree(folder: Path) -> Fleet:
 
 
 def take_snapshot(folder: Path) -> tuple[SourceSnapshot, float]:
-    """Return an imprint of the tree, and a time at which it held: that of its first print."""
-    path = folder / ".imprint.json"
+    """Return an snapshot of the tree, and a time at which it held: that of its first print."""
+    path = folder / ".snapshot.json"
     assert update_source_snapshot(path, str(folder), [str(folder / "three.sh")])
-    imprint = read_source_snapshot(path)
-    return imprint, min(prints[-1].seen_s for prints in imprint.files.values())
+    snapshot = read_source_snapshot(path)
+    return snapshot, min(fingerprints[-1].seen_s for fingerprints in snapshot.files.values())
 
 
-def stale(fleet: Fleet, imprint: SourceSnapshot, at_s: float) -> dict[str, list[str]]:
-    found = find_stale_agents(fleet, dict.fromkeys(fleet.agents, at_s), imprint, {})
+def stale(fleet: Fleet, snapshot: SourceSnapshot, at_s: float) -> dict[str, list[str]]:
+    found = find_stale_agents(fleet, dict.fromkeys(fleet.agents, at_s), snapshot, {})
     return {name: [os.path.basename(file) for file in files] for name, files in found.items()}
 
 
@@ -65,15 +65,15 @@ def rewrite(path: Path, text: str) -> None:
 
 def test_agents_are_stale_only_if_they_load_changed_file(tmp_path: Path) -> None:
     fleet = tree(tmp_path)
-    imprint, at_s = take_snapshot(tmp_path)
-    assert stale(fleet, imprint, at_s) == {}
+    snapshot, at_s = take_snapshot(tmp_path)
+    assert stale(fleet, snapshot, at_s) == {}
     rewrite(tmp_path / "unused.py", "Z = 2\n")
-    assert stale(fleet, imprint, at_s) == {}
+    assert stale(fleet, snapshot, at_s) == {}
     rewrite(tmp_path / "shared.py", "X = 2\n")
-    assert stale(fleet, imprint, at_s) == {"Script": ["shared.py"]}
+    assert stale(fleet, snapshot, at_s) == {"Script": ["shared.py"]}
     rewrite(tmp_path / "parts" / "three.py", "Y = 2\n")
     rewrite(tmp_path / "three.sh", "sleep 2\n")
-    assert stale(fleet, imprint, at_s) == {
+    assert stale(fleet, snapshot, at_s) == {
         "Script": ["shared.py"],
         "Class": ["three.py"],
         "Command": ["three.sh"],
@@ -82,20 +82,20 @@ def test_agents_are_stale_only_if_they_load_changed_file(tmp_path: Path) -> None
 
 def test_touched_or_reverted_file_does_not_make_agents_stale(tmp_path: Path) -> None:
     fleet = tree(tmp_path)
-    imprint, at_s = take_snapshot(tmp_path)
+    snapshot, at_s = take_snapshot(tmp_path)
     for text in ("X = 2\n", "X = 1\n"):
         rewrite(tmp_path / "shared.py", text)
     os.utime(tmp_path / "one.py", (1, 1))
-    assert stale(fleet, imprint, at_s) == {}
+    assert stale(fleet, snapshot, at_s) == {}
 
 
 def test_deleted_file_makes_agents_stale_that_loaded_it(tmp_path: Path) -> None:
     fleet = tree(tmp_path)
-    imprint, at_s = take_snapshot(tmp_path)
+    snapshot, at_s = take_snapshot(tmp_path)
     (tmp_path / "shared.py").unlink()
-    assert stale(fleet, imprint, at_s) == {"Script": ["shared.py"]}
-    later_s = max(prints[-1].seen_s for prints in imprint.files.values()) + 60
-    assert stale(fleet, imprint, later_s) == {}
+    assert stale(fleet, snapshot, at_s) == {"Script": ["shared.py"]}
+    later_s = max(fingerprints[-1].seen_s for fingerprints in snapshot.files.values()) + 60
+    assert stale(fleet, snapshot, later_s) == {}
 
 
 def test_staleness_uses_mtime_without_fingerprint(tmp_path: Path) -> None:

@@ -39,11 +39,11 @@ def test_unit_state_store_reads_last_written_state_of_each_agent(
     tmp_path_factory: pytest.TempPathFactory, several: list[tuple[str, PersistedUnitState]]
 ) -> None:
     folder = StateDir(tmp_path_factory.mktemp("state"), Path("/none"))
-    book, last = UnitStateStore(folder), dict(several)
+    store, last = UnitStateStore(folder), dict(several)
     for agent, will in several:
-        assert book.write(agent, will)
-        assert book.read(agent) == will
-    book.close()  # as the kernel does for one that is killed
+        assert store.write(agent, will)
+        assert store.read(agent) == will
+    store.close()  # as the kernel does for one that is killed
     after = UnitStateStore(folder)
     assert read_unit_states(folder) == last
     assert {agent: after.read(agent) for agent in last} == last
@@ -52,7 +52,7 @@ def test_unit_state_store_reads_last_written_state_of_each_agent(
 
 
 def test_unit_state_store_truncates_long_state_and_keeps_other_pages(folder: StateDir) -> None:
-    book = UnitStateStore(folder)
+    store = UnitStateStore(folder)
     long = PersistedUnitState(
         desired_up=True, digest="d", restarts=7, reason="x" * 5000, last_lines=["y" * 200] * 30
     )
@@ -61,42 +61,42 @@ def test_unit_state_store_truncates_long_state_and_keeps_other_pages(folder: Sta
         "C": PersistedUnitState(desired_up=False, digest="c"),
     }
     for agent, will in {"A": short["A"], "B": long, "C": short["C"]}.items():
-        assert book.write(agent, will)
-    assert book.write("B", long)
-    kept = book.read("B")
+        assert store.write(agent, will)
+    assert store.write("B", long)
+    kept = store.read("B")
     assert kept is not None
     assert (kept.restarts, kept.last_lines, kept.reason) == (7, [], "x" * 2500)
-    assert {agent: book.read(agent) for agent in short} == short
-    book.close()
+    assert {agent: store.read(agent) for agent in short} == short
+    store.close()
 
 
 def test_unit_state_store_ignores_torn_page_and_rewrites_it_whole(
     folder: StateDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    book = UnitStateStore(folder)
-    assert book.write("A", PersistedUnitState(desired_up=True, digest="a"))
+    store = UnitStateStore(folder)
+    assert store.write("A", PersistedUnitState(desired_up=True, digest="a"))
     real = os.pwrite
     with monkeypatch.context() as full:
         full.setattr(os, "pwrite", lambda file, data, at: real(file, data[:20], at))
-        assert not book.write("B", PersistedUnitState(desired_up=True, digest="b"))
-    book.close()
-    book = UnitStateStore(folder)
-    assert book.read("B") is None
-    assert book.write("B", PersistedUnitState(desired_up=False, digest="b"))
-    assert book.read("B") == PersistedUnitState(desired_up=False, digest="b")
-    assert book.read("A") == PersistedUnitState(desired_up=True, digest="a")
-    book.close()
+        assert not store.write("B", PersistedUnitState(desired_up=True, digest="b"))
+    store.close()
+    store = UnitStateStore(folder)
+    assert store.read("B") is None
+    assert store.write("B", PersistedUnitState(desired_up=False, digest="b"))
+    assert store.read("B") == PersistedUnitState(desired_up=False, digest="b")
+    assert store.read("A") == PersistedUnitState(desired_up=True, digest="a")
+    store.close()
 
 
 def test_unit_state_store_reports_failed_write_and_recovers_with_directory(tmp_path: Path) -> None:
     folder = StateDir(tmp_path / "gone", tmp_path / "r")
-    book = UnitStateStore(folder)
-    assert not book.write("A", PersistedUnitState(desired_up=True, digest="d"))
-    assert book.read("A") is None
+    store = UnitStateStore(folder)
+    assert not store.write("A", PersistedUnitState(desired_up=True, digest="d"))
+    assert store.read("A") is None
     folder.path.mkdir()
-    assert book.write("A", PersistedUnitState(desired_up=True, digest="d"))
-    assert book.read("A") == PersistedUnitState(desired_up=True, digest="d")
-    book.close()
+    assert store.write("A", PersistedUnitState(desired_up=True, digest="d"))
+    assert store.read("A") == PersistedUnitState(desired_up=True, digest="d")
+    store.close()
 
 
 def test_unit_state_store_reads_page_of_earlier_version(folder: StateDir) -> None:
@@ -104,11 +104,11 @@ def test_unit_state_store_reads_page_of_earlier_version(folder: StateDir) -> Non
     folder.unit_state.write_bytes(msgspec.json.encode({"agent": "A", "will": will}).ljust(4096))
     expected = PersistedUnitState(desired_up=True, digest="old", restarts=3, state=State.READY)
     assert read_unit_states(folder) == {"A": expected}
-    book = UnitStateStore(folder)
-    assert book.read("A") == expected
-    assert book.write("A", PersistedUnitState(desired_up=False, digest="new"))
-    assert book.read("A") == PersistedUnitState(desired_up=False, digest="new")
-    book.close()
+    store = UnitStateStore(folder)
+    assert store.read("A") == expected
+    assert store.write("A", PersistedUnitState(desired_up=False, digest="new"))
+    assert store.read("A") == PersistedUnitState(desired_up=False, digest="new")
+    store.close()
 
 
 def test_unit_state_store_migrates_legacy_state_file(folder: StateDir) -> None:
@@ -116,11 +116,11 @@ def test_unit_state_store_migrates_legacy_state_file(folder: StateDir) -> None:
     folder.legacy_unit_state("A").write_bytes(
         msgspec.json.encode({"wanted": False, "digest": "old", "restarts": 3})
     )
-    book = UnitStateStore(folder)
-    assert book.read("A") == PersistedUnitState(desired_up=False, digest="old", restarts=3)
-    assert book.write("A", PersistedUnitState(desired_up=True, digest="new"))
-    assert book.read("A") == PersistedUnitState(desired_up=True, digest="new")
-    book.close()
+    store = UnitStateStore(folder)
+    assert store.read("A") == PersistedUnitState(desired_up=False, digest="old", restarts=3)
+    assert store.write("A", PersistedUnitState(desired_up=True, digest="new"))
+    assert store.read("A") == PersistedUnitState(desired_up=True, digest="new")
+    store.close()
 
 
 def _delete(folder: StateDir) -> None:
@@ -141,33 +141,33 @@ def test_unit_state_store_restores_deleted_or_replaced_file(
     will = PersistedUnitState(desired_up=False, digest="d")
 
     async def test() -> None:
-        book = UnitStateStore(folder)
-        book.write("A", will)
+        store = UnitStateStore(folder)
+        store.write("A", will)
         if is_watched:
-            book.watch(asyncio.get_running_loop())
+            store.watch(asyncio.get_running_loop())
             folder.unit_state.chmod(0o640)  # is no harm, and ends no watch
             await asyncio.sleep(0)
         for name in "BC":
             harm(folder)
             if not is_watched:
-                assert book.write(name, will)
+                assert store.write(name, will)
             async with asyncio.timeout(30):
                 while len(read_unit_states(folder)) != (1 if is_watched else "ABC".index(name) + 1):
                     await asyncio.sleep(0.01)
         assert all(each == will for each in read_unit_states(folder).values())
-        book.close()
+        store.close()
 
     folder.supervisor_lock.touch()
     asyncio.run(test())
 
 
 def test_unit_state_store_restores_nothing_without_supervisor_lock(folder: StateDir) -> None:
-    book = UnitStateStore(folder)
-    book.write("A", PersistedUnitState(desired_up=True, digest="d"))
+    store = UnitStateStore(folder)
+    store.write("A", PersistedUnitState(desired_up=True, digest="d"))
     folder.unit_state.unlink()  # as its lock
-    assert book.write("A", PersistedUnitState(desired_up=False, digest="d"))
+    assert store.write("A", PersistedUnitState(desired_up=False, digest="d"))
     assert list(folder.path.iterdir()) == []
     folder.supervisor_lock.touch()
-    book.restore()
+    store.restore()
     assert not read_unit_states(folder)["A"].desired_up
-    book.close()
+    store.close()

@@ -70,7 +70,7 @@ def plan(*specs: ProcessSpec, max_starting: int | None = None, gpu_bytes: int | 
 
 
 class UnitSetHarness:
-    """A crew in a folder of its own."""
+    """A unit_set in a folder of its own."""
 
     def __init__(self, folder: StateDir) -> None:
         self.folder = folder
@@ -80,43 +80,43 @@ class UnitSetHarness:
         self._woken = asyncio.Event()
         self._stop: OrderedStop | None = None
         loop = asyncio.get_running_loop()
-        self.crew = UnitSet(folder, raise_generation(lock), loop, on_unit_change=self._changed)
+        self.unit_set = UnitSet(folder, raise_generation(lock), loop, on_unit_change=self._changed)
 
     def _changed(self, unit: Unit) -> None:
         self._woken.set()
         if self._stop is not None:
-            self.crew.loop.call_soon(self._stop.on_transition, unit)
+            self.unit_set.loop.call_soon(self._stop.on_transition, unit)
 
     def start(self, made: ProcessPlan) -> None:
         """Want all of a plan up."""
-        self.crew.set_plan(made)
+        self.unit_set.set_plan(made)
         for name in made.declared:
-            self.crew.units[name].start()
+            self.unit_set.units[name].start()
 
     async def until(self, *names: str, state: State) -> None:
         """Wait until these are in a state."""
         async with asyncio.timeout(20):
-            while not all(self.crew.units[name].state is state for name in names):
+            while not all(self.unit_set.units[name].state is state for name in names):
                 self._woken.clear()
                 await self._woken.wait()
 
     async def born(self, name: str) -> None:
         """Wait until this has a process."""
         async with asyncio.timeout(20):
-            while self.crew.units[name].pid is None:
+            while self.unit_set.units[name].pid is None:
                 self._woken.clear()
                 await self._woken.wait()
 
     async def stop(self) -> None:
         """Stop all."""
-        self._stop = OrderedStop(self.crew.units.values(), self.crew.dependents)
+        self._stop = OrderedStop(self.unit_set.units.values(), self.unit_set.dependents)
         async with asyncio.timeout(20):
             await self._stop.run()
 
     def forker(self) -> int:
         """Return the pid of the forker."""
-        assert self.crew.launcher.forker_pid is not None
-        return self.crew.launcher.forker_pid
+        assert self.unit_set.launcher.forker_pid is not None
+        return self.unit_set.launcher.forker_pid
 
 
 @pytest.fixture
@@ -127,12 +127,12 @@ def run_with_harness(tmp_path: Path) -> Iterator[Callable[[Test], None]]:
 
     async def run_test(test: Test) -> None:
         harness = UnitSetHarness(folder)
-        harness.crew.launcher.ensure_forker()
+        harness.unit_set.launcher.ensure_forker()
         try:
             await test(harness)
             await harness.stop()
         finally:
-            harness.crew.close()
+            harness.unit_set.close()
             os.close(harness.lock)
 
     yield lambda test: asyncio.run(run_test(test))
@@ -155,7 +155,7 @@ def test_long_chain_of_needs_is_blocked_without_recursion_error(run_with_harness
         chain = [spec(f"N{at}", needs=(f"N{at - 1}",) if at else (), start_error="no") for at in range(400)]
         harness.start(plan(*chain))
         await harness.until("N399", state=State.BLOCKED)
-        assert harness.crew.units["N0"].state is State.GIVEN_UP
+        assert harness.unit_set.units["N0"].state is State.GIVEN_UP
 
     run_with_harness(test)
 
@@ -166,9 +166,9 @@ def test_unit_set_stops_units_waiting_for_admission(run_with_harness: HarnessRun
         harness.start(plan(spec("A", probe=silent), spec("B", probe=silent), spec("C"), max_starting=1))
         await harness.until("A", "B", "C", state=State.STARTING)
         await harness.born("A")
-        assert [unit.awaits_admission for unit in harness.crew.units.values()] == [False, True, True]
+        assert [unit.awaits_admission for unit in harness.unit_set.units.values()] == [False, True, True]
         await harness.stop()
-        assert {unit.state for unit in harness.crew.units.values()} == {State.EXITED}
+        assert {unit.state for unit in harness.unit_set.units.values()} == {State.EXITED}
 
     run_with_harness(test)
 
@@ -194,7 +194,7 @@ def test_start_waits_for_memory_with_reason_while_smaller_agent_starts(
     async def test(harness: UnitSetHarness) -> None:
         harness.start(plan(spec("Large", memory_bytes=4 * GIB), spec("Small", memory_bytes=GIB)))
         await harness.until("Small", state=State.READY)
-        large = harness.crew.units["Large"]
+        large = harness.unit_set.units["Large"]
         assert (large.state, large.pid) == (State.STARTING, None)
         assert large.reason.startswith("waits for memory: needs 4 GiB, ")
         there[0] = AvailableMemory(10 * GIB, 5 * GIB)
@@ -216,10 +216,10 @@ def test_admission_counts_declared_memory_of_starting_agents(
         harness.start(plan(spec("A", probe=silent, memory_bytes=2 * GIB), spec("B", memory_bytes=2 * GIB)))
         await harness.born("A")
         async with asyncio.timeout(20):
-            while not harness.crew.units["B"].reason:
+            while not harness.unit_set.units["B"].reason:
                 await asyncio.sleep(0)
-        assert harness.crew.units["B"].reason.startswith("waits for memory: needs 2 GiB, ")
-        harness.crew.units["A"].stop()
+        assert harness.unit_set.units["B"].reason.startswith("waits for memory: needs 2 GiB, ")
+        harness.unit_set.units["A"].stop()
         await harness.until("B", state=State.READY)
 
     run_with_harness(test)
@@ -233,10 +233,10 @@ def test_admission_uses_memory_history_of_agent(
     )
 
     async def test(harness: UnitSetHarness) -> None:
-        harness.crew._admission._memory_history.record_sample("A", 1, 2 * GIB)
+        harness.unit_set._admission._memory_history.record_sample("A", 1, 2 * GIB)
         harness.start(plan(spec("A"), spec("B")))
         await harness.until("B", state=State.READY)
-        assert harness.crew.units["A"].reason.startswith("waits for memory: needs 2 GiB, ")
+        assert harness.unit_set.units["A"].reason.startswith("waits for memory: needs 2 GiB, ")
         assert MemoryHistory(harness.folder.memory_history).peak_bytes("A") == 2 * GIB, (
             "the next supervisor knows it too"
         )
@@ -249,12 +249,12 @@ def test_admission_keeps_gpu_memory_budget_of_machine(run_with_harness: HarnessR
         keys = {"machine": "here", "gpu_memory_bytes": 5 * GIB}
         harness.start(plan(spec("A", **keys), spec("B", **keys), spec("C"), gpu_bytes=8 * GIB))
         await harness.until("A", "C", state=State.READY)
-        b = harness.crew.units["B"]
+        b = harness.unit_set.units["B"]
         async with asyncio.timeout(20):
             while not b.reason:
                 await asyncio.sleep(0)
         assert b.reason == "waits for GPU memory: needs 5 GiB, 5 GiB of the machine's 8 GiB are held"
-        harness.crew.units["A"].stop()
+        harness.unit_set.units["A"].stop()
         await harness.until("B", state=State.READY)
 
     run_with_harness(test)
@@ -273,7 +273,7 @@ def test_admission_uses_free_memory_reported_by_gpu(
 
     async def test(harness: UnitSetHarness) -> None:
         harness.start(plan(spec("A", machine="here", gpu_memory_bytes=4 * GIB)))
-        unit = harness.crew.units["A"]
+        unit = harness.unit_set.units["A"]
         async with asyncio.timeout(20):
             while not unit.reason:
                 await asyncio.sleep(0)
@@ -303,7 +303,7 @@ def test_stop_completes_while_forker_is_dead(run_with_harness: HarnessRunner) ->
         harness.start(plan(spec("A")))
         os.kill(harness.forker(), signal.SIGKILL)
         await harness.stop()
-        assert harness.crew.units["A"].state is State.EXITED
+        assert harness.unit_set.units["A"].state is State.EXITED
 
     run_with_harness(test)
 
@@ -325,14 +325,14 @@ def test_spawn_timeout_repeats_request_and_kills_late_duplicate(
 
         def is_held_by_the_known_one() -> bool:
             record = lease.read_record(harness.folder.lease_file("A"))
-            (process,) = harness.crew.processes()
+            (process,) = harness.unit_set.processes()
             return record is not None and record.identity == process.identity
 
         async with asyncio.timeout(20):
             # The twin may have been first at the lease; it is killed over it.
             while not is_held_by_the_known_one():
                 await asyncio.sleep(0.01)
-        assert harness.crew.units["A"].state is State.READY
+        assert harness.unit_set.units["A"].state is State.READY
 
     run_with_harness(test)
 
@@ -341,7 +341,7 @@ def test_exit_reported_twice_counts_one_restart(run_with_harness: HarnessRunner)
     async def test(harness: UnitSetHarness) -> None:
         harness.start(plan(spec("A", restart="always", backoff_first_s=0.0)))
         await harness.until("A", state=State.READY)
-        unit = harness.crew.units["A"]
+        unit = harness.unit_set.units["A"]
         pid = unit.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
@@ -363,16 +363,16 @@ def test_requested_restart_applies_on_death_to_dependents(
         need = (Need(agent="A", on_death=on_death),)
         harness.start(plan(spec("A"), msgspec.structs.replace(spec("B"), needs=need)))
         await harness.until("A", "B", state=State.READY)
-        first = harness.crew.units["B"].pid
-        harness.crew.units["A"].restart()
+        first = harness.unit_set.units["B"].pid
+        harness.unit_set.units["A"].restart()
         if on_death == "degrade":
-            assert harness.crew.units["B"].state is State.DEGRADED
+            assert harness.unit_set.units["B"].state is State.DEGRADED
         await harness.until("A", "B", state=State.READY)
         if on_death == "restart":
             async with asyncio.timeout(20):
-                while harness.crew.units["B"].pid in (first, None):
+                while harness.unit_set.units["B"].pid in (first, None):
                     await asyncio.sleep(0)
-        assert (harness.crew.units["B"].pid != first) == (on_death != "degrade")
+        assert (harness.unit_set.units["B"].pid != first) == (on_death != "degrade")
         await harness.until("A", "B", state=State.READY)
 
     run_with_harness(test)
@@ -395,7 +395,7 @@ def test_given_up_need_applies_on_death_to_dependents(
         mortal = spec("A", restart="always", restart_times=0)
         harness.start(plan(mortal, msgspec.structs.replace(spec("B"), needs=need)))
         await harness.until("A", "B", state=State.READY)
-        a, b = harness.crew.units["A"], harness.crew.units["B"]
+        a, b = harness.unit_set.units["A"], harness.unit_set.units["B"]
         before = b.pid
         assert a.pid is not None
         os.kill(a.pid, signal.SIGKILL)
@@ -420,8 +420,8 @@ def test_restart_of_need_keeps_dependent_starting(run_with_harness: HarnessRunne
         late = msgspec.structs.replace(spec("B", probe=Probe(probe="notify")), needs=need)
         harness.start(plan(spec("A"), late))
         await harness.until("B", state=State.STARTING)
-        harness.crew.units["A"].restart()
-        assert harness.crew.units["B"].state is State.STARTING
+        harness.unit_set.units["A"].restart()
+        assert harness.unit_set.units["B"].state is State.STARTING
 
     run_with_harness(test)
 
@@ -431,10 +431,10 @@ def test_killing_all_units_does_not_restart_stopped_dependents(run_with_harness:
         need = (Need(agent="A", on_death="stop"),)
         harness.start(plan(spec("A"), msgspec.structs.replace(spec("B"), needs=need)))
         await harness.until("A", "B", state=State.READY)
-        for unit in harness.crew.units.values():
+        for unit in harness.unit_set.units.values():
             unit.kill()
         await harness.stop()
-        assert {unit.state for unit in harness.crew.units.values()} == {State.EXITED}
+        assert {unit.state for unit in harness.unit_set.units.values()} == {State.EXITED}
 
     run_with_harness(test)
 
@@ -470,7 +470,7 @@ def test_start_fails_with_reason_if_log_cannot_be_opened(
     async def test(harness: UnitSetHarness) -> None:
         harness.start(plan(spec("A")))
         await harness.until("A", state=State.EXITED)
-        assert "A.log: No space left on device" in harness.crew.units["A"].reason
+        assert "A.log: No space left on device" in harness.unit_set.units["A"].reason
 
     run_with_harness(test)
 
@@ -502,9 +502,9 @@ def orphan(folder: StateDir, name: str, *, wanted: bool | None, was_ready: bool 
 def test_ready_process_is_adopted_as_ready_and_its_exit_is_reported(run_with_harness: HarnessRunner) -> None:
     async def test(harness: UnitSetHarness) -> None:
         pid = orphan(harness.folder, "A", wanted=True)
-        harness.crew.set_plan(plan(spec("A", probe=Probe(probe="notify"))))
-        assert await harness.crew.adopt_running() == ["A"]
-        unit = harness.crew.units["A"]
+        harness.unit_set.set_plan(plan(spec("A", probe=Probe(probe="notify"))))
+        assert await harness.unit_set.adopt_running() == ["A"]
+        unit = harness.unit_set.units["A"]
         assert (unit.state, unit.pid, unit.restarts, unit.running_digest) == (State.READY, pid, 3, "d")
         os.kill(pid, signal.SIGKILL)
         await harness.until("A", state=State.EXITED)
@@ -516,8 +516,8 @@ def test_ready_process_is_adopted_as_ready_and_its_exit_is_reported(run_with_har
 def test_supervisor_stops_adopted_agent_that_was_to_stop(run_with_harness: HarnessRunner) -> None:
     async def test(harness: UnitSetHarness) -> None:
         orphan(harness.folder, "A", wanted=False)
-        harness.crew.set_plan(plan(spec("A")))
-        assert await harness.crew.adopt_running() == ["A"]
+        harness.unit_set.set_plan(plan(spec("A")))
+        assert await harness.unit_set.adopt_running() == ["A"]
         await harness.until("A", state=State.EXITED)
 
     run_with_harness(test)
@@ -531,9 +531,9 @@ def test_adopted_agent_without_unit_state_is_ready_after_start_timeout(
         before_s = time.time() - 601
         os.utime(harness.folder.lease_file("Old"), (before_s, before_s))
         late = {"probe": Probe(probe="notify"), "start_timeout_s": 600.0}
-        harness.crew.set_plan(plan(spec("Old", **late), spec("New", **late)))
-        assert sorted(await harness.crew.adopt_running()) == ["New", "Old"]
-        found = {name: (unit.state, unit.desired_up) for name, unit in harness.crew.units.items()}
+        harness.unit_set.set_plan(plan(spec("Old", **late), spec("New", **late)))
+        assert sorted(await harness.unit_set.adopt_running()) == ["New", "Old"]
+        found = {name: (unit.state, unit.desired_up) for name, unit in harness.unit_set.units.items()}
         assert found == {"Old": (State.READY, True), "New": (State.STARTING, True)}
         for pid in started.values():
             os.kill(pid, signal.SIGKILL)
@@ -546,22 +546,22 @@ def test_adopted_script_without_readiness_is_restarted_not_given_up(run_with_har
     async def test(harness: UnitSetHarness) -> None:
         pid = orphan(harness.folder, "A", wanted=True, was_ready=False)
         silent = spec("A", probe=Probe(probe="notify"), restart="on-failure", start_timeout_s=0.05)
-        harness.crew.set_plan(plan(silent))
-        assert await harness.crew.adopt_running() == ["A"]
+        harness.unit_set.set_plan(plan(silent))
+        assert await harness.unit_set.adopt_running() == ["A"]
         await harness.until("A", state=State.STOPPING)
         await harness.until("A", state=State.STARTING)
-        assert harness.crew.units["A"].pid != pid
+        assert harness.unit_set.units["A"].pid != pid
 
     run_with_harness(test)
 
 
 def test_start_adopts_live_process_of_lease_even_if_it_was_to_stop(run_with_harness: HarnessRunner) -> None:
     async def test(harness: UnitSetHarness) -> None:
-        harness.crew.set_plan(plan(spec("A")))
+        harness.unit_set.set_plan(plan(spec("A")))
         pid = orphan(harness.folder, "A", wanted=False, was_ready=False)
-        harness.crew.units["A"].start()
+        harness.unit_set.units["A"].start()
         await harness.until("A", state=State.READY)
-        assert harness.crew.units["A"].pid == pid
+        assert harness.unit_set.units["A"].pid == pid
 
     run_with_harness(test)
 
@@ -576,7 +576,7 @@ def test_unit_becomes_ready_before_forker_event_is_read(run_with_harness: Harnes
         argv = ("sh", "-c", f'sleep 1000 | exec python3 -Sc "{speak}"')
         made = spec("A", *argv, probe=Probe(probe="notify", notify="all"))
         made = msgspec.structs.replace(made, env={"NOTIFY_SOCKET": str(harness.folder.notify_socket("A"))})
-        link = harness.crew.launcher._forker
+        link = harness.unit_set.launcher._forker
         assert link is not None
         loop.remove_reader(link._channel)  # its word waits, as it may when both come in one turn
         harness.start(plan(made))
@@ -600,9 +600,9 @@ def test_stop_during_apply_planning_cancels_apply_before_any_start(
     run_with_harness: HarnessRunner, tmp_path: Path
 ) -> None:
     async def test(harness: UnitSetHarness) -> None:
-        crew, nothing = harness.crew, lambda *_: None
-        links = PeerSet(crew.loop, dict, str, unexpected, nothing, nothing)
-        rollout = Rollout(crew, links)
+        unit_set, nothing = harness.unit_set, lambda *_: None
+        links = PeerSet(unit_set.loop, dict, str, unexpected, nothing, nothing)
+        rollout = Rollout(unit_set, links)
         fleet = load_fleet(tmp_path / "fleet.yaml", "fleet: toy\nagents:\n  A: {run: [sleep, '1000']}\n")
         planning = asyncio.create_task(
             rollout.prepare(Apply(fleet=fleet, environment="testing", machine=None, environ={}), 1)

@@ -34,10 +34,10 @@ class MonitorHarness:
         self.why = ""
         self.drain_hook: Callable[[], None] = lambda: None
         loop = asyncio.get_running_loop()
-        self.signs = AgentMonitor(
+        self.monitor = AgentMonitor(
             self, self.path, folder / "A.log", loop, self, PortOwners(), NotifyBatcher(loop)
         )
-        self.signs.listen()
+        self.monitor.listen()
         self._out = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._out.setblocking(False)
 
@@ -64,7 +64,7 @@ class MonitorHarness:
     def close(self) -> None:
         """Close both ends."""
         self._out.close()
-        self.signs.close()
+        self.monitor.close()
 
 
 @pytest.fixture
@@ -87,16 +87,16 @@ Listen = Callable[[Callable[[MonitorHarness], Coroutine[None, None, None]]], Non
 
 def test_monitor_reports_ready_then_later_health_reports(listen: Listen) -> None:
     async def test(it: MonitorHarness) -> None:
-        it.signs.start(NOTIFY, os.getpid())
+        it.monitor.start(NOTIFY, os.getpid())
         it.send("X_ARGOSY_HEALTH=ok")
-        it.signs.drain()
+        it.monitor.drain()
         assert it.received == [], "a word of health before READY is none of readiness"
         it.send("READY=1")
         it.send("READY=1", "X_ARGOSY_HEALTH=degraded")
         it.send("STATUS=well")
         it.send("STOPPING=1", "X_ARGOSY_HEALTH=stopping")
         it.send("READY=1")
-        it.signs.drain()
+        it.monitor.drain()
         assert it.received == ["ok", "degraded", "degraded"]
 
     listen(test)
@@ -104,9 +104,9 @@ def test_monitor_reports_ready_then_later_health_reports(listen: Listen) -> None
 
 def test_monitor_keeps_ready_received_before_fork_event(listen: Listen) -> None:
     async def test(it: MonitorHarness) -> None:
-        it.drain_hook = lambda: it.signs.start(NOTIFY, os.getpid())
+        it.drain_hook = lambda: it.monitor.start(NOTIFY, os.getpid())
         it.send("READY=1")
-        it.signs.drain()
+        it.monitor.drain()
         assert it.received == ["ok"]
 
     listen(test)
@@ -119,9 +119,9 @@ def test_monitor_accepts_other_processes_only_with_notify_all(
     spec = msgspec.structs.replace(NOTIFY, probe=Probe(probe="notify", notify=notify_mode))
 
     async def test(it: MonitorHarness) -> None:
-        it.signs.start(spec, os.getpid() + 1)
+        it.monitor.start(spec, os.getpid() + 1)
         it.send("READY=1")
-        it.signs.drain()
+        it.monitor.drain()
         assert it.received == received
 
     listen(test)
@@ -129,10 +129,10 @@ def test_monitor_accepts_other_processes_only_with_notify_all(
 
 def test_monitor_ignores_ready_after_stop(listen: Listen) -> None:
     async def test(it: MonitorHarness) -> None:
-        it.signs.start(NOTIFY, os.getpid())
-        it.signs.stop()
+        it.monitor.start(NOTIFY, os.getpid())
+        it.monitor.stop()
         it.send("READY=1")
-        it.signs.drain()
+        it.monitor.drain()
         assert it.received == []
 
     listen(test)
@@ -142,9 +142,9 @@ def test_ready_message_does_not_satisfy_alive_probe(listen: Listen) -> None:
     spec = msgspec.structs.replace(NOTIFY, probe=Probe(probe="alive", seconds=1000.0))
 
     async def test(it: MonitorHarness) -> None:
-        it.signs.start(spec, os.getpid())
+        it.monitor.start(spec, os.getpid())
         it.send("READY=1")
-        it.signs.drain()
+        it.monitor.drain()
         assert it.received == []
 
     listen(test)
@@ -154,9 +154,9 @@ def test_watchdog_starts_at_ready_and_expires_once(listen: Listen) -> None:
     spec = msgspec.structs.replace(NOTIFY, watchdog_s=0.02)
 
     async def test(it: MonitorHarness) -> None:
-        it.signs.start(spec, os.getpid())
+        it.monitor.start(spec, os.getpid())
         it.send("READY=1")
-        it.signs.drain()
+        it.monitor.drain()
         async with asyncio.timeout(20):
             while not it.frozen:
                 await asyncio.sleep(0)
@@ -169,12 +169,12 @@ def test_watchdog_does_not_run_before_ready(listen: Listen) -> None:
     spec = msgspec.structs.replace(NOTIFY, is_sdk=True, watchdog_s=0.02)
 
     async def test(it: MonitorHarness) -> None:
-        it.signs.start(spec, os.getpid())
+        it.monitor.start(spec, os.getpid())
         it.send("X_ARGOSY_HEALTH=starting", "WATCHDOG=1")
-        it.signs.drain()
-        assert it.signs._watchdog is None, "it is not ready: its start deadline counts"
+        it.monitor.drain()
+        assert it.monitor._watchdog is None, "it is not ready: its start deadline counts"
         it.send("READY=1", "X_ARGOSY_HEALTH=ok", "WATCHDOG=1")
-        it.signs.drain()
+        it.monitor.drain()
         async with asyncio.timeout(20):
             while not it.frozen:
                 await asyncio.sleep(0)
@@ -187,8 +187,8 @@ def test_watchdog_starts_when_probe_reports_ready(listen: Listen) -> None:
 
     async def test(it: MonitorHarness) -> None:
         it.send("WATCHDOG=1")
-        it.signs.start(spec, os.getpid())
-        it.signs.drain()
+        it.monitor.start(spec, os.getpid())
+        it.monitor.drain()
         async with asyncio.timeout(20):
             while not it.frozen:
                 await asyncio.sleep(0)
@@ -203,12 +203,12 @@ def test_watchdog_reads_queued_messages_before_it_expires(
     spec = msgspec.structs.replace(NOTIFY, watchdog_s=0.05)
 
     async def test(it: MonitorHarness) -> None:
-        it.signs.start(spec, os.getpid())
+        it.monitor.start(spec, os.getpid())
         it.send("READY=1")
-        it.signs.drain()
+        it.monitor.drain()
         it.send("WATCHDOG=1")
         time.sleep(0.1)  # the loop does not turn meanwhile: that is the stall
-        it.signs._on_watchdog_timer()
+        it.monitor._on_watchdog_timer()
         assert it.frozen == 0
 
     listen(test)
@@ -229,7 +229,7 @@ def test_adopted_agent_is_ready_only_if_its_probe_reports_once(
     listen: Listen, spec: ProcessSpec, was_ready: bool, received: list[None]
 ) -> None:
     async def test(it: MonitorHarness) -> None:
-        it.signs.start_adopted(spec, os.getpid(), was_ready=was_ready)
+        it.monitor.start_adopted(spec, os.getpid(), was_ready=was_ready)
         assert it.received == received
 
     listen(test)
@@ -239,9 +239,9 @@ def test_watchdog_runs_from_adoption_for_ready_agent(listen: Listen) -> None:
     spec = msgspec.structs.replace(NOTIFY, is_sdk=True, watchdog_s=0.02)
 
     async def test(it: MonitorHarness) -> None:
-        it.signs.start_adopted(spec, os.getpid(), was_ready=False)
-        assert it.signs._watchdog is None, "it is starting, and has its time for that"
-        it.signs.start_adopted(spec, os.getpid(), was_ready=True)
+        it.monitor.start_adopted(spec, os.getpid(), was_ready=False)
+        assert it.monitor._watchdog is None, "it is starting, and has its time for that"
+        it.monitor.start_adopted(spec, os.getpid(), was_ready=True)
         async with asyncio.timeout(30):
             while not it.frozen:
                 await asyncio.sleep(0)
@@ -258,7 +258,7 @@ def test_liveness_probe_runs_from_adoption_for_ready_agent(listen: Listen) -> No
         spec = msgspec.structs.replace(NOTIFY, is_sdk=True, liveness=probe, liveness_schedule=schedule)
 
         async def test(it: MonitorHarness) -> None:
-            it.signs.start_adopted(spec, os.getpid(), was_ready=True)
+            it.monitor.start_adopted(spec, os.getpid(), was_ready=True)
             async with asyncio.timeout(30):
                 while not it.frozen:
                     await asyncio.sleep(0)
@@ -271,10 +271,10 @@ def test_health_report_ends_readiness_probe_of_adopted_agent(listen: Listen) -> 
     async def test(it: MonitorHarness) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:  # it listens, and answers nothing
             spec = msgspec.structs.replace(NOTIFY, is_sdk=True, port=silent.getsockname()[1])
-            it.signs.start_adopted(spec, os.getpid(), was_ready=True)
-            (asking,) = it.signs._tasks
+            it.monitor.start_adopted(spec, os.getpid(), was_ready=True)
+            (asking,) = it.monitor._tasks
             it.send("READY=1", "X_ARGOSY_HEALTH=degraded")
-            it.signs.drain()
+            it.monitor.drain()
             async with asyncio.timeout(30):
                 await asyncio.wait([asking])
         assert (asking.cancelled(), it.received) == (True, ["degraded"])
