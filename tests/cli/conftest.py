@@ -1,4 +1,4 @@
-"""A fleet of one's own for each test (see `rig.fleet`)."""
+"""Fixture `rig`: a separate fleet for each test (see `rig.fleet`)."""
 
 from __future__ import annotations
 

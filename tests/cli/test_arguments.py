@@ -1,4 +1,4 @@
-"""Which fleet a command is about, and what is reported if its path cannot be accessed."""
+"""Arguments: which fleet a command selects, and the error if its path cannot be accessed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def locked(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("tail", ["", "fleet.yaml"])
-def test_a_folder_that_may_not_be_passed_is_told(locked: Path, tail: str) -> None:
+def test_find_fleet_reports_folder_without_permission(locked: Path, tail: str) -> None:
     with as_nobody(), pytest.raises(InputError) as caught:
         find_fleet(str(locked / tail))
     fault = caught.value.faults[0]
@@ -48,14 +48,12 @@ def test_a_folder_that_may_not_be_passed_is_told(locked: Path, tail: str) -> Non
     assert "namei -l" in fault.hint
 
 
-def test_no_name_is_too_long_to_be_told(tmp_path: Path) -> None:
+def test_find_fleet_reports_too_long_file_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be accessed: file name too long"):
         find_fleet(str(tmp_path / ("x" * 300) / "fleet.yaml"))
 
 
-def test_a_folder_that_was_deleted_under_the_shell_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_find_fleet_reports_deleted_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
@@ -65,7 +63,7 @@ def test_a_folder_that_was_deleted_under_the_shell_is_told(
     assert caught.value.faults[0].code == "unreadable"
 
 
-def test_a_home_that_nobody_has_is_a_missing_file() -> None:
+def test_find_fleet_reports_unknown_home_as_missing_file() -> None:
     with pytest.raises(InputError) as caught:
         find_fleet("~nobody-of-that-name/fleet.yaml")
     assert caught.value.faults[0].code == "no-fleet"

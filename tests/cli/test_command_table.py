@@ -1,4 +1,4 @@
-"""Words that people type by habit of other tools lead to the verb that does it."""
+"""Command table: commands of other tools get a suggestion; version and exit code of status."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ agents:
 
 
 @pytest.mark.parametrize("word", SUGGESTIONS)
-def test_a_word_of_another_tool_names_the_verb(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_of_other_tool_suggests_argosy_command(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert word not in COMMANDS
     assert SUGGESTIONS[word].split()[0] in COMMANDS
     assert main([word]) == 2
@@ -28,14 +28,12 @@ def test_a_word_of_another_tool_names_the_verb(word: str, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize("words", [["--version"], ["-V"], ["-v"], ["version"]])
-def test_the_version_is_said_however_it_is_asked_for(
-    words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_version_is_printed_for_every_spelling(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
     assert capsys.readouterr().out.startswith("argosy ")
 
 
-def test_the_exit_code_of_status_says_whether_the_fleet_is_well(rig: Rig) -> None:
+def test_status_exit_code_reflects_required_agents(rig: Rig) -> None:
     rig.write(FLEET)
     rig.json("status", code=1)
     rig.json("up", "-d")

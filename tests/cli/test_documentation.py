@@ -1,4 +1,4 @@
-"""Pages of the documentation do what they show: every shell block is run, with the files as printed."""
+"""Documentation pages: every shell block is run with the files as printed, and prints what it shows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def bring_down(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_what_a_page_shows_works_as_printed(rig: Rig, page: str) -> None:
+def test_shell_blocks_of_page_run_as_printed(rig: Rig, page: str) -> None:
     folder = rig.folder / "page"
     folder.mkdir()
     env = {name: value for name, value in rig.env.items() if name != "ENV_TYPE"}
@@ -64,7 +64,7 @@ def test_what_a_page_shows_works_as_printed(rig: Rig, page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_few_blocks_are_not_run_and_each_says_why(page: str) -> None:
+def test_page_has_few_skipped_blocks_each_with_reason(page: str) -> None:
     blocks = list(blocks_of((ROOT / page).read_text()))
     left_out = [block for block in blocks if block.mark == "not run"]
     assert len(left_out) <= MOST_NOT_RUN[page]

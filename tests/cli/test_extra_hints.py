@@ -1,4 +1,4 @@
-"""The hints that name an extra: what they say to paste works for the installation at hand."""
+"""Hints that name an extra: their install command works for the current installation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from argosy.extra import install_command
 SOURCES = Path(__file__).resolve().parents[2] / "src"
 
 
-def test_pip_takes_the_command_for_an_installed_argosy_without_a_package_index(tmp_path: Path) -> None:
+def test_install_command_of_extra_runs_with_pip_without_index(tmp_path: Path) -> None:
     words = shlex.split(install_command("hub"))
     assert words[-2:] == ["install", "argosy[hub]"]
     lead = words[:-1]
@@ -29,7 +29,7 @@ def test_pip_takes_the_command_for_an_installed_argosy_without_a_package_index(t
     assert "Requirement already satisfied: argosy" in done.stdout
 
 
-def test_argosy_that_runs_from_its_sources_alone_is_named_by_its_folder() -> None:
+def test_install_command_names_source_folder_without_installation() -> None:
     script = "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p]; "
     script += f"sys.path.insert(0, {str(SOURCES)!r}); from argosy.extra import install_command; "
     script += "print(install_command('hub'))"

@@ -1,4 +1,4 @@
-"""What `--help` prints, kept as files; with `ARGOSY_GOLDEN=1` these tests write the files."""
+"""`--help` output, compared with golden files; with `ARGOSY_GOLDEN=1` these tests write the files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GOLDEN = Path(__file__).with_name("help")
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def said(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+def help_output(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("COLUMNS", "120")
     try:
         code: object = main(words)
@@ -28,10 +28,10 @@ def said(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pyte
 
 
 @pytest.mark.parametrize("verb", ["", *COMMANDS])
-def test_help_is_as_kept(
+def test_help_matches_golden_file(
     verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = said([*filter(None, [verb]), "--help"], capsys, monkeypatch)
+    text = help_output([*filter(None, [verb]), "--help"], capsys, monkeypatch)
     kept = GOLDEN / f"{verb or 'argosy'}.txt"
     if os.environ.get("ARGOSY_GOLDEN"):
         kept.parent.mkdir(exist_ok=True)
@@ -40,18 +40,18 @@ def test_help_is_as_kept(
     assert text == kept.read_text()
 
 
-def test_no_help_is_kept_of_a_verb_that_is_gone() -> None:
+def test_golden_help_files_match_existing_commands() -> None:
     assert {path.stem for path in GOLDEN.iterdir()} == {"argosy", *COMMANDS}
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
-def test_a_verb_has_its_module_its_example_and_its_place_in_the_docs(
+def test_every_command_has_module_example_and_documentation(
     verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = importlib.import_module(f"argosy.cli.commands.{MODULE_NAMES.get(verb, verb)}")
     assert callable(module.configure)
     assert callable(module.run)
-    lines = said([verb, "--help"], capsys, monkeypatch).splitlines()
+    lines = help_output([verb, "--help"], capsys, monkeypatch).splitlines()
     assert lines[0].startswith(f"usage: argosy {verb} ")
     assert any(line.startswith(f"example: argosy {verb} ") for line in lines)
     assert max(map(len, lines)) <= 105
@@ -59,7 +59,7 @@ def test_a_verb_has_its_module_its_example_and_its_place_in_the_docs(
     assert any(re.search(rf"argosy {verb}\b", text) for text in texts), f"`argosy {verb}` is in no document"
 
 
-def test_a_missing_word_is_told_with_the_way_to_the_help(
+def test_missing_argument_error_hints_at_help(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["import"]) == 2

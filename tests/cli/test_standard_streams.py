@@ -1,4 +1,4 @@
-"""Standard streams that the caller has closed."""
+"""Closed standard streams: exit codes stay the same, and new files do not take their descriptors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ ARGOSY = f"{sys.executable} -m argosy"
 @pytest.mark.parametrize(
     ("words", "code"), [("--version", 0), ("check nowhere.yaml", 2), ("plan fleet.yaml", 0)]
 )
-def test_a_closed_stream_changes_no_exit_code(words: str, code: int, closed: str, tmp_path: Path) -> None:
+def test_closed_standard_stream_does_not_change_exit_code(
+    words: str, code: int, closed: str, tmp_path: Path
+) -> None:
     (tmp_path / "fleet.yaml").write_text("fleet: toy\nagents: {A: {run: sleep 1}}\n")
     done = subprocess.run(
         ["sh", "-c", f"exec {ARGOSY} {words} {closed}"],
@@ -27,7 +29,7 @@ def test_a_closed_stream_changes_no_exit_code(words: str, code: int, closed: str
     assert (done.returncode, b"Traceback" in done.stderr) == (code, False)
 
 
-def test_what_is_opened_next_does_not_become_standard_error(tmp_path: Path) -> None:
+def test_opened_file_does_not_become_closed_standard_error(tmp_path: Path) -> None:
     program = (
         "import os, sys\nfrom argosy.cli import main\nmain(['--version'])\n"
         "kept = os.open('kept', os.O_CREAT | os.O_RDWR)\nos.write(2, b'a message')\nassert kept > 2\n"

@@ -1,4 +1,4 @@
-"""The hub's page in a browser: what it shows, that everybody can read and use it, and what it does."""
+"""The hub's page in a browser: its views, its accessibility, and its actions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def tile(page: Any, agent: str) -> Any:
     return page.locator(f'.tile[data-agent="{agent}"]')
 
 
-def sees(page: Any, what: str) -> None:
+def wait_for_text(page: Any, what: str) -> None:
     """Wait until the page says something."""
     page.get_by_text(what).first.wait_for()
 
@@ -83,7 +83,7 @@ def test_every_view_fits_a_phone(toy: Rig, browser: Any) -> None:
             assert page.evaluate("() => document.documentElement.scrollWidth") <= 360, view
 
 
-def test_a_state_is_told_by_a_sign_and_a_word_too(page: Any, toy: Rig) -> None:
+def test_tile_shows_state_by_sign_and_word(page: Any, toy: Rig) -> None:
     shown = tile(page, "Root")
     assert shown.locator(".mark").inner_text() == "●"
     assert shown.inner_text().split("\n")[-1].startswith("ready")
@@ -94,7 +94,7 @@ def test_a_state_is_told_by_a_sign_and_a_word_too(page: Any, toy: Rig) -> None:
     assert len(set(signs.values())) == len(signs)
 
 
-def test_changes_are_shown_as_they_come_and_alerts_with_their_dependents(page: Any, toy: Rig) -> None:
+def test_page_updates_states_and_alerts_without_reload(page: Any, toy: Rig) -> None:
     page.evaluate("() => { window.mark = 1; }")
     os.kill(toy.pid("Odd"), signal.SIGKILL)
     tile(page, "Odd").get_by_text("exited").wait_for()
@@ -108,7 +108,7 @@ def test_changes_are_shown_as_they_come_and_alerts_with_their_dependents(page: A
     tile(page, "Odd").get_by_text("ready").wait_for()
 
 
-def test_a_hub_that_dies_is_told_and_one_that_is_back_goes_on_without_a_reload(page: Any, toy: Rig) -> None:
+def test_page_reports_lost_hub_and_reconnects_without_reload(page: Any, toy: Rig) -> None:
     page.evaluate(
         """() => { window.mark = 1; window.banners = []; const banner = document.getElementById('banner');
         const note = () => window.banners.push(banner.textContent);
@@ -127,7 +127,7 @@ def test_a_hub_that_dies_is_told_and_one_that_is_back_goes_on_without_a_reload(p
     assert page.evaluate("() => window.mark") == 1
 
 
-def test_an_agents_page_has_its_health_figures_needs_events_and_lines(page: Any, toy: Rig) -> None:
+def test_agent_page_shows_health_metrics_needs_events_and_escaped_log(page: Any, toy: Rig) -> None:
     look(page, "agent/Root")
     shown = page.locator("#agent")
     shown.get_by_text("<b>large</b>").wait_for()  # a fact of its health, as text
@@ -140,7 +140,7 @@ def test_an_agents_page_has_its_health_figures_needs_events_and_lines(page: Any,
     assert page.evaluate("() => window.broken") is None
 
 
-def test_an_agents_figures_have_a_unit_and_a_meaning(page: Any, toy: Rig) -> None:
+def test_agent_metrics_have_unit_and_description(page: Any, toy: Rig) -> None:
     look(page, "agent/Root")
     rows = page.locator("#agent table tr")
     rows.filter(has_text="event loop lag").wait_for()
@@ -165,7 +165,7 @@ def test_an_agents_figures_have_a_unit_and_a_meaning(page: Any, toy: Rig) -> Non
     assert numbered == ["given-up", "failing", "3 min 13 s", "250 ms", "7.5 %", "2/s", "1.5 KiB", "3 ms", "2"]
 
 
-def test_the_numbers_of_states_are_the_engines() -> None:
+def test_page_state_numbers_match_engine() -> None:
     text = resources.files("argosy.hub").joinpath("page", "metrics.js").read_text()
     for name, words in (("STATES", State), ("STATUSES", Status)):
         told = re.search(rf"const {name} = (\[.*\]);", text)
@@ -173,7 +173,7 @@ def test_the_numbers_of_states_are_the_engines() -> None:
         assert json.loads(told[1]) == [each.value for each in words]
 
 
-def test_events_are_told_in_words_and_their_kind_stays_known(page: Any, toy: Rig) -> None:
+def test_events_view_shows_descriptions_and_event_kinds(page: Any, toy: Rig) -> None:
     look(page, "events")
     began = page.locator("#events li span[title='spawn-requested']").first
     assert began.inner_text() == "process is being started"
@@ -182,7 +182,7 @@ def test_events_are_told_in_words_and_their_kind_stays_known(page: Any, toy: Rig
 
 
 @pytest.mark.soak
-def test_a_frozen_agent_is_shown_as_silent_and_its_figures_as_old(page: Any, toy: Rig) -> None:
+def test_page_shows_frozen_agent_as_silent_and_its_metrics_as_stale(page: Any, toy: Rig) -> None:
     look(page, "agent/Root")
     figure = page.locator("#agent tr", has_text="event loop lag")
     figure.wait_for()
@@ -204,7 +204,7 @@ def test_a_frozen_agent_is_shown_as_silent_and_its_figures_as_old(page: Any, toy
 
 
 @pytest.mark.soak
-def test_the_last_start_is_shown_with_its_critical_path(page: Any, toy: Rig) -> None:
+def test_timeline_view_marks_critical_path_of_last_start(page: Any, toy: Rig) -> None:
     look(page, "timeline")
     page.locator("#timeline select").first.select_option(index=0)
     assert page.locator("#timeline .bars li").count() >= 1
@@ -212,26 +212,26 @@ def test_the_last_start_is_shown_with_its_critical_path(page: Any, toy: Rig) -> 
     assert critical.locator(".who").inner_text().startswith("★")
 
 
-def test_the_fleet_as_it_was(page: Any, toy: Rig) -> None:
+def test_page_shows_past_state_of_fleet_and_returns_to_now(page: Any, toy: Rig) -> None:
     page.evaluate(
         """() => { const moment = document.getElementById('moment'); moment.min = moment.min - 600;
         moment.value = moment.min; moment.dispatchEvent(new Event('input')); }"""
     )
-    sees(page, "The fleet as it was at")
+    wait_for_text(page, "The fleet as it was at")
     tile(page, "Root").get_by_text("unknown").wait_for()
     page.evaluate("() => { location.hash = '#/agent/Root'; }")
-    sees(page, "Health is available only for now.")
+    wait_for_text(page, "Health is available only for now.")
     assert page.get_by_role("button", name="Restart", exact=True).count() == 0  # nobody acts on the past
     page.get_by_role("button", name="Back to now").click()
     look(page, "tiles")
     tile(page, "Root").get_by_text("ready").wait_for()
     page.keyboard.press(",")  # to the event before
-    sees(page, "The fleet as it was at")
+    wait_for_text(page, "The fleet as it was at")
     page.keyboard.press("Escape")
     page.locator("#banner").wait_for(state="hidden")
 
 
-def test_by_the_keyboard_alone_an_agent_is_found_and_restarted(page: Any, toy: Rig) -> None:
+def test_agent_can_be_found_and_restarted_by_keyboard(page: Any, toy: Rig) -> None:
     before, token = toy.pid("Root"), toy.argosy("hub", "--token").stdout.strip()
     page.evaluate("() => sessionStorage.removeItem('token')")  # as in a tab that was opened without the link
     press = page.keyboard.press
@@ -261,7 +261,7 @@ def test_by_the_keyboard_alone_an_agent_is_found_and_restarted(page: Any, toy: R
 
 
 @pytest.mark.soak
-def test_arrows_go_from_tile_to_tile_and_one_tab_leaves_them(page: Any, toy: Rig) -> None:
+def test_arrow_keys_move_between_tiles_and_tab_leaves_them(page: Any, toy: Rig) -> None:
     page.locator(".tile[tabindex='0']").focus()
     seen = set()
     for _ in range(6):
@@ -273,7 +273,7 @@ def test_arrows_go_from_tile_to_tile_and_one_tab_leaves_them(page: Any, toy: Rig
 
 
 @pytest.mark.soak
-def test_keys_of_one_letter_can_be_switched_off(page: Any, toy: Rig) -> None:
+def test_single_letter_shortcuts_can_be_disabled(page: Any, toy: Rig) -> None:
     page.keyboard.press("?")
     page.locator("#use-keys").uncheck()
     page.keyboard.press("Escape")
@@ -283,7 +283,7 @@ def test_keys_of_one_letter_can_be_switched_off(page: Any, toy: Rig) -> None:
 
 
 @pytest.mark.soak
-def test_a_token_in_the_address_is_taken_and_leaves_it(toy: Rig, browser: Any) -> None:
+def test_page_reads_token_from_url_and_removes_it(toy: Rig, browser: Any) -> None:
     token = toy.argosy("hub", "--token").stdout.strip()
     for page in open_page(toy, browser):
         page.goto(f"{toy.env['PAGE']}/#token={token}")
@@ -298,14 +298,14 @@ def test_a_token_in_the_address_is_taken_and_leaves_it(toy: Rig, browser: Any) -
         page.locator("#outcome").get_by_text("the silence has ended").wait_for()
 
 
-def test_a_bookmark_without_the_token_says_how_to_get_in_and_takes_it(toy: Rig, browser: Any) -> None:
+def test_login_page_explains_access_and_accepts_token(toy: Rig, browser: Any) -> None:
     context = browser.new_context()
     page = context.new_page()
     page.goto(toy.env["PAGE"] + "/#/events")
-    sees(page, "argosy hub --open")
+    wait_for_text(page, "argosy hub --open")
     page.locator("#token").fill("wrong")
     page.keyboard.press("Enter")
-    sees(page, "this is not the hub's token")
+    wait_for_text(page, "this is not the hub's token")
     page.locator("#token").fill(toy.token())
     page.keyboard.press("Enter")
     page.locator(".tile").nth(2).wait_for()
@@ -314,7 +314,7 @@ def test_a_bookmark_without_the_token_says_how_to_get_in_and_takes_it(toy: Rig, 
     context.close()
 
 
-def test_one_control_makes_a_group_quiet_by_the_keyboard_with_the_token(toy: Rig, browser: Any) -> None:
+def test_group_can_be_silenced_by_keyboard_with_token(toy: Rig, browser: Any) -> None:
     token = toy.argosy("hub", "--token").stdout.strip()
     for page in open_page(toy, browser):
         page.evaluate("() => sessionStorage.removeItem('token')")
@@ -334,7 +334,7 @@ def test_one_control_makes_a_group_quiet_by_the_keyboard_with_the_token(toy: Rig
 
 
 @pytest.mark.soak
-def test_who_wants_less_motion_gets_none(toy: Rig, browser: Any) -> None:
+def test_page_disables_animations_with_reduced_motion(toy: Rig, browser: Any) -> None:
     name = """() => { const one = document.querySelector('.tile'); one.classList.add('changed');
         return getComputedStyle(one).animationName; }"""
     for page in open_page(toy, browser, reduced_motion="reduce"):
@@ -343,7 +343,7 @@ def test_who_wants_less_motion_gets_none(toy: Rig, browser: Any) -> None:
         assert page.evaluate(name) == "changed"
 
 
-def test_the_first_load_is_small_and_from_here_alone(toy: Rig, browser: Any) -> None:
+def test_first_page_load_is_small_and_uses_hub_only(toy: Rig, browser: Any) -> None:
     context = browser.new_context()
     page = context.new_page()
     asked: list[Any] = []

@@ -1,4 +1,4 @@
-"""A fleet in trouble on the page: what broke is seen first, and why; nothing moves for it."""
+"""Unhealthy fleet on the page: failing agents come first with their cause, and the layout does not shift."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def breaking(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator
     shutil.rmtree(runtime)
 
 
-def break_it(rig: Rig) -> None:
+def break_voice(rig: Rig) -> None:
     """Have `Voice` given up and `Singer` degraded for it, if they are not yet."""
     if rig.agents()["Voice"]["state"] == "ready":
         rig.write("", "broken")
@@ -76,9 +76,9 @@ def tile(page: Any, agent: str) -> Any:
     return page.locator(f'.tile[data-agent="{agent}"]')
 
 
-def test_trouble_that_comes_is_first_with_its_cause_and_moves_no_header(page: Any, breaking: Rig) -> None:
+def test_unhealthy_agents_come_first_with_cause_without_layout_shift(page: Any, breaking: Rig) -> None:
     before = page.evaluate(TOP)
-    break_it(breaking)
+    break_voice(breaking)
     page.locator(".unhealthy .tile").nth(1).wait_for()
     assert page.evaluate(TOP) == before
     names = page.locator(".tile").evaluate_all("all => all.map(each => each.dataset.agent)")
@@ -97,10 +97,8 @@ def test_trouble_that_comes_is_first_with_its_cause_and_moves_no_header(page: An
     assert 0.9 < lines < 2.1
 
 
-def test_a_count_in_the_header_shows_its_agents_alone_until_it_is_pressed_again(
-    page: Any, breaking: Rig
-) -> None:
-    break_it(breaking)
+def test_state_count_in_header_toggles_filter_of_its_agents(page: Any, breaking: Rig) -> None:
+    break_voice(breaking)
     count = page.get_by_role("button", name="1 given-up")
     count.focus()
     page.keyboard.press("Enter")
@@ -112,8 +110,8 @@ def test_a_count_in_the_header_shows_its_agents_alone_until_it_is_pressed_again(
     assert page.locator(".tile:visible").count() == 13
 
 
-def test_a_banner_moves_nothing(page: Any, breaking: Rig) -> None:
-    break_it(breaking)
+def test_banner_causes_no_layout_shift(page: Any, breaking: Rig) -> None:
+    break_voice(breaking)
     before = page.evaluate(TOP)
     page.evaluate(
         """() => { const moment = document.getElementById('moment'); moment.min = moment.min - 600;
@@ -123,8 +121,8 @@ def test_a_banner_moves_nothing(page: Any, breaking: Rig) -> None:
     assert page.evaluate(TOP) == before
 
 
-def test_the_graph_marks_what_fails_and_all_that_needs_it(page: Any, breaking: Rig) -> None:
-    break_it(breaking)
+def test_graph_marks_failing_agent_and_its_dependents(page: Any, breaking: Rig) -> None:
+    break_voice(breaking)
     page.evaluate("() => { location.hash = '#/graph'; }")
     page.locator("#affected-legend").get_by_text("1 fails: Voice. ⚑ 2 agents need it").wait_for()
     kinds = page.locator(".node").evaluate_all(
@@ -137,7 +135,7 @@ def test_the_graph_marks_what_fails_and_all_that_needs_it(page: Any, breaking: R
     assert len(kinds) == 10
 
 
-def test_the_graph_can_be_read_on_a_desk_and_is_a_list_on_a_phone(page: Any, breaking: Rig) -> None:
+def test_graph_is_readable_on_desktop_and_list_on_phone(page: Any, breaking: Rig) -> None:
     page.evaluate("() => { location.hash = '#/graph'; }")
     page.locator(".node").nth(12).wait_for()
     if page.viewport_size["width"] == 400:

@@ -1,4 +1,4 @@
-"""`argosy address` and `argosy schema`."""
+"""`argosy address` and `argosy schema`: text, JSON, the origin of each part, and errors of the input."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_address_prints_endpoint_with_origin_of_each_part(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["address", "Memory", "--from", "Registry"]) == 0
     assert capsys.readouterr().out == (
         "tcp://192.168.100.17:7300\n"
@@ -42,7 +42,9 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-def test_json_names_the_variable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_address_json_names_variable_that_sets_host(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("MEMORY_HOST", "10.0.0.5")
     assert main(["address", "Memory", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
@@ -58,7 +60,7 @@ def test_json_names_the_variable(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         (["--env", "testing"], "", ("option", "--env")),
     ],
 )
-def test_the_environment_has_its_origin_too(
+def test_address_json_names_origin_of_environment(
     words: list[str],
     variable: str,
     origin: tuple[str, str],
@@ -75,7 +77,7 @@ def test_the_environment_has_its_origin_too(
     assert (first["part"], first["source"], first["where"]) == ("environment", *origin)
 
 
-def test_a_service(capsys: pytest.CaptureFixture[str]) -> None:
+def test_address_prints_endpoint_of_service(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["address", "redis"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "tcp://192.168.100.16:6379"
 
@@ -90,7 +92,9 @@ def test_a_service(capsys: pytest.CaptureFixture[str]) -> None:
         ([], "takes one agent"),
     ],
 )
-def test_bad_input_ends_with_2(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_address_exits_2_for_invalid_input(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["address", *words]) == 2
     out, err = capsys.readouterr()
     assert out == ""

@@ -1,4 +1,4 @@
-"""`argosy audit` as its users call it."""
+"""`argosy audit`: selection, baselines, exit codes, and its text, JSON, SARIF and HTML output."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def told(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
+def audit_json(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
     code = main(["audit", *words, "--json"])
     return code, json.loads(capsys.readouterr().out)
 
@@ -44,8 +44,8 @@ def codes(answer: dict[str, Any]) -> list[tuple[str, str]]:
     return [(item["code"], item["path"]) for item in answer["findings"]]
 
 
-def test_json_is_the_contract(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, answer = told(capsys, str(tree))
+def test_audit_json_follows_contract(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, answer = audit_json(capsys, str(tree))
     assert code == 1
     assert next(iter(answer)) == "argosy"
     assert answer["argosy"] == "audit/1"
@@ -58,7 +58,7 @@ def test_json_is_the_contract(tree: Path, capsys: pytest.CaptureFixture[str]) ->
     assert isinstance(answer["seconds"], float)
 
 
-def test_a_clean_tree_is_zero_and_says_so(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audit_exits_0_for_clean_tree(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tree / "pack" / "bad.py").unlink()
     (tree / "pack" / "broken.py").unlink()
     assert main(["audit", str(tree)]) == 0
@@ -68,7 +68,7 @@ def test_a_clean_tree_is_zero_and_says_so(tree: Path, capsys: pytest.CaptureFixt
     )
 
 
-def test_the_account_in_words_adds_up(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audit_summary_line_counts_all_files(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", str(tree), "--select", "S104"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "pack/bad.py:2:12: S104 `missing` is read in `f` but never bound"
@@ -81,49 +81,49 @@ def test_the_account_in_words_adds_up(tree: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("select", "expected"), [("S", 2), ("s101", 1), ("S104,S101", 2), ("S102 S103", 0), ("S10", 2)]
 )
-def test_select_takes_codes_and_families(
+def test_select_accepts_codes_and_families(
     tree: Path, capsys: pytest.CaptureFixture[str], select: str, expected: int
 ) -> None:
-    _, answer = told(capsys, str(tree), "--select", select)
+    _, answer = audit_json(capsys, str(tree), "--select", select)
     assert len(answer["findings"]) == expected
 
 
-def test_select_of_no_rule_is_an_input_error(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, answer = told(capsys, str(tree), "--select", "X999")
+def test_select_of_unknown_rule_exits_2(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, answer = audit_json(capsys, str(tree), "--select", "X999")
     assert code == 2
     assert answer["argosy"] == "error/1"
     assert "S101" in answer["errors"][0]["hint"]
 
 
-def test_exclude_takes_names_and_paths(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert told(capsys, str(tree), "--exclude", "pack")[1]["files"] == 1
-    assert told(capsys, str(tree), "--exclude", "pack/bad.py")[1]["files"] == 2
-    assert told(capsys, str(tree), "--exclude", "b*.py", "--exclude", "good.py")[1]["files"] == 0
-    assert told(capsys, str(tree), "--exclude", "/pack/")[1]["files"] == 1
+def test_exclude_accepts_names_and_paths(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert audit_json(capsys, str(tree), "--exclude", "pack")[1]["files"] == 1
+    assert audit_json(capsys, str(tree), "--exclude", "pack/bad.py")[1]["files"] == 2
+    assert audit_json(capsys, str(tree), "--exclude", "b*.py", "--exclude", "good.py")[1]["files"] == 0
+    assert audit_json(capsys, str(tree), "--exclude", "/pack/")[1]["files"] == 1
 
 
-def test_a_file_is_audited_in_its_tree(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audit_of_one_file_reads_its_whole_tree(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tree / "pyproject.toml").write_text("")
     (tree / "pack" / "user.py").write_text("import pack.broken\n")
-    code, answer = told(capsys, str(tree / "pack" / "user.py"))
+    code, answer = audit_json(capsys, str(tree / "pack" / "user.py"))
     assert code == 1
     assert codes(answer) == [("S103", "pack/user.py")]
     assert answer["files"] == 4
 
 
-def test_a_path_that_is_not_there_is_an_input_error(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, answer = told(capsys, str(tmp_path / "gone"))
+def test_audit_of_missing_path_exits_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, answer = audit_json(capsys, str(tmp_path / "gone"))
     assert code == 2
     assert answer["errors"][0]["code"] == "no-path"
 
 
-def test_comments_silence_and_are_counted(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ignore_comments_suppress_findings_and_are_counted(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tree / "pack" / "bad.py").write_text(
         "def f():\n    return missing  # argosy: ignore[S104] set by the embedder\n"
     )
-    _, answer = told(capsys, str(tree))
+    _, answer = audit_json(capsys, str(tree))
     assert codes(answer) == [("S101", "pack/broken.py")]
     assert answer["ignored"] == 1
 
@@ -137,17 +137,17 @@ def test_since_shows_changed_and_new_files(tree: Path, capsys: pytest.CaptureFix
     git(tree, "init", "-b", "main")
     git(tree, "add", ".")
     git(tree, "commit", "-m", "first")
-    assert codes(told(capsys, str(tree), "--since", "HEAD")[1]) == []
+    assert codes(audit_json(capsys, str(tree), "--since", "HEAD")[1]) == []
     (tree / "good.py").write_text(UNDEFINED)
     (tree / "pack" / "new file.py").write_text(UNDEFINED)
-    assert codes(told(capsys, str(tree), "--since", "main")[1]) == [
+    assert codes(audit_json(capsys, str(tree), "--since", "main")[1]) == [
         ("S104", "good.py"),
         ("S104", "pack/new file.py"),
     ]
-    assert codes(told(capsys, str(tree / "pack"), "--since", "HEAD")[1]) == [("S104", "new file.py")]
+    assert codes(audit_json(capsys, str(tree / "pack"), "--since", "HEAD")[1]) == [("S104", "new file.py")]
 
 
-def test_since_counts_from_where_the_branch_left(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_since_compares_with_merge_base(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     git(tree, "init", "-b", "main")
     git(tree, "add", ".")
     git(tree, "commit", "-m", "first")
@@ -156,20 +156,20 @@ def test_since_counts_from_where_the_branch_left(tree: Path, capsys: pytest.Capt
     (tree / "pack" / "bad.py").write_text(UNDEFINED + "\n# changed by others\n")
     git(tree, "commit", "-am", "others")
     git(tree, "checkout", "work")
-    assert codes(told(capsys, str(tree), "--since", "main")[1]) == []
+    assert codes(audit_json(capsys, str(tree), "--since", "main")[1]) == []
 
 
-def test_since_of_no_revision_is_an_input_error(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert told(capsys, str(tree), "--since", "HEAD")[0] == 2  # no work tree of git
+def test_since_of_unknown_revision_exits_2(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert audit_json(capsys, str(tree), "--since", "HEAD")[0] == 2  # no work tree of git
     git(tree, "init")
-    code, answer = told(capsys, str(tree), "--since", "--output=x")
+    code, answer = audit_json(capsys, str(tree), "--since", "--output=x")
     assert code == 2
     assert answer["errors"][0]["code"] in ("unknown-revision", "usage")
-    code, answer = told(capsys, str(tree), "--since=--output=x")
+    code, answer = audit_json(capsys, str(tree), "--since=--output=x")
     assert (code, answer["errors"][0]["code"]) == (2, "unknown-revision")
 
 
-def test_since_runs_nothing_that_the_repository_names(
+def test_since_runs_no_hooks_of_repository(
     tree: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     git(tree, "init", "-b", "main")
@@ -181,52 +181,50 @@ def test_since_runs_nothing_that_the_repository_names(
     git(tree, "config", "core.fsmonitor", str(hook))
     git(tree, "config", "diff.external", str(hook))
     (tree / "good.py").write_text(UNDEFINED)
-    assert codes(told(capsys, str(tree), "--since", "HEAD")[1]) == [("S104", "good.py")]
+    assert codes(audit_json(capsys, str(tree), "--since", "HEAD")[1]) == [("S104", "good.py")]
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_baseline_knows_what_was_there_and_only_shrinks(
+def test_baseline_hides_known_findings_and_only_shrinks(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = ["--baseline", str(tmp_path / "baseline.json")]
-    assert told(capsys, str(tree), *kept)[0] == 2
-    assert told(capsys, str(tree), *kept, "--write-baseline")[0] == 0
-    code, answer = told(capsys, str(tree), *kept)
+    assert audit_json(capsys, str(tree), *kept)[0] == 2
+    assert audit_json(capsys, str(tree), *kept, "--write-baseline")[0] == 0
+    code, answer = audit_json(capsys, str(tree), *kept)
     assert (code, answer["known"], answer["findings"], answer["gone"]) == (0, 2, [], [])
 
     # Lines move, and it is the same finding; another name is not.
     (tree / "pack" / "bad.py").write_text("\n\n" + UNDEFINED + "def g():\n    return other\n")
-    code, answer = told(capsys, str(tree), *kept)
+    code, answer = audit_json(capsys, str(tree), *kept)
     assert (code, [item["symbol"] for item in answer["findings"]]) == (1, ["other"])
 
     # It takes in nothing new, and gives up what has gone, for good.
     (tree / "pack" / "broken.py").write_text(GOOD)
-    code, answer = told(capsys, str(tree), *kept, "--write-baseline")
+    code, answer = audit_json(capsys, str(tree), *kept, "--write-baseline")
     assert (code, answer["known"], answer["gone"]) == (1, 1, [])
     (tree / "pack" / "broken.py").write_text(BROKEN)
-    code, answer = told(capsys, str(tree), *kept)
+    code, answer = audit_json(capsys, str(tree), *kept)
     assert codes(answer) == [("S104", "pack/bad.py"), ("S101", "pack/broken.py")]
 
 
-def test_a_baseline_does_not_lose_what_was_not_looked_at(
+def test_baseline_keeps_findings_of_excluded_files_and_rules(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = ["--baseline", str(tmp_path / "baseline.json")]
-    told(capsys, str(tree), *kept, "--write-baseline")
-    told(capsys, str(tree), *kept, "--write-baseline", "--exclude", "pack", "--select", "S102")
-    assert told(capsys, str(tree), *kept)[1]["known"] == 2
+    audit_json(capsys, str(tree), *kept, "--write-baseline")
+    audit_json(capsys, str(tree), *kept, "--write-baseline", "--exclude", "pack", "--select", "S102")
+    assert audit_json(capsys, str(tree), *kept)[1]["known"] == 2
 
 
-def test_a_file_that_is_no_baseline_is_an_input_error(
-    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_baseline_exits_2(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "b.json").write_text('{"argosy": "audit/1", "findings": []}')
-    code, answer = told(capsys, str(tree), "--baseline", str(tmp_path / "b.json"))
+    code, answer = audit_json(capsys, str(tree), "--baseline", str(tmp_path / "b.json"))
     assert (code, answer["errors"][0]["code"]) == (2, "invalid-baseline")
-    assert told(capsys, str(tree), "--write-baseline")[0] == 2
+    assert audit_json(capsys, str(tree), "--write-baseline")[0] == 2
 
 
-def test_sarif_holds_to_the_schema(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audit_sarif_validates_against_schema(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tree / "pack" / "a b#é.py").write_text(UNDEFINED)
     assert main(["audit", str(tree), "--format", "sarif"]) == 1
     log = json.loads(capsys.readouterr().out)
@@ -283,7 +281,7 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
-def test_the_page_is_whole_and_needs_nothing_else(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audit_page_is_valid_html_and_self_contained(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hostile = "pack/<b>&'quoted'.py"
     (tree / hostile).write_text("def f():\n    return missing\n")
     assert main(["audit", str(tree), "--format", "html"]) == 1
@@ -299,7 +297,7 @@ def test_the_page_is_whole_and_needs_nothing_else(tree: Path, capsys: pytest.Cap
     assert "<!--" not in text
 
 
-def test_the_page_tells_what_a_refit_would_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audit_page_shows_refit_preview(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.py").write_text(
         "import zmq\n\ncontext = zmq.Context()\nsocket = context.socket(zmq.REP)\n"
     )
@@ -314,13 +312,15 @@ def test_the_page_tells_what_a_refit_would_do(tmp_path: Path, capsys: pytest.Cap
     assert "1 times: its context is yielded" in text
 
 
-def test_a_tree_without_findings_has_a_page_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audit_writes_page_for_tree_without_findings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["audit", str(tmp_path), "--format", "html"]) == 0
     page = Page()
     page.feed(capsys.readouterr().out)
     assert page.open == []
 
 
-def test_functions_nested_thousands_deep_are_no_fault_of_argosy(tmp_path: Path) -> None:
+def test_audit_survives_deeply_nested_functions(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("f = " + "lambda: " * 2000 + "0\n")
     assert main(["audit", str(tmp_path), "--no-cache", "--select", "S1"]) in (0, 1)

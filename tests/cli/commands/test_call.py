@@ -1,4 +1,4 @@
-"""`argosy call`, against agents of the library that run under the engine."""
+"""`argosy call` against running agents: replies, lists of methods, errors, and the choice of protocol."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def fleet(rig: Rig) -> Rig:
     return rig
 
 
-def test_a_reply_and_the_list_of_methods(fleet: Rig) -> None:
+def test_call_prints_reply_and_lists_methods(fleet: Rig) -> None:
     called = fleet.json("call", "Relay", "via", "name=you")
     assert (called["argosy"], called["reply"]) == ("call/1", "hello you")
     assert fleet.argosy("call", "Greeter", "hello", "name=x", "times=2").stdout == "hello x hello x\n"
     assert "hello(name: str, times: int = 1) -> str" in fleet.argosy("call", "Greeter").stdout
 
 
-def test_every_failure_has_a_name_and_the_agent_goes_on(fleet: Rig) -> None:
+def test_call_reports_error_code_and_agent_keeps_serving(fleet: Rig) -> None:
     for words, code in [
         (["Greeter", "hello", "nam=x"], "bad-argument"),
         (["Greeter", "hello", "name=x", "times=many"], "bad-argument"),
@@ -68,7 +68,7 @@ def test_every_failure_has_a_name_and_the_agent_goes_on(fleet: Rig) -> None:
     assert fleet.argosy("call").returncode == 2
 
 
-def test_a_hop_that_is_gone_is_named_at_the_caller(fleet: Rig) -> None:
+def test_call_error_names_stopped_agent_of_request_chain(fleet: Rig) -> None:
     fleet.json("down", "--only", "Greeter")
     error = fleet.json("call", "Relay", "via", "name=x", "--timeout", "1", code=1)["error"]
     assert "Greeter" in error["message"] or "Relay" in error["message"]
@@ -76,7 +76,7 @@ def test_a_hop_that_is_gone_is_named_at_the_caller(fleet: Rig) -> None:
     fleet.until(lambda: fleet.json("call", "Relay", "via", "name=x")["reply"] == "hello x")
 
 
-def test_health_in_status_and_adoption_of_library_agents(fleet: Rig) -> None:
+def test_library_agents_report_health_and_are_adopted_after_crash(fleet: Rig) -> None:
     assert {agent["health"] for agent in fleet.agents().values()} == {"ok"}
     before = {name: agent["pid"] for name, agent in fleet.agents().items()}
     fleet.kill_supervisor()
@@ -89,7 +89,7 @@ def test_health_in_status_and_adoption_of_library_agents(fleet: Rig) -> None:
     )
 
 
-def test_a_fleet_that_never_ran(rig: Rig) -> None:
+def test_call_of_fleet_without_start_reports_not_running(rig: Rig) -> None:
     rig.write('fleet: toy\nagents:\n  A: {run: "m:A", port: 7001}\n')
     error = json.loads(rig.argosy("call", "A", "x", "--json").stdout)["errors"][0]
     assert error["code"] == "not-running"
@@ -159,7 +159,7 @@ def mixed(rig: Rig) -> Rig:
     return rig
 
 
-def test_a_plain_script_that_is_ready_by_its_zmq_probe_is_asked_in_plain_json(mixed: Rig) -> None:
+def test_call_sends_plain_json_to_script_with_zmq_probe(mixed: Rig) -> None:
     reply = mixed.json("call", "Echo", "translate", "text=good morning", "n=3")["reply"]
     assert reply == {"asked": {"action": "translate", "text": "good morning", "n": 3}}
     assert mixed.json("call", "Echo", "health")["reply"] == {"status": "ok", "at": True}, "the probe's port"
@@ -173,12 +173,12 @@ def test_a_plain_script_that_is_ready_by_its_zmq_probe_is_asked_in_plain_json(mi
     assert mixed.json("call", "Echo", "x", "action=y", code=2)["errors"][0]["where"] == "action"
 
 
-def test_a_script_of_the_library_is_asked_over_the_wire_whatever_its_probe(mixed: Rig) -> None:
+def test_call_uses_wire_protocol_for_script_of_library(mixed: Rig) -> None:
     assert mixed.json("call", "Library", "double", "number=4")["reply"] == 8
     assert mixed.json("call", "Library")["reply"] == ["double(number: int) -> int"]
 
 
-def test_who_cannot_be_asked_is_named_at_once_with_its_state_its_reason_and_a_hint(mixed: Rig) -> None:
+def test_call_of_unreachable_agent_fails_at_once_with_state_and_hint(mixed: Rig) -> None:
     for agent, code, words, hint in (
         ("Web", "no-protocol", "is an HTTP server", "curl http://127.0.0.1:"),
         ("Quiet", "no-protocol", "its probe is `notify`", "ready: {probe: zmq}"),
@@ -199,7 +199,7 @@ def test_who_cannot_be_asked_is_named_at_once_with_its_state_its_reason_and_a_hi
     assert "`argosy restart Echo` starts it" in done.stderr
 
 
-def test_values_are_json_where_they_are_json() -> None:
+def test_call_parses_argument_values_as_json_where_possible() -> None:
     assert parse_arguments(["a=1", "b=x y", 'c=["q"]', "d=true", "e=", 'f="1"']) == {
         "a": 1,
         "b": "x y",

@@ -1,4 +1,4 @@
-"""`argosy check`: exit codes, both outputs, and faults of file and scripts told together."""
+"""`argosy check`: exit codes, text and JSON output, and faults of file and scripts reported together."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_json(capsys: pytest.CaptureFixture[str], *words: str, code: int) -> di
     return found
 
 
-def test_a_sound_fleet(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_exits_0_for_valid_fleet(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 0
     told = capsys.readouterr()
     assert (told.out, told.err) == ("2 agents: 2 can start; no faults\n", "")
@@ -51,7 +51,7 @@ def test_a_sound_fleet(capsys: pytest.CaptureFixture[str]) -> None:
     assert (found["errors"], found["warnings"]) == ([], [])
 
 
-def test_a_script_that_does_not_parse_is_exit_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_exits_1_for_script_with_syntax_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "b.py").write_text("x = 1\n\ny = (\n")
     assert main(["check"]) == 1
     told = capsys.readouterr()
@@ -64,7 +64,7 @@ def test_a_script_that_does_not_parse_is_exit_1(folder: Path, capsys: pytest.Cap
     assert [(fault["where"], fault["code"]) for fault in found["errors"]] == [("b.py:3:5", "S101")]
 
 
-def test_warnings_alone_are_exit_0(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_exits_0_for_warnings_only(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "b.py").write_text("def f():\n    return jsn\nimport json\n")
     assert main(["check"]) == 0
     assert capsys.readouterr().out == (
@@ -77,7 +77,7 @@ def test_warnings_alone_are_exit_0(folder: Path, capsys: pytest.CaptureFixture[s
     assert found["errors"] == []
 
 
-def test_faults_of_the_file_and_of_its_scripts_are_told_at_once(
+def test_check_reports_faults_of_file_and_scripts_together(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "fleet.yaml").write_text(FLEET.replace("run: b.py", "run: b.py, needs: [AA]"))
@@ -94,7 +94,7 @@ def test_faults_of_the_file_and_of_its_scripts_are_told_at_once(
 
 
 @pytest.mark.parametrize("text", ["", "{", "fleet: x\nagents: {A: {ron: a.py}}\n", "\x00"])
-def test_a_file_without_a_fleet_is_exit_2(
+def test_check_exits_2_for_invalid_fleet_file(
     folder: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     (folder / "fleet.yaml").write_text(text)
@@ -105,14 +105,14 @@ def test_a_file_without_a_fleet_is_exit_2(
     assert check_json(capsys, code=2)["errors"] != []
 
 
-def test_no_file_is_exit_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_exits_2_for_missing_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "nowhere/fleet.yaml"]) == 2
     assert "nowhere/fleet.yaml" in capsys.readouterr().err
     found = check_json(capsys, "nowhere/fleet.yaml", code=2)
     assert [fault["code"] for fault in found["errors"]] == ["no-fleet"]
 
 
-def test_an_unknown_environment_is_exit_2(
+def test_check_exits_2_for_unknown_environment(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ENV_TYPE", "prodction")
@@ -123,7 +123,7 @@ def test_an_unknown_environment_is_exit_2(
     assert check_json(capsys, "--env", "production", code=0)["errors"] == []
 
 
-def test_an_unset_variable_of_the_environment_is_exit_2(
+def test_check_exits_2_for_unset_variable_of_environment(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("MAINPC_IP", raising=False)
@@ -138,7 +138,7 @@ def test_an_unset_variable_of_the_environment_is_exit_2(
     assert fault["where"].startswith("fleet.yaml:5:")
 
 
-def test_the_closing_line_adds_up() -> None:
+def test_check_summary_line_counts_add_up() -> None:
     fault = Fault("a.py:1:1", "S101", "x")
     stopped = {f"A{number}": "x" for number in range(23)}
     report = PreflightReport(84, (fault, fault), (fault,) * 12, stopped, tuple(stopped))

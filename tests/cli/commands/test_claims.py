@@ -1,4 +1,4 @@
-"""`argosy claims` as its users call it."""
+"""`argosy claims`: verdicts, commands that count again, exit codes, and the list of queries."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def told(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
+def claims_json(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
     code = main(["claims", *words, "--json"])
     return code, json.loads(capsys.readouterr().out)
 
 
-def test_each_claim_gets_a_verdict_and_a_command_that_asks_again(
+def test_claims_check_reports_verdict_and_rerun_command(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, found = told(capsys, "check", str(tree.parent / "claims.yaml"), str(tree))
+    code, found = claims_json(capsys, "check", str(tree.parent / "claims.yaml"), str(tree))
     assert (code, next(iter(found)), found["argosy"]) == (1, "argosy", "claims/1")
     assert found["counts"] == {"confirmed": 1, "refuted": 1, "uncheckable": 1}
     own, files, memory = found["claims"]
@@ -64,7 +64,7 @@ def test_each_claim_gets_a_verdict_and_a_command_that_asks_again(
         assert again["places"] == claim["places"]
 
 
-def test_for_people_the_same(
+def test_claims_check_prints_verdicts_as_text(
     tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tree)
@@ -76,9 +76,9 @@ def test_for_people_the_same(
     assert out.endswith("3 claims: 1 confirmed, 1 refuted, 1 uncheckable\n")
 
 
-def test_all_confirmed_is_exit_0(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_claims_check_exits_0_if_all_confirmed(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("check", str(tree.parent / "claims.yaml"), "--tree", str(tree), "--only", "own")
-    code, found = told(capsys, *words)
+    code, found = claims_json(capsys, *words)
     assert (code, [claim["id"] for claim in found["claims"]]) == (0, ["own"])
 
 
@@ -100,7 +100,7 @@ def test_all_confirmed_is_exit_0(tree: Path, capsys: pytest.CaptureFixture[str])
         (["count", "fleet.agents", "--fleet", "gone.yaml"], "", "does not exist"),
     ],
 )
-def test_what_is_wrong_is_told_with_exit_2(
+def test_claims_exits_2_for_invalid_input(
     tree: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -109,14 +109,14 @@ def test_what_is_wrong_is_told_with_exit_2(
     said: str,
 ) -> None:
     monkeypatch.chdir(tree.parent)
-    code, found = told(capsys, *words)
+    code, found = claims_json(capsys, *words)
     assert (code, found["argosy"]) == (2, "error/1")
     assert said in found["errors"][0]["message"]
     assert found["errors"][0]["where"].endswith(where)
 
 
-def test_the_queries_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    code, found = told(capsys, "queries")
+def test_claims_lists_queries(capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = claims_json(capsys, "queries")
     names = [query["name"] for query in found["queries"]]
     assert (code, found["argosy"]) == (0, "claims-queries/1")
     assert {"python.calls", "fleet.cycles", "audit.Z301", "audit.Z", "packages.listed", "text.match"} <= {
@@ -126,14 +126,16 @@ def test_the_queries_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(capsys.readouterr().out.splitlines()) == len(names)
 
 
-def test_the_schema_of_claims_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_schema_prints_schema_of_claims(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema", "claims"]) == 0
     assert "ClaimKeys" in json.loads(capsys.readouterr().out)["$defs"]
 
 
 @pytest.mark.corpus
-def test_the_claims_about_the_reference_fleet(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, found = told(capsys, "check", str(EXAMPLE), str(corpus))
+def test_claims_about_reference_fleet_get_expected_verdicts(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, found = claims_json(capsys, "check", str(EXAMPLE), str(corpus))
     verdicts = {claim["id"]: (claim["verdict"], claim["measured"]) for claim in found["claims"]}
     assert code == 1
     assert verdicts["agents"] == ("confirmed", 84)

@@ -1,4 +1,4 @@
-"""`argosy clean`: what nothing runs from goes, and nothing else."""
+"""`argosy clean`: removes state and runtime directories of fleets that do not run, and nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ agents:
 """
 
 
-def folder_of(rig: Rig, *fleet: str) -> Path:
+def state_dir_of(rig: Rig, *fleet: str) -> Path:
     return Path(rig.json("status", *fleet)["folder"])
 
 
@@ -31,10 +31,10 @@ def runtimes(rig: Rig) -> list[Path]:
     return sorted(base.iterdir()) if base.is_dir() else []
 
 
-def test_a_stopped_fleet_is_removed_and_told_and_starts_again(rig: Rig) -> None:
+def test_clean_removes_state_dir_of_stopped_fleet(rig: Rig) -> None:
     rig.write(ONE)
     rig.json("up", "-d")
-    folder = folder_of(rig)
+    folder = state_dir_of(rig)
     assert rig.argosy("hub", "--token").returncode == 0
     rig.json("down")
     assert (folder / "hub.token").is_file()
@@ -51,10 +51,10 @@ def test_a_stopped_fleet_is_removed_and_told_and_starts_again(rig: Rig) -> None:
     assert rig.json("up", "-d")["ready"] == ["A"]
 
 
-def test_nothing_of_a_running_fleet_is_touched_with_and_without_its_supervisor(rig: Rig) -> None:
+def test_clean_keeps_running_fleet_with_and_without_supervisor(rig: Rig) -> None:
     rig.write(ONE)
     rig.json("up", "-d")
-    folder, pid = folder_of(rig), rig.pid("A")
+    folder, pid = state_dir_of(rig), rig.pid("A")
     files = sorted(folder.rglob("*"))
     done = rig.json("clean", code=1)
     assert done["removed"] == []
@@ -69,10 +69,10 @@ def test_nothing_of_a_running_fleet_is_touched_with_and_without_its_supervisor(r
     assert rig.json("up", "-d")["adopted"] == ["A"]
 
 
-def test_what_argosy_did_not_make_stays_and_is_told(rig: Rig) -> None:
+def test_clean_keeps_and_reports_foreign_files(rig: Rig) -> None:
     rig.write(ONE)
     rig.json("up", "-d")
-    folder = folder_of(rig)
+    folder = state_dir_of(rig)
     rig.json("down")
     (folder / "notes.txt").write_text("mine")
     (folder / "log" / "extra").mkdir()
@@ -85,12 +85,12 @@ def test_what_argosy_did_not_make_stays_and_is_told(rig: Rig) -> None:
     shutil.rmtree(folder)
 
 
-def test_all_takes_fleets_whose_file_is_gone_and_leaves_those_that_run(rig: Rig) -> None:
+def test_clean_all_removes_fleets_without_file_unless_they_run(rig: Rig) -> None:
     rig.write(ONE)
     gone, running = (rig.write(ONE, name) for name in ("gone.yaml", "running.yaml"))
     for path in (rig.folder / "fleet.yaml", gone, running):
         rig.json("up", "-d", str(path))
-    folders = {path: folder_of(rig, str(path)) for path in (rig.folder / "fleet.yaml", gone, running)}
+    folders = {path: state_dir_of(rig, str(path)) for path in (rig.folder / "fleet.yaml", gone, running)}
     rig.json("down")
     rig.json("down", str(gone))
     pid = rig.json("status", str(running))["agents"]["A"]["pid"]
@@ -106,7 +106,7 @@ def test_all_takes_fleets_whose_file_is_gone_and_leaves_those_that_run(rig: Rig)
     rig.json("down", str(running))
 
 
-def test_a_runtime_folder_in_which_nobody_listens_goes(rig: Rig) -> None:
+def test_clean_all_removes_runtime_dir_without_listeners(rig: Rig) -> None:
     stale = Path(rig.env["XDG_RUNTIME_DIR"], "argosy", "0123456789ab")
     (stale / "notify").mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as dead, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as living:
@@ -120,7 +120,7 @@ def test_a_runtime_folder_in_which_nobody_listens_goes(rig: Rig) -> None:
     assert not stale.exists()
 
 
-def test_down_leaves_no_socket_although_an_agent_was_killed(rig: Rig) -> None:
+def test_down_removes_sockets_of_killed_agent(rig: Rig) -> None:
     rig.write("""
         from argosy.agent import Agent
         class Echo(Agent):

@@ -1,4 +1,4 @@
-"""What each shell offers at the prompt, asked as the shell itself asks."""
+"""Shell completion: the candidates of each line, and the scripts for bash, fish and zsh."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def offered(line: str) -> list[str]:
 
 
 @pytest.mark.parametrize("word", ["candidates", "words"])
-def test_the_scripts_of_this_and_of_earlier_versions_get_candidates(word: str) -> None:
+def test_completion_serves_scripts_of_current_and_earlier_versions(word: str) -> None:
     asked = [ARGOSY, "completion", word, "tim"]
     assert subprocess.run(asked, check=True, capture_output=True, text=True).stdout == (
         f"timeline\t{COMMANDS['timeline']}\n"
@@ -78,17 +78,17 @@ def test_the_scripts_of_this_and_of_earlier_versions_get_candidates(word: str) -
         ("nonsense --x", []),
     ],
 )
-def test_words_that_may_follow(folder: Path, line: str, expected: list[str]) -> None:
+def test_completer_offers_matching_words(folder: Path, line: str, expected: list[str]) -> None:
     assert offered(line) == expected
 
 
-def test_every_verb_has_its_options(folder: Path) -> None:
+def test_completer_offers_options_of_every_verb(folder: Path) -> None:
     assert {"help", *COMMANDS} == set(offered(""))
     for verb in COMMANDS:
         assert "--help" in offered(f"{verb} --")
 
 
-def test_down_and_status_offer_the_fleets_that_have_a_state_folder(
+def test_completer_offers_fleets_with_state_dir_to_down_and_status(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig.write("fleet: harbour\nagents:\n  A: {run: speaker.py, ready: {probe: notify}}\n")
@@ -98,7 +98,7 @@ def test_down_and_status_offer_the_fleets_that_have_a_state_folder(
     assert offered("down har harb") == []
 
 
-def test_no_fleet_and_a_faulty_one_offer_no_names_and_raise_nothing(
+def test_completer_offers_no_agents_without_valid_fleet_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""`argosy doctor`: what is wrong here, told before anybody starts anything."""
+"""`argosy doctor`: checks of interpreter, folders, fleet file, ports and supervisor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def states(
     return {check["name"]: (check["state"], check["message"]) for check in told["checks"]}
 
 
-def test_a_machine_without_a_fleet(rig: Rig) -> None:
+def test_doctor_checks_machine_without_fleet_file(rig: Rig) -> None:
     found = states(rig)
     assert found["python"][1].startswith(f"CPython {platform.python_version()}, {sys.executable}: ")
     assert found["system"][0] == "ok"
@@ -41,7 +41,7 @@ def test_a_machine_without_a_fleet(rig: Rig) -> None:
         ((3, 15), "CPython 3.15.0", False, "warning", "newer than any known one"),
     ],
 )
-def test_the_interpreter_is_named_and_whether_it_is_a_tested_one(
+def test_doctor_reports_whether_interpreter_is_tested(
     version: tuple[int, int], name: str, is_free_threaded: bool, state: str, said: str
 ) -> None:
     found = check_python(version, name, "/usr/bin/python3", is_free_threaded=is_free_threaded)
@@ -51,13 +51,13 @@ def test_the_interpreter_is_named_and_whether_it_is_a_tested_one(
     assert bool(found.hint) is (state != "ok")
 
 
-def test_a_folder_that_cannot_be_used_is_told(rig: Rig) -> None:
+def test_doctor_reports_unusable_state_dir(rig: Rig) -> None:
     (rig.folder / "a file").write_text("")
     found = states(rig, code=1, env={"XDG_STATE_HOME": str(rig.folder / "a file" / "state")})
     assert found["state directory"] == ("error", f"`{rig.folder / 'a file'}` is not a writable directory")
 
 
-def test_a_fleet_its_ports_and_its_supervisor(rig: Rig) -> None:
+def test_doctor_checks_ports_and_supervisor_of_fleet(rig: Rig) -> None:
     (port,) = free_ports(1)
     rig.write(f"fleet: toy\nagents: {{A: {{run: speaker.py, port: {port}, ready: {{probe: notify}}}}}}\n")
     found = states(rig)
@@ -74,7 +74,7 @@ def test_a_fleet_its_ports_and_its_supervisor(rig: Rig) -> None:
     assert states(rig)["supervisor"] == ("warning", "not running, although 1 agents run")
 
 
-def test_faults_of_the_file_and_of_a_script(rig: Rig) -> None:
+def test_doctor_reports_faults_of_fleet_file_and_scripts(rig: Rig) -> None:
     rig.write("fleet: toy\nagents: {A: {run: gone.py}}\n")
     state, message = states(rig, code=1)["programs"]
     assert (state, message) == ("error", "1 cannot start: A")

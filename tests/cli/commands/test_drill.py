@@ -1,4 +1,4 @@
-"""`argosy drill`: faults on purpose in a real fleet, noticed, recovered, and every request accounted for."""
+"""`argosy drill`: injected faults are noticed and recovered, and every request is accounted for."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def fleet(rig: Rig) -> Rig:
     return rig
 
 
-def test_a_kill_and_a_freeze_are_noticed_and_every_request_ends(fleet: Rig) -> None:
+def test_drill_reports_kill_and_freeze_and_counts_every_request(fleet: Rig) -> None:
     before = fleet.pid("A")
     told = fleet.json("drill", "--kill", "A", "--freeze", "A")
     assert told["argosy"] == "drill/1"
@@ -59,7 +59,7 @@ def test_a_kill_and_a_freeze_are_noticed_and_every_request_ends(fleet: Rig) -> N
     assert fleet.pid("A") != before
 
 
-def test_what_nobody_notices_and_what_does_not_come_back_is_a_bad_answer(fleet: Rig) -> None:
+def test_drill_fails_for_unnoticed_or_unrecovered_fault(fleet: Rig) -> None:
     pid = fleet.pid("C")
     told = fleet.json("drill", "--freeze", "C", "--within", "0.5", code=1)
     (fault,) = told["faults"]
@@ -73,7 +73,7 @@ def test_what_nobody_notices_and_what_does_not_come_back_is_a_bad_answer(fleet: 
     assert fault["note"].startswith("given-up" if "given" in fault["note"] else "exited")
 
 
-def test_a_freeze_that_no_liveness_ends_is_noticed_by_its_silence_and_what_noticed_it_is_told(
+def test_drill_reports_how_freeze_was_noticed(
     fleet: Rig,
 ) -> None:
     pid = fleet.pid("B")
@@ -86,7 +86,7 @@ def test_a_freeze_that_no_liveness_ends_is_noticed_by_its_silence_and_what_notic
     assert ended["noticed"].startswith("sent no heartbeat for 0.3 s")
 
 
-def test_at_random_only_those_are_struck_that_come_back(fleet: Rig) -> None:
+def test_random_drill_strikes_only_restartable_agents(fleet: Rig) -> None:
     told = fleet.json("drill", "--minutes", "0.06", "--seed", "1")
     assert told["faults"]
     assert {fault["agent"] for fault in told["faults"]} <= {"A", "C"}
@@ -94,7 +94,7 @@ def test_at_random_only_those_are_struck_that_come_back(fleet: Rig) -> None:
     assert not any(fault["agent"] == "C" and fault["kind"] == "freeze" for fault in told["faults"])
 
 
-def test_ctrl_c_lets_what_is_frozen_go_on(fleet: Rig) -> None:
+def test_drill_resumes_frozen_agent_on_ctrl_c(fleet: Rig) -> None:
     pid = fleet.pid("C")
     drill = fleet.start("drill", "--freeze", "C", "--within", "60")
     fleet.until(lambda: state_of(pid) == "T", 30)
@@ -103,7 +103,7 @@ def test_ctrl_c_lets_what_is_frozen_go_on(fleet: Rig) -> None:
     assert state_of(pid) != "T"
 
 
-def test_what_cannot_be_struck_is_told(fleet: Rig, rig: Rig) -> None:
+def test_drill_refuses_unknown_agent_stopped_fleet_and_production(fleet: Rig, rig: Rig) -> None:
     assert rig.json("drill", "--kill", "nobody", code=2)["errors"][0]["code"] == "unknown-agent"
     assert rig.json("drill", "--minutes", "-1", code=2)["errors"][0]["code"] == "usage"
     rig.json("down")
@@ -135,7 +135,7 @@ while True:
 """
 
 
-def test_a_drill_that_is_longer_than_the_restart_limit_leaves_every_agent_ready(rig: Rig) -> None:
+def test_drill_beyond_restart_limit_restores_every_agent(rig: Rig) -> None:
     rig.write(AGENT, "agent.py")
     rig.write(REP, "rep.py")
     rig.write(SIX.format(*free_ports(5)))
@@ -150,7 +150,7 @@ def test_a_drill_that_is_longer_than_the_restart_limit_leaves_every_agent_ready(
     assert {agent["state"] for agent in agents.values()} == {"ready"}
 
 
-def test_a_restart_by_a_drill_spends_nothing_of_the_restart_limit(rig: Rig) -> None:
+def test_drill_restarts_do_not_count_towards_restart_limit(rig: Rig) -> None:
     rig.write(AGENT, "agent.py")
     rig.write(
         """
@@ -176,7 +176,7 @@ def test_a_restart_by_a_drill_spends_nothing_of_the_restart_limit(rig: Rig) -> N
     assert strike_by_hand() == "given-up", "what a drill has not done counts"
 
 
-def test_what_a_drill_ends_for_good_is_started_again_and_what_cannot_be_is_named(fleet: Rig) -> None:
+def test_drill_restarts_ended_agents_and_names_those_it_cannot_restore(fleet: Rig) -> None:
     told = fleet.json("drill", "--kill", "B", code=1)
     assert told["faults"][0]["recovered_ms"] is None
     assert (sorted(told["restored"]), told["not_restored"]) == (["A", "B", "C"], {})
@@ -189,7 +189,7 @@ def test_what_a_drill_ends_for_good_is_started_again_and_what_cannot_be_is_named
     assert "1 fault: 0 noticed and recovered, 1 not" in done.stdout
 
 
-def test_a_frozen_process_goes_on_when_the_drill_is_killed(fleet: Rig) -> None:
+def test_frozen_agent_resumes_after_drill_is_killed(fleet: Rig) -> None:
     pid = fleet.pid("C")
     drill = fleet.start("drill", "--freeze", "C", "--within", "600")
     fleet.until(lambda: state_of(pid) == "T")
@@ -198,7 +198,7 @@ def test_a_frozen_process_goes_on_when_the_drill_is_killed(fleet: Rig) -> None:
     assert fleet.pid("C") == pid
 
 
-def test_a_frozen_process_goes_on_when_the_supervisor_is_killed(fleet: Rig) -> None:
+def test_frozen_agent_resumes_after_supervisor_is_killed(fleet: Rig) -> None:
     pid = fleet.pid("C")
     drill = fleet.start("drill", "--freeze", "C", "--within", "600")
     fleet.until(lambda: state_of(pid) == "T")
@@ -207,7 +207,7 @@ def test_a_frozen_process_goes_on_when_the_supervisor_is_killed(fleet: Rig) -> N
     assert state_of(pid) != "T"
 
 
-def test_what_is_not_ready_is_never_struck(rig: Rig) -> None:
+def test_drill_strikes_only_ready_agents(rig: Rig) -> None:
     rig.write("import time\ntime.sleep(600)\n", "slow.py")
     rig.write(
         """
@@ -229,7 +229,7 @@ def test_what_is_not_ready_is_never_struck(rig: Rig) -> None:
     assert "`A`: `restart: never`" in error["message"]
 
 
-def test_in_production_nothing_is_struck_at_random(fleet: Rig) -> None:
+def test_drill_refuses_random_faults_in_production(fleet: Rig) -> None:
     pids = {name: agent["pid"] for name, agent in fleet.agents().items()}
     production = {"ENV_TYPE": "production"}
     for words in ([], ["--yes"], ["--kill", "A", "--minutes", "1", "--yes"]):
@@ -239,7 +239,7 @@ def test_in_production_nothing_is_struck_at_random(fleet: Rig) -> None:
     assert {name: agent["pid"] for name, agent in fleet.agents().items()} == pids
 
 
-def test_a_drill_spends_no_restart_of_a_cell(rig: Rig) -> None:
+def test_drill_restarts_do_not_count_towards_restart_limit_of_cell(rig: Rig) -> None:
     rig.write(AGENT, "agent.py")
     rig.write(
         """
@@ -256,7 +256,7 @@ def test_a_drill_spends_no_restart_of_a_cell(rig: Rig) -> None:
     assert (sorted(told["restored"]), told["not_restored"]) == (["A", "B"], {})
 
 
-def test_a_drill_that_is_over_at_once_has_asked_everyone_it_names(fleet: Rig) -> None:
+def test_short_drill_sends_requests_to_every_agent_it_lists(fleet: Rig) -> None:
     told = fleet.json("drill", "--kill", "A")
     assert told["asked"] == ["A", "B"]
     assert told["requests"]["sent"] >= 2

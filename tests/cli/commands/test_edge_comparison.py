@@ -1,4 +1,4 @@
-"""`argosy graph --real` on agents that run and hold connections."""
+"""`argosy graph --real`: connections of running agents are compared with the declared edges."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tell(text):
 """
 
 
-def test_what_processes_hold_is_compared_with_what_is_declared(rig: Rig) -> None:
+def test_graph_real_reports_undeclared_and_unused_connections(rig: Rig) -> None:
     (port,) = free_ports(1)
     rig.write(FLEET.format(port=port))
     server = f"server = socket.create_server(('127.0.0.1', {port}))\ntell('READY=1')\nsignal.pause()\n"

@@ -1,4 +1,4 @@
-"""`argosy graph`: every form of it, and the exit codes for cycles and for faults."""
+"""`argosy graph`: every output format, and the exit codes for cycles and for faults."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("folder")
-def test_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_graph_prints_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["graph"]) == 0
     assert capsys.readouterr().out == (
         "harbour: 4 agents, 3 needs, 1 want, 3 levels\n"
@@ -57,7 +57,7 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("words", [["--json"], ["--format", "json"]])
-def test_json(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_graph_prints_json(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["graph", *words]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert next(iter(answer)) == "argosy"
@@ -77,7 +77,7 @@ def test_json(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_cycle_prints_the_graph_all_the_same_and_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_graph_with_cycle_is_printed_and_exits_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["graph", "cycle.yaml"]) == 1
     out, err = capsys.readouterr()
     assert "cycles\n  Registry -> Memory -> Registry\n  Registry -> Memory -> Twin -> Registry\n" in out
@@ -88,7 +88,9 @@ def test_a_cycle_prints_the_graph_all_the_same_and_ends_with_1(capsys: pytest.Ca
     assert err == ""
 
 
-def test_other_faults_end_with_2_and_no_graph(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_graph_with_other_fault_exits_2_without_output(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "bad.yaml").write_text(CYCLE.replace("[Registry]", "[Regisry]"))
     assert main(["graph", "bad.yaml"]) == 2
     out, err = capsys.readouterr()
@@ -100,7 +102,7 @@ def test_other_faults_end_with_2_and_no_graph(folder: Path, capsys: pytest.Captu
 
 
 @pytest.mark.usefixtures("folder")
-def test_mermaid(capsys: pytest.CaptureFixture[str]) -> None:
+def test_graph_prints_mermaid(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["graph", "--format", "mermaid"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "flowchart LR"
@@ -115,7 +117,7 @@ def test_mermaid(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_dot(capsys: pytest.CaptureFixture[str]) -> None:
+def test_graph_prints_dot(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["graph", "--format", "dot"]) == 0
     out = capsys.readouterr().out
     assert out.startswith('digraph "harbour" {')
@@ -145,7 +147,7 @@ class Page(HTMLParser):
 
 
 @pytest.mark.usefixtures("folder")
-def test_html_is_one_page_that_needs_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+def test_graph_html_is_self_contained_page(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["graph", "cycle.yaml", "--format", "html"]) == 1
     text = capsys.readouterr().out
     page = Page()
@@ -169,7 +171,7 @@ def test_html_is_one_page_that_needs_nothing_else(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.usefixtures("folder")
-def test_html_boxes_do_not_overlap(capsys: pytest.CaptureFixture[str]) -> None:
+def test_graph_html_boxes_do_not_overlap(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["graph", "--format", "html"]) == 0
     page = Page()
     page.feed(capsys.readouterr().out)
@@ -216,7 +218,7 @@ def speaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("speaking")
-def test_code_names_what_is_not_declared_and_what_is_not_used(capsys: pytest.CaptureFixture[str]) -> None:
+def test_graph_code_reports_undeclared_and_unused_edges(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["graph", "--code", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     found = {(each["from"], each["to"]): each for each in answer["differences"]}
@@ -234,7 +236,7 @@ def test_code_names_what_is_not_declared_and_what_is_not_used(capsys: pytest.Cap
 
 
 @pytest.mark.usefixtures("speaking")
-def test_code_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_graph_code_prints_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["graph", "--code"]) == 0
     out = capsys.readouterr().out
     assert "differences: 3\n" in out
@@ -244,6 +246,6 @@ def test_code_as_text(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("speaking")
-def test_only_text_and_json_can_tell_differences(capsys: pytest.CaptureFixture[str]) -> None:
+def test_graph_code_rejects_formats_other_than_text_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["graph", "--code", "--format", "dot"]) == 2
     assert "found dot" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The hub beside a fleet: comes with it, sees all of it, outlives supervisors, and goes with it."""
+"""The hub of a fleet: starts with it, observes all agents, outlives supervisors, and stops with it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def hub_pid(rig: Rig) -> int:
     return pid
 
 
-def test_the_hub_comes_with_the_fleet_sees_all_of_it_and_goes_with_it(toy: Rig) -> None:
+def test_hub_starts_with_fleet_observes_agents_and_stops_with_it(toy: Rig) -> None:
     toy.json("up", "-d")
     assert get(toy.hub() + "/healthz") == "ok"
     toy.until(lambda: samples(toy, "argosy_agent_up") == {"Back": 1, "Front": 1, "Script": 1})
@@ -87,18 +87,18 @@ def test_the_hub_comes_with_the_fleet_sees_all_of_it_and_goes_with_it(toy: Rig) 
     assert toy.leftovers() == []
 
 
-def test_a_killed_agent_is_told_to_those_who_listen_and_kept(toy: Rig) -> None:
+def test_hub_streams_and_stores_event_of_killed_agent(toy: Rig) -> None:
     toy.json("up", "-d")
     with urllib.request.urlopen(toy.hub() + "/events", timeout=20) as stream:
         os.kill(toy.pid("Script"), signal.SIGKILL)
-        told = _until_told(stream, "Script", "restart-pending")
+        told = _wait_for_event(stream, "Script", "restart-pending")
         assert {"agent", "machine", "state", "since"} <= set(told)
     # The supervisor may tell it before the diary has been read.
     path, token = "/api/events?agent=Script", toy.token()
     toy.until(lambda: '"state":"restart-pending"' in get(toy.hub() + path, token))
 
 
-def _until_told(stream: Any, agent: str, state: str) -> dict[str, Any]:
+def _wait_for_event(stream: Any, agent: str, state: str) -> dict[str, Any]:
     for line in stream:
         if line.startswith(b"data: "):
             told: dict[str, Any] = json.loads(line[6:])
@@ -107,7 +107,7 @@ def _until_told(stream: Any, agent: str, state: str) -> dict[str, Any]:
     raise AssertionError("the stream ended")
 
 
-def test_it_is_started_again_when_it_dies_and_found_again_by_the_next_supervisor(toy: Rig) -> None:
+def test_hub_restarts_after_crash_and_next_supervisor_keeps_it(toy: Rig) -> None:
     toy.json("up", "-d")
     toy.hub()
     first = hub_pid(toy)
@@ -122,7 +122,7 @@ def test_it_is_started_again_when_it_dies_and_found_again_by_the_next_supervisor
     assert toy.leftovers() == []
 
 
-def test_a_hub_whose_folder_was_deleted_goes_with_the_next_up(toy: Rig) -> None:
+def test_up_replaces_hub_with_deleted_state_dir(toy: Rig) -> None:
     toy.json("up", "-d")
     toy.hub()
     lost = hub_pid(toy)
@@ -137,7 +137,7 @@ def test_a_hub_whose_folder_was_deleted_goes_with_the_next_up(toy: Rig) -> None:
 
 
 @pytest.mark.parametrize("is_deleted", [True, False])
-def test_a_hub_that_is_left_alone_is_ended_by_down(toy: Rig, is_deleted: bool) -> None:
+def test_down_stops_hub_without_supervisor(toy: Rig, is_deleted: bool) -> None:
     toy.write("fleet: toy\nagents:\n  Script: {run: speaker.py, ready: {probe: notify}}\n")
     toy.json("up", "-d")
     toy.hub()
@@ -151,7 +151,7 @@ def test_a_hub_that_is_left_alone_is_ended_by_down(toy: Rig, is_deleted: bool) -
     assert not is_alive(alone)
 
 
-def test_events_of_both_of_its_lives_are_kept_once(toy: Rig) -> None:
+def test_restarted_hub_stores_each_event_once(toy: Rig) -> None:
     toy.json("up", "-d")
     address = toy.hub()
     kept, token = "/api/events?most=10000", toy.token()
@@ -160,18 +160,20 @@ def test_events_of_both_of_its_lives_are_kept_once(toy: Rig) -> None:
     os.kill(before, signal.SIGKILL)
     toy.until(lambda: hub_pid(toy) != before and bool(toy.json("status")["hub"]))
     toy.json("restart", "Back")
-    toy.until(lambda: '"kind":"spawn-requested"' in get(toy.hub() + kept, token) and len(_orders(toy)) == 4)
+    toy.until(
+        lambda: '"kind":"spawn-requested"' in get(toy.hub() + kept, token) and len(_spawn_requests(toy)) == 4
+    )
     events = json.loads(get(toy.hub() + kept, token))["events"]
     keys = [(each["time"], each["kind"], each["agent"], each.get("state")) for each in events]
     assert len(set(keys)) == len(keys)
 
 
-def _orders(rig: Rig) -> list[dict[str, Any]]:
+def _spawn_requests(rig: Rig) -> list[dict[str, Any]]:
     events = json.loads(get(rig.hub() + "/api/events?most=10000", rig.token()))["events"]
     return [each for each in events if each["kind"] == "spawn-requested"]
 
 
-def test_a_second_hub_is_refused_and_one_without_a_fleet_says_so(toy: Rig) -> None:
+def test_hub_command_refuses_second_hub_and_fleet_without_start(toy: Rig) -> None:
     done = toy.argosy("hub")
     assert done.returncode == 3
     assert "the fleet has not been started on this machine" in done.stderr
@@ -183,7 +185,7 @@ def test_a_second_hub_is_refused_and_one_without_a_fleet_says_so(toy: Rig) -> No
     assert f"the fleet's hub is already running (pid {hub_pid(toy)}" in again.stderr
 
 
-def test_no_hub_and_a_taken_port(toy: Rig) -> None:
+def test_no_hub_option_disables_hub_and_hub_avoids_used_port(toy: Rig) -> None:
     toy.json("up", "-d", "--no-hub")
     assert toy.json("status")["hub"] is None
     toy.json("down")
@@ -197,7 +199,7 @@ def test_no_hub_and_a_taken_port(toy: Rig) -> None:
         assert get(toy.hub() + "/healthz") == "ok"
 
 
-def test_two_fleets_on_one_host_have_a_hub_each(toy: Rig) -> None:
+def test_two_fleets_on_one_host_have_separate_hubs(toy: Rig) -> None:
     toy.json("up", "-d")
     text = (toy.folder / "fleet.yaml").read_text()
     toy.write(text.replace("fleet: toy", "fleet: other"), "other.yaml")

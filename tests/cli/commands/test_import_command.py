@@ -1,4 +1,4 @@
-"""`argosy import` at the command line."""
+"""`argosy import`: output file, JSON, options for machines and addresses, and errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_file_is_written_and_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_writes_fleet_file_and_reports_decisions(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["import", "startup.yaml", "-o", "out.yaml"]) == 0
     out, err = capsys.readouterr()
     assert out == ""
@@ -38,14 +40,14 @@ def test_the_file_is_written_and_told(folder: Path, capsys: pytest.CaptureFixtur
     assert sorted(path.name for path in folder.iterdir()) == ["out.yaml", "startup.yaml"]
 
 
-def test_without_an_output_the_yaml_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_without_output_prints_yaml(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", "startup.yaml"]) == 0
     out, err = capsys.readouterr()
     assert set(load_fleet("fleet.yaml", out).agents) == {"A", "B"}
     assert err.startswith("decided: ")
 
 
-def test_json_has_what_the_contract_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_json_follows_contract(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", "startup.yaml", "-o", "out.yaml", "--json"]) == 0
     out, err = capsys.readouterr()
     value = json.loads(out)
@@ -56,14 +58,16 @@ def test_json_has_what_the_contract_says(capsys: pytest.CaptureFixture[str]) -> 
     assert (value["file"], err) == ("out.yaml", "")
 
 
-def test_json_without_an_output_carries_the_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_json_without_output_contains_yaml(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", "startup.yaml", "--json"]) == 0
     value = json.loads(capsys.readouterr().out)
     assert value["file"] is None
     assert load_fleet("fleet.yaml", value["text"]).agents["A"].port == 7000
 
 
-def test_another_file_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_overwrites_other_file_only_with_force(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "out.yaml").write_text("mine\n")
     assert main(["import", "startup.yaml", "-o", "out.yaml"]) == 2
     assert "--force" in capsys.readouterr().err
@@ -75,37 +79,39 @@ def test_another_file_is_not_overwritten(folder: Path, capsys: pytest.CaptureFix
     assert (folder / "out.yaml").read_bytes() == first
 
 
-def test_a_folder_as_output_gets_a_fleet_yaml(folder: Path) -> None:
+def test_import_into_folder_writes_fleet_yaml(folder: Path) -> None:
     (folder / "sub").mkdir()
     assert main(["import", "startup.yaml", "-o", "sub"]) == 0
     assert load_fleet("sub/fleet.yaml").agents["A"].run == "../a.py"
 
 
-def test_a_machine_is_named_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_machine_option_names_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", "startup.yaml", "--machine", "big=startup.yaml", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["machines"] == ["big"]
 
 
 @pytest.mark.parametrize("word", ["big", "=startup.yaml", "big=", "two words=startup.yaml", "big=other.yaml"])
-def test_a_machine_that_fits_nothing_is_an_error(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_rejects_invalid_machine_option(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", "startup.yaml", "--machine", word]) == 2
     assert capsys.readouterr().err.startswith("error: --machine")
 
 
 @pytest.mark.parametrize("word", ["pc2", "=10.0.0.2", "pc2=", "two words=10.0.0.2", "startup=nowhere at all"])
-def test_an_address_that_is_none_is_an_error(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_rejects_invalid_address_option(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", "startup.yaml", "--address", word]) == 2
     assert capsys.readouterr().err.startswith("error: --address")
 
 
-def test_an_output_folder_that_is_not_there_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_rejects_missing_output_folder(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", "startup.yaml", "-o", "nowhere/out.yaml", "--json"]) == 2
     error = json.loads(capsys.readouterr().out)
     assert error["argosy"] == "error/1"
     assert error["errors"][0]["code"] == "unwritable"
 
 
-def test_an_unknown_format_says_what_is_understood(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_of_unknown_format_lists_known_formats(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "x.yaml").write_text("key: value\n")
     assert main(["import", "x.yaml"]) == 2
     err = capsys.readouterr().err
@@ -113,7 +119,7 @@ def test_an_unknown_format_says_what_is_understood(folder: Path, capsys: pytest.
     assert "Procfile" in err
 
 
-def test_as_a_command(folder: Path) -> None:
+def test_import_runs_as_process(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import sys; from argosy.cli import main; sys.exit(main())", "import", "."],
         cwd=folder,

@@ -1,4 +1,4 @@
-"""`argosy init` and `argosy new`: what they write runs, and nothing that is there is lost."""
+"""`argosy init` and `argosy new`: generated fleets and agents run, and no existing file is overwritten."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from argosy.fleet.loader import load_fleet
 from rig.fleet import Rig, free_ports
 
 
-def test_a_new_fleet_runs_at_once_and_takes_a_new_agent(rig: Rig) -> None:
+def test_init_writes_runnable_fleet_and_new_adds_agent(rig: Rig) -> None:
     told = rig.json("init", "--name", "harbour")
     assert (told["argosy"], told["fleet"]) == ("init/1", "harbour")
     fleet = rig.folder / "fleet.yaml"
@@ -37,7 +37,7 @@ def test_a_new_fleet_runs_at_once_and_takes_a_new_agent(rig: Rig) -> None:
     assert rig.json("call", "SpeechToText", "echo", "text=hi")["reply"] == "hi"
 
 
-def test_a_new_agent_has_a_watchdog_unless_told_otherwise(rig: Rig) -> None:
+def test_new_agent_has_watchdog_unless_disabled(rig: Rig) -> None:
     rig.json("init")
     rig.json("new", "Third")
     rig.json("new", "Fourth", "--watchdog", "5s")
@@ -47,7 +47,7 @@ def test_a_new_agent_has_a_watchdog_unless_told_otherwise(rig: Rig) -> None:
     assert told == {"Greeter": "30s", "Visitor": "30s", "Third": "30s", "Fourth": "5s", "Fifth": None}
 
 
-def test_nothing_is_written_over(rig: Rig) -> None:
+def test_init_and_new_do_not_overwrite_files(rig: Rig) -> None:
     rig.json("init", "sub folder")
     assert rig.json("init", "sub folder", code=2)["errors"][0]["code"] == "exists"
     sub = ["--fleet", "sub folder"]
@@ -60,7 +60,7 @@ def test_nothing_is_written_over(rig: Rig) -> None:
     assert "Fourth" not in (rig.folder / "sub folder" / "fleet.yaml").read_text()
 
 
-def test_where_there_is_no_fleet_yet_every_hint_names_init(rig: Rig) -> None:
+def test_commands_without_fleet_file_hint_at_init(rig: Rig) -> None:
     for words in (["new", "X"], ["up"], ["check"], ["check", "sub/"]):
         (fault,) = rig.json(*words, code=2)["errors"]
         assert fault["code"] == "no-fleet"
@@ -88,7 +88,7 @@ hub: {port: 9500}
 """
 
 
-def test_an_agent_goes_to_the_end_of_the_agents_and_comments_stay(tmp_path: Path) -> None:
+def test_add_agent_appends_agent_and_keeps_comments(tmp_path: Path) -> None:
     path = tmp_path / "fleet.yaml"
     made = add_agent(path, BLOCK, "C", {"run": "c.py", "port": "7203"})
     assert made == BLOCK.replace(
@@ -102,13 +102,13 @@ def test_an_agent_goes_to_the_end_of_the_agents_and_comments_stay(tmp_path: Path
 @pytest.mark.parametrize(
     "text", ["fleet: f\nagents: {A: {run: a.py}}\n", "{fleet: f, agents: {A: {run: a.py}}}\n"]
 )
-def test_a_file_in_braces_is_refused_with_the_line_to_paste(tmp_path: Path, text: str) -> None:
+def test_add_agent_refuses_flow_style_file_with_line_to_paste(tmp_path: Path, text: str) -> None:
     with pytest.raises(RefusedError) as raised:
         add_agent(tmp_path / "fleet.yaml", text, "B", {"run": "b.py"})
     assert raised.value.faults[0].hint == "add it manually: `B: {run: b.py}`"
 
 
 @given(st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}", fullmatch=True))
-def test_any_name_has_a_module_and_a_class(name: str) -> None:
+def test_every_agent_name_maps_to_valid_module_and_class_names(name: str) -> None:
     assert module_name_for(name).isidentifier()
     assert class_name_for(name).isidentifier()

@@ -1,4 +1,4 @@
-"""`argosy keys` on a fleet file: what it makes, tells and lays out, and its exit codes."""
+"""`argosy keys`: creates, renews, shows and copies the keys of machines; its exit codes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def asked(capsys: pytest.CaptureFixture[str]) -> Any:
+def keys_json(capsys: pytest.CaptureFixture[str]) -> Any:
     """Run `argosy keys WORDS --json` and return its object."""
 
     def ask(*words: str, code: int = 0) -> dict[str, Any]:
@@ -45,19 +45,19 @@ def asked(capsys: pytest.CaptureFixture[str]) -> Any:
     return ask
 
 
-def test_make_makes_what_is_missing(keys: Path, asked: Any) -> None:
-    first = asked("make")
+def test_keys_make_creates_missing_keys_only(keys: Path, keys_json: Any) -> None:
+    first = keys_json("make")
     assert (first["argosy"], first["made"], first["folder"]) == ("keys/1", ["mainpc", "pc2"], str(keys))
     assert [found["has_secret"] for found in first["machines"].values()] == [True, True]
     assert keys.stat().st_mode & 0o777 == 0o700
-    second = asked("make")
+    second = keys_json("make")
     assert second["made"] == []
     assert second["machines"] == first["machines"]
 
 
-def test_renew_changes_one_key_and_tells_what_follows(asked: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    before = asked("make")["machines"]
-    renewed = asked("make", "--renew", "pc2")
+def test_keys_renew_replaces_one_key_and_warns(keys_json: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    before = keys_json("make")["machines"]
+    renewed = keys_json("make", "--renew", "pc2")
     assert renewed["renewed"] == ["pc2"]
     assert renewed["machines"]["mainpc"] == before["mainpc"]
     assert renewed["machines"]["pc2"]["public"] != before["pc2"]["public"]
@@ -67,20 +67,20 @@ def test_renew_changes_one_key_and_tells_what_follows(asked: Any, capsys: pytest
     assert "refuse each other until they have the new keys" in out
 
 
-def test_show_ends_with_1_where_something_is_wrong(
-    keys: Path, asked: Any, capsys: pytest.CaptureFixture[str]
+def test_keys_show_exits_1_for_exposed_key(
+    keys: Path, keys_json: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    public = asked("make")["machines"]["pc2"]["public"]
-    assert asked("show")["faults"] == []
+    public = keys_json("make")["machines"]["pc2"]["public"]
+    assert keys_json("show")["faults"] == []
     os.chmod(keys / "pc2.secret", 0o644)
-    assert [fault["code"] for fault in asked("show", code=1)["faults"]] == ["exposed-key"]
+    assert [fault["code"] for fault in keys_json("show", code=1)["faults"]] == ["exposed-key"]
     assert main(["keys", "show"]) == 1
     out = capsys.readouterr().out
     assert public in out
     assert f"hint: chmod 600 {keys}/pc2.secret" in out
 
 
-def test_no_secret_is_ever_printed(keys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_keys_never_prints_secrets(keys: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["make"], ["show"], ["copy", "pc2"], ["make", "--renew", "mainpc"]):
         assert main(["keys", *words]) == 0
     for words in (["make"], ["show"], ["copy", "pc2", "-o", "more"]):
@@ -92,31 +92,33 @@ def test_no_secret_is_ever_printed(keys: Path, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("words", [["pc2"], ["pc2", "."], [".", "pc2"], ["pc2", "--fleet", "fleet.yaml"]])
-def test_copy_lays_out_what_one_machine_needs(words: list[str], tmp_path: Path, asked: Any) -> None:
-    asked("make")
-    told = asked("copy", *words)
+def test_keys_copy_writes_files_of_one_machine(words: list[str], tmp_path: Path, keys_json: Any) -> None:
+    keys_json("make")
+    told = keys_json("copy", *words)
     assert told["out"] == str(tmp_path / "keys-pc2")
     assert told["files"] == sorted(os.listdir(told["out"])) == ["mainpc.public", "pc2.public", "pc2.secret"]
     assert {path.stat().st_mode & 0o777 for path in Path(told["out"]).iterdir()} == {0o600}
 
 
-def test_argosy_keys_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Any) -> None:
+def test_argosy_keys_variable_sets_keys_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys_json: Any
+) -> None:
     monkeypatch.setenv("ARGOSY_KEYS", str(tmp_path / "mine"))
-    assert asked("make")["folder"] == str(tmp_path / "mine")
+    assert keys_json("make")["folder"] == str(tmp_path / "mine")
     assert (tmp_path / "mine" / "pc2.secret").exists()
 
 
-def test_a_machine_given_its_layout_has_all_it_needs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Any
+def test_copied_keys_are_complete_for_their_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys_json: Any
 ) -> None:
-    asked("make")
-    monkeypatch.setenv("ARGOSY_KEYS", asked("copy", "pc2")["out"])
-    shown = asked("show")
+    keys_json("make")
+    monkeypatch.setenv("ARGOSY_KEYS", keys_json("copy", "pc2")["out"])
+    shown = keys_json("show")
     assert {name: found["has_secret"] for name, found in shown["machines"].items()} == {
         "mainpc": False,
         "pc2": True,
     }
-    assert asked("make")["made"] == []
+    assert keys_json("make")["made"] == []
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,7 @@ def test_a_machine_given_its_layout_has_all_it_needs(
         (["make", "--renew", "pc2"], 1, "there is no public key of `pc2`"),
     ],
 )
-def test_what_cannot_be_done(
+def test_keys_rejects_invalid_input_with_hint(
     words: list[str], code: int, told: str, keys: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["keys", *words]) == code
@@ -145,13 +147,15 @@ def test_what_cannot_be_done(
     assert not keys.exists()
 
 
-def test_a_fleet_without_machines_needs_no_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_keys_make_exits_1_for_fleet_without_machines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "fleet.yaml").write_text("fleet: harbour\nagents:\n  Registry: {run: r.py}\n")
     assert main(["keys", "make"]) == 1
     assert "has no machines" in capsys.readouterr().err
 
 
-def test_a_folder_that_cannot_be_made_ends_with_3(
+def test_keys_make_exits_3_if_folder_cannot_be_created(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")

@@ -1,4 +1,4 @@
-"""`argosy logs`: merged, followed, under a flood, and when nobody takes what it says."""
+"""`argosy logs`: merges and follows log files, also under a flood and with a closed reader."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ while True:
 """
 
 
-def test_logs_merge_by_time_and_mark_the_seams(rig: Rig) -> None:
+def test_logs_merges_lines_by_time_and_marks_restarts(rig: Rig) -> None:
     rig.write(CHAIN)
     rig.json("up", "-d")
     old = rig.pid("A")
@@ -69,7 +69,7 @@ def test_logs_merge_by_time_and_mark_the_seams(rig: Rig) -> None:
     assert "`A`" in wrong.stderr
 
 
-def test_logs_follow_across_a_restart(rig: Rig) -> None:
+def test_logs_follow_continues_after_restart(rig: Rig) -> None:
     rig.write(CHAIN)
     rig.json("up", "-d")
     follow = rig.start("logs", "-f", "A", "--json")
@@ -92,7 +92,7 @@ def entries(follow: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
         yield json.loads(line)
 
 
-def test_a_flooded_log_does_not_silence_the_others_and_its_follower_tells_what_it_missed(rig: Rig) -> None:
+def test_logs_follow_shows_other_agents_and_lost_bytes_under_flood(rig: Rig) -> None:
     rig.write(FLOODED)
     rig.write(FLOOD, "flood.py")
     rig.write(QUIET, "quiet.py")
@@ -116,7 +116,7 @@ def test_a_flooded_log_does_not_silence_the_others_and_its_follower_tells_what_i
     assert follow.wait(timeout=10) == 0
 
 
-def test_a_follow_ends_with_its_reader(rig: Rig) -> None:
+def test_logs_follow_exits_when_reader_closes_pipe(rig: Rig) -> None:
     """The broken pipe was an event loop's affair, which went on."""
     rig.write(FLOODED.replace("  Flood: {run: flood.py}\n", ""))
     rig.write(QUIET, "quiet.py")
@@ -129,7 +129,7 @@ def test_a_follow_ends_with_its_reader(rig: Rig) -> None:
     assert follow.wait(timeout=10) == 0
 
 
-def test_an_agent_that_has_not_run_yet_has_no_lines_and_a_follower_waits_for_it(rig: Rig) -> None:
+def test_logs_reports_agent_without_logs_and_follow_waits_for_it(rig: Rig) -> None:
     rig.write(CHAIN)
     for words, who in (("logs",), "this fleet"), (("logs", "B"), "B"), (("logs", "B", "--json"), "B"):
         found = rig.argosy(*words)
@@ -145,7 +145,7 @@ def test_an_agent_that_has_not_run_yet_has_no_lines_and_a_follower_waits_for_it(
     assert [json.loads(follow.stdout.readline())["line"] for _ in range(2)] == ["", "up B"]
 
 
-def test_logs_show_control_characters_on_a_terminal_and_keep_them_in_a_pipe(rig: Rig) -> None:
+def test_logs_escapes_control_characters_on_terminal_only(rig: Rig) -> None:
     """A title, a cleared screen or a moved cursor falsifies what a person reads."""
     rig.write(
         r"""

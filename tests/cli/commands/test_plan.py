@@ -1,4 +1,4 @@
-"""`argosy plan`: before any start, and after one that measured."""
+"""`argosy plan`: estimates before the first start, and measured times after it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ agents:
 """
 
 
-def test_before_any_start_everything_is_a_stated_guess(rig: Rig) -> None:
+def test_plan_before_first_start_marks_all_times_as_estimates(rig: Rig) -> None:
     rig.write(CHAIN)
     plan = rig.json("plan")
     assert (plan["argosy"], plan["seconds"], plan["starts_at_once"]) == ("plan/1", 3.0, None)
@@ -60,7 +60,7 @@ def test_before_any_start_everything_is_a_stated_guess(rig: Rig) -> None:
     assert not (rig.folder / "state").exists(), "a plan makes nothing"
 
 
-def test_after_a_start_the_plan_is_what_it_took(rig: Rig) -> None:
+def test_plan_after_start_uses_measured_times(rig: Rig) -> None:
     assert "unknown before the first start" in _text_before_a_start(rig)
     rig.write(CHAIN + '  D: {run: [sleep, "1000"], ready: {probe: alive, seconds: 0.05}}\n')
     rig.json("up", "-d")
@@ -80,7 +80,7 @@ def _text_before_a_start(rig: Rig) -> str:
     return rig.argosy("plan").stdout
 
 
-def test_slots_are_the_files_or_those_of_so_many_machines(rig: Rig) -> None:
+def test_plan_start_slots_follow_file_or_machine_count(rig: Rig) -> None:
     rig.write(CHAIN)
     one = rig.json("plan", "--simulate")["starts_at_once"]
     assert rig.json("plan", "--machines", "3")["starts_at_once"] == 3 * one
@@ -91,13 +91,13 @@ def test_slots_are_the_files_or_those_of_so_many_machines(rig: Rig) -> None:
         assert f"found `{wrong}`" in error["message"]
 
 
-def test_a_need_that_the_code_uses_is_no_cut(rig: Rig) -> None:
+def test_plan_proposes_no_cut_of_used_need(rig: Rig) -> None:
     rig.write(CHAIN.replace("B: {run: speaker.py", "B: {run: asker.py"))
     rig.write("connect('A')\n", "asker.py")
     cuts = {(cut["from"], cut["to"]) for cut in rig.json("plan")["cuts"] if cut["why"] == "unused"}
     assert cuts == {("C", "B"), ("C", "A")}
 
 
-def test_a_faulty_file_is_told(rig: Rig) -> None:
+def test_plan_exits_2_for_cycle(rig: Rig) -> None:
     rig.write(CHAIN.replace("[A]", "[C]"))
     assert rig.json("plan", code=2)["errors"][0]["code"] == "cycle"

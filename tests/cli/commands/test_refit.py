@@ -1,4 +1,4 @@
-"""`argosy refit` through the real command, on trees of real files, with real projects' own checks."""
+"""`argosy refit`: diff, apply, undo and verification by the project's own command, on real files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_it_shows_a_diff_and_writes_nothing(tmp_path: Path) -> None:
+def test_refit_shows_diff_and_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(OWN)
     (tmp_path / "requirements.txt").write_text("numpy\npyzmq==27.0\n")
     before = tree(tmp_path)
@@ -58,7 +58,7 @@ def test_it_shows_a_diff_and_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / ".argosy").exists()
 
 
-def test_apply_undo_and_a_second_run(tmp_path: Path) -> None:
+def test_refit_applies_once_and_undo_restores_files(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(OWN)
     (tmp_path / "b.py").write_text("import zmq\nprint(zmq.Context())\n")
     (tmp_path / "broken.py").write_text("import zmq\nzmq.Context(\n")
@@ -83,7 +83,7 @@ def test_apply_undo_and_a_second_run(tmp_path: Path) -> None:
     assert "there is no run to undo" in nothing.stderr
 
 
-def test_a_run_that_changes_nothing_leaves_no_folder(tmp_path: Path) -> None:
+def test_refit_without_changes_creates_no_folder(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("import zmq\nprint(zmq.Context())\n")
     assert as_json(tmp_path, "--apply")["run"] is None
     assert not (tmp_path / ".argosy").exists()
@@ -95,7 +95,7 @@ def git(folder: Path, *words: str) -> None:
 
 
 @needs("git")
-def test_what_git_has_no_copy_of_is_left_alone(tmp_path: Path) -> None:
+def test_refit_refuses_files_without_copy_in_git(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(OWN)
     git(tmp_path, "init", "-q")
     refused = argosy("refit", tmp_path, "--apply")
@@ -117,7 +117,7 @@ def test_what_git_has_no_copy_of_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_unsaved_files_that_a_refit_does_not_change_do_not_stop_it(tmp_path: Path) -> None:
+def test_refit_ignores_uncommitted_files_it_does_not_change(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(OWN)
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", "a.py")
@@ -132,7 +132,7 @@ CHECK = "import pathlib, sys\n"
 CHECK += "sys.exit('argosy' in pathlib.Path('f3.py').read_text() + pathlib.Path('f5.py').read_text())\n"
 
 
-def test_the_project_s_own_command_finds_the_guilty(tmp_path: Path) -> None:
+def test_refit_verify_excludes_files_that_fail_project_command(tmp_path: Path) -> None:
     for number in range(7):
         (tmp_path / f"f{number}.py").write_text(OWN)
     (tmp_path / "check.py").write_text(CHECK)
@@ -148,7 +148,7 @@ def test_the_project_s_own_command_finds_the_guilty(tmp_path: Path) -> None:
     assert all((tmp_path / f"f{number}.py").read_text() == OWN for number in range(7))
 
 
-def test_a_file_that_is_edited_while_it_is_judged_stays_in_the_run(tmp_path: Path) -> None:
+def test_refit_keeps_file_edited_during_verification_in_run(tmp_path: Path) -> None:
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text(OWN)
     command = 'if grep -q argosy b.py && ! grep -q mine b.py; then echo "# mine" >> b.py; exit 1; fi'
@@ -178,7 +178,7 @@ sys.exit("argosy" in pathlib.Path("f1.py").read_text() + pathlib.Path("f4.py").r
 
 
 @pytest.mark.parametrize("call", [2, 3, 4, 6])
-def test_killed_while_it_looks_for_the_guilty(tmp_path: Path, call: int) -> None:
+def test_refit_killed_during_verification_can_be_undone(tmp_path: Path, call: int) -> None:
     names = [f"f{number}.py" for number in range(6)]
     for name in names:
         (tmp_path / name).write_text(OWN)
@@ -194,7 +194,7 @@ def test_killed_while_it_looks_for_the_guilty(tmp_path: Path, call: int) -> None
     assert as_json(tmp_path, "--undo")["restored"] == again["changed"]
 
 
-def test_a_command_that_fails_before_is_an_error(tmp_path: Path) -> None:
+def test_refit_exits_2_if_verify_command_fails_before_changes(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(OWN)
     done = argosy("refit", tmp_path, "--apply", "--verify", "echo no luck; false")
     assert done.returncode == 2
@@ -202,7 +202,7 @@ def test_a_command_that_fails_before_is_an_error(tmp_path: Path) -> None:
     assert (tmp_path / "a.py").read_text() == OWN
 
 
-def test_ctrl_c_during_the_project_s_command_leaves_nothing(tmp_path: Path) -> None:
+def test_refit_interrupted_during_verification_leaves_tree_unchanged(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(OWN)
     before = tree(tmp_path)
     # The command succeeds on the old tree, and hangs on the new one until it is interrupted.
@@ -237,7 +237,7 @@ def test_ctrl_c_during_the_project_s_command_leaves_nothing(tmp_path: Path) -> N
         (["--undo", "never"], "there is no run `never`"),
     ],
 )
-def test_what_is_asked_wrong_is_told(tmp_path: Path, words: list[str], told: str) -> None:
+def test_refit_exits_2_for_invalid_options(tmp_path: Path, words: list[str], told: str) -> None:
     (tmp_path / "a.py").write_text(OWN)
     done = argosy("refit", tmp_path, *words)
     assert done.returncode == 2
@@ -291,7 +291,7 @@ def ask(endpoint):
 """
 
 
-def test_people_s_patches_hold(tmp_path: Path) -> None:
+def test_refit_keeps_mock_patches_of_tests_working(tmp_path: Path) -> None:
     (tmp_path / "client.py").write_text(CLIENT)
     (tmp_path / "test_client.py").write_text(PATCHED)
     told = as_json(tmp_path, "--apply", "--verify", f"{sys.executable} test_client.py")
@@ -300,7 +300,7 @@ def test_people_s_patches_hold(tmp_path: Path) -> None:
 
 
 @pytest.mark.corpus
-def test_a_real_tree(corpus: Path, tmp_path: Path) -> None:
+def test_refit_of_corpus_passes_gates_and_undo_restores_it(corpus: Path, tmp_path: Path) -> None:
     """Nothing breaks, nothing is left for a second run, and the undo is byte for byte."""
     work = tmp_path / "work"
     shutil.copytree(corpus, work)

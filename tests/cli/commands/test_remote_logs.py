@@ -1,4 +1,4 @@
-"""Lines of another machine that come once more after a cut: each is shown, and none twice."""
+"""Remote logs: lines that are sent again after a lost connection are shown once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STEPS = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([0.0, 0.0, 0.5
 
 
 @given(STEPS, st.lists(st.integers(0, 30), max_size=3))
-def test_whatever_is_cut_and_comes_again_is_shown_once(
+def test_remote_log_lines_are_shown_once_after_reconnects(
     steps: list[tuple[str, float]], cuts: list[int]
 ) -> None:
     now = {"a": 1.0, "b": 1.0}

@@ -1,4 +1,4 @@
-"""`argosy repair`, as people and programs see it."""
+"""`argosy repair`: proposals as patches and JSON, apply and undo, also after a kill or on a full disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_patch_is_shown_and_nothing_written(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repair_shows_patch_and_writes_nothing(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["repair"]) == 0
     out = capsys.readouterr().out
     assert "broken.py:3:31: an extra closing bracket (unmatched ')')\n" in out
@@ -39,7 +39,7 @@ def test_a_patch_is_shown_and_nothing_written(tree: Path, capsys: pytest.Capture
     assert (tree / "broken.py").read_text() == _BROKEN
 
 
-def test_what_is_printed_is_a_patch(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repair_output_applies_as_patch(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tree / "other.py").write_text("def f():\n    start()    end()\n\n\nf()")
     assert main(["repair", "."]) == 0
     patch = capsys.readouterr().out
@@ -48,7 +48,7 @@ def test_what_is_printed_is_a_patch(tree: Path, capsys: pytest.CaptureFixture[st
     assert (tree / "other.py").read_text() == "def f():\n    start()\n    end()\n\n\nf()"
 
 
-def test_the_object(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repair_json_follows_contract(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["repair", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["argosy"] == "repair/1"
@@ -62,7 +62,7 @@ def test_the_object(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert item["patch"].startswith("--- a/broken.py\n+++ b/broken.py\n")
 
 
-def test_a_file_without_a_proposal_is_a_bad_answer(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repair_exits_1_for_file_without_proposal(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tree / "broken.py").write_text("def f(:\n    return 1\n")
     assert main(["repair", "--brief"]) == 1
     out = capsys.readouterr().out
@@ -70,14 +70,16 @@ def test_a_file_without_a_proposal_is_a_bad_answer(tree: Path, capsys: pytest.Ca
     assert out.endswith("2 files: 1 parse, 0 would with these proposals, 1 without a proposal\n")
 
 
-def test_a_path_that_is_not_there(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repair_of_missing_path_exits_2(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["repair", "nowhere", "--json"]) == 2
     told = json.loads(capsys.readouterr().out)
     assert told["argosy"] == "error/1"
     assert "nowhere" in told["errors"][0]["message"]
 
 
-def test_proposals_are_written_and_taken_back(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repair_apply_writes_proposals_and_undo_restores_them(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tree / "lost.py").write_text("def f(:\n")
     assert main(["repair", "--apply"]) == 1
     assert "1 written as run " in capsys.readouterr().out
@@ -87,7 +89,7 @@ def test_proposals_are_written_and_taken_back(tree: Path, capsys: pytest.Capture
     assert (tree / "broken.py").read_text() == _BROKEN
 
 
-def test_a_tree_with_unsaved_changes_is_left_alone(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repair_refuses_tree_with_uncommitted_changes(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     subprocess.run(["git", "init", "-q"], cwd=tree, check=True)
     assert main(["repair", "--apply", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["errors"][0]["code"] == "dirty"
@@ -97,7 +99,9 @@ def test_a_tree_with_unsaved_changes_is_left_alone(tree: Path, capsys: pytest.Ca
     assert (tree / "broken.py").read_text() != _BROKEN
 
 
-def test_packages_that_are_told_to_be_absent(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repair_absent_inserts_placeholders_for_packages(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tree / "broken.py").write_text("import torch\n\n\ndef f():\n    return torch.zeros(1)\n")
     assert main(["repair", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["files"] == {}
@@ -131,7 +135,7 @@ def _killed_at_rename(number: int) -> bool:
     return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
 
 
-def test_a_repair_that_is_killed_leaves_each_file_old_or_new_and_is_undone(tree: Path) -> None:
+def test_killed_repair_leaves_files_old_or_new_and_can_be_undone(tree: Path) -> None:
     files = [tree / name for name in ("broken.py", "other.py", "third.py")]
     for path in files:
         path.write_text(_BROKEN)
@@ -180,7 +184,7 @@ assert set(ends) == {0, 1}, ends
 """
 
 
-def test_a_repair_on_a_full_disk_changes_all_files_or_none(tmp_path: Path) -> None:
+def test_repair_on_full_disk_changes_all_files_or_none(tmp_path: Path) -> None:
     mount = 'mount -t tmpfs -o size=128k none "$1" && exec "$2" -c "$3" "$1" "$4"'
 
     def run(code: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""`argosy restart --dry-run`: what it foretells is what the restart then does."""
+"""`argosy restart`: its dry run predicts the real restart, and `--changed` selects changed agents."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def started(rig: Rig) -> Rig:
     return rig
 
 
-def test_a_dry_run_tells_what_the_restart_does_and_does_nothing(started: Rig) -> None:
+def test_restart_dry_run_predicts_restart_and_changes_nothing(started: Rig) -> None:
     before = {name: agent["pid"] for name, agent in started.agents().items()}
     told = started.json("restart", "A", "--dry-run")
     assert {name: agent["pid"] for name, agent in started.agents().items()} == before
@@ -52,7 +52,7 @@ def test_a_dry_run_tells_what_the_restart_does_and_does_nothing(started: Rig) ->
     assert {name for name in after if after[name] != before[name]} == {"A", "Stops", "Follows"}
 
 
-def test_text_names_each_and_why(started: Rig) -> None:
+def test_restart_dry_run_text_names_affected_agents_and_reasons(started: Rig) -> None:
     done = started.argosy("restart", "A", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "3 would restart" in done.stdout
@@ -61,14 +61,14 @@ def test_text_names_each_and_why(started: Rig) -> None:
     assert "indirectly affected: Far" in done.stdout
 
 
-def test_what_does_not_run_follows_nobody(started: Rig) -> None:
+def test_restart_does_not_start_stopped_dependents(started: Rig) -> None:
     started.json("down", "--only", "Stops,Follows,Ails")
     told = started.json("restart", "A", "--dry-run")
     assert (told["restarted"], told["reconnected"]) == (["A"], ["Waits"])
     assert told["outages"]["A"]["measured"] == 1
 
 
-def test_faults_are_told(rig: Rig) -> None:
+def test_restart_reports_errors_with_exit_codes(rig: Rig) -> None:
     rig.write(FLEET)
     assert rig.json("restart", "A", "--dry-run", code=1)["errors"][0]["code"] == "not-running"
     rig.json("up", "-d", "--only", "A")
@@ -76,7 +76,7 @@ def test_faults_are_told(rig: Rig) -> None:
     assert rig.json("restart", "--dry-run", code=2)["errors"][0]["code"] == "usage"
 
 
-def test_changed_restarts_those_whose_code_differs(rig: Rig) -> None:
+def test_restart_changed_restarts_only_agents_with_changed_code(rig: Rig) -> None:
     (rig.folder / "shared.py").write_text("X = 1\n")
     (rig.folder / "other.py").write_text("import shared\n" + SPEAKER)
     rig.write(FLEET.replace("Other: {run: speaker.py}", "Other: {run: other.py}"))

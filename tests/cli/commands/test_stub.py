@@ -1,4 +1,4 @@
-"""`argosy stub`: what it reads, writes and refuses, and that its peers work in a running fleet."""
+"""`argosy stub`: generated peers work in a running fleet; omitted agents and errors are reported."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def fleet(rig: Rig) -> Rig:
     return rig
 
 
-def test_its_peers_work_in_a_running_fleet(fleet: Rig) -> None:
+def test_generated_peers_work_in_running_fleet(fleet: Rig) -> None:
     made = fleet.argosy("stub", "Greeter", "-o", "peers.py")
     assert (made.returncode, made.stdout, made.stderr) == (0, "", "peers.py: 1 of 1 agents\n")
     fleet.json("up", "-d", "--only", "Relay")
@@ -72,7 +72,7 @@ def test_its_peers_work_in_a_running_fleet(fleet: Rig) -> None:
     assert fleet.json("call", "Relay", "blocking", "name=me")["reply"] == "hello me"
 
 
-def test_who_is_left_out_is_told_and_a_source_that_does_not_parse_is_an_error(fleet: Rig) -> None:
+def test_stub_reports_omitted_agents_and_source_with_syntax_error(fleet: Rig) -> None:
     done = fleet.argosy("stub", "-o", "peers.py")
     assert done.returncode == 1
     assert "peers.py: 2 of 4 agents" in done.stderr
@@ -98,7 +98,9 @@ def test_who_is_left_out_is_told_and_a_source_that_does_not_parse_is_an_error(fl
         (["Greeter", "-o", "nowhere/peers.py"], "unwritable", 2),
     ],
 )
-def test_what_cannot_be_done_is_refused(fleet: Rig, words: list[str], code: str, exit_code: int) -> None:
+def test_stub_refuses_invalid_requests_with_error_code(
+    fleet: Rig, words: list[str], code: str, exit_code: int
+) -> None:
     done = fleet.argosy("stub", *words, "--json")
     assert done.returncode == exit_code
     assert json.loads(done.stdout)["errors"][0]["code"] == code

@@ -1,4 +1,4 @@
-"""`argosy timeline` of a fleet that was really started: terminal, JSON, page."""
+"""`argosy timeline` of a started fleet: terminal, JSON, HTML page."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def started(rig: Rig) -> Rig:
     return rig
 
 
-def test_json_tells_who_waited_for_whom(started: Rig) -> None:
+def test_timeline_json_contains_critical_path_and_waits(started: Rig) -> None:
     found = started.json("timeline")
     assert (found["argosy"], found["fleet"], found["environment"]) == ("timeline/1", "toy", "testing")
     assert [step["agent"] for step in found["critical_path"]] == ["A", "B", "C"]
@@ -54,7 +54,7 @@ def test_json_tells_who_waited_for_whom(started: Rig) -> None:
     assert all(edge["fleet_seconds"] > 0 for edge in found["edges"])
 
 
-def test_text_is_plain_in_a_pipe(started: Rig) -> None:
+def test_timeline_text_is_ascii_in_pipe(started: Rig) -> None:
     done = started.argosy("timeline")
     assert done.returncode == 0, done.stderr
     assert done.stdout.isascii()
@@ -64,7 +64,7 @@ def test_text_is_plain_in_a_pipe(started: Rig) -> None:
 
 
 @pytest.mark.parametrize("columns", [60, 120])
-def test_bars_fit_the_terminal(started: Rig, columns: int) -> None:
+def test_timeline_bars_fit_terminal_width(started: Rig, columns: int) -> None:
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("4H", 40, columns, 0, 0))
     env = {**started.env, "TERM": "xterm", "PYTHONIOENCODING": "utf-8"}
@@ -109,7 +109,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_needs_nothing_else_and_says_in_words_what_it_draws(started: Rig) -> None:
+def test_timeline_page_is_self_contained_and_accessible(started: Rig) -> None:
     done = started.argosy("timeline", "--html", "start.html")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "written to start.html\n")
     text = (started.folder / "start.html").read_text()
@@ -124,7 +124,7 @@ def test_the_page_needs_nothing_else_and_says_in_words_what_it_draws(started: Ri
     assert links <= {f"#{attrs['id']}" for attrs in rows.values()}
 
 
-def test_faults_are_told(rig: Rig) -> None:
+def test_timeline_reports_errors_with_exit_codes(rig: Rig) -> None:
     rig.write(CHAIN)
     error = rig.json("timeline", code=1)
     assert error["errors"][0]["code"] == "never-started"

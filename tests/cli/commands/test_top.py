@@ -1,4 +1,4 @@
-"""`argosy top` on a terminal of its own: drawn, moved about in, left; and what it shows, as text."""
+"""`argosy top`: keys and exit codes on a pseudo terminal, and the text of its table."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Terminal:
         return code
 
 
-def test_it_is_drawn_followed_and_left(rig: Rig) -> None:
+def test_top_draws_handles_keys_and_exits(rig: Rig) -> None:
     rig.write(
         "fleet: toy\ndefaults: {ready: {probe: notify}, run: speaker.py}\nagents: {Anna: {}, Berta: {}}\n"
     )
@@ -95,7 +95,7 @@ def test_it_is_drawn_followed_and_left(rig: Rig) -> None:
     assert terminal.hang_up() == 130
 
 
-def test_without_a_terminal_or_a_fleet_it_says_so(rig: Rig) -> None:
+def test_top_reports_missing_terminal_or_fleet(rig: Rig) -> None:
     rig.write("fleet: toy\nagents: {A: {run: speaker.py}}\n")
     done = rig.argosy("top")
     assert done.returncode == 2
@@ -131,7 +131,7 @@ AGENTS = {
 REPORT = FleetStatus(fleet="toy", environment="testing", pid=1, started_s=0.0, machines=[], agents=AGENTS)
 
 
-def test_trouble_comes_first_and_other_orders_are_as_named() -> None:
+def test_top_rows_sort_by_severity_name_cpu_and_memory() -> None:
     def order(name: str, wanted: str = "") -> list[str]:
         return [row.agent for row in make_rows(REPORT, {1: 5.0}, name, wanted, 70.0)]  # type: ignore[arg-type]
 
@@ -141,7 +141,7 @@ def test_trouble_comes_first_and_other_orders_are_as_named() -> None:
     assert summary_line(REPORT, 1, "name", "voice") == "toy (testing): 1 of 3 ready, by name, 1 with `voice`"
 
 
-def test_a_table_is_aligned_and_cut() -> None:
+def test_top_table_is_aligned_and_truncated() -> None:
     rows = make_rows(REPORT, {1: 5.0}, "name", "", 70.0)
     head, lines = format_table(rows, 200)
     assert lines[0].split() == ["✔", "Anna", "ready", "1m", "1", "5.0", "1.0"]
@@ -169,7 +169,7 @@ NARROW = FleetStatus(
 )
 
 
-def test_a_terminal_of_80_columns_has_processor_memory_restarts_and_the_cause() -> None:
+def test_top_table_of_80_columns_shows_cpu_memory_restarts_and_cause() -> None:
     rows = make_rows(NARROW, {41234: 12.3}, "severity", "", 70.0)
     head, lines = format_table(rows, 79)
     assert head.split() == ["AGENT", "STATE", "CPU%", "MiB", "RST", "NOTE"]
@@ -183,14 +183,14 @@ def test_a_terminal_of_80_columns_has_processor_memory_restarts_and_the_cause() 
     assert " ".join(wide) == "AGENT GROUP STATE PID CPU % PSS MiB RESTARTS NOTE"  # nobody has an age
 
 
-def test_agents_beyond_the_screen_are_counted() -> None:
+def test_top_counts_rows_beyond_screen() -> None:
     assert describe_hidden_rows(0, 64) == "64 more below (arrows, page down)"
     assert describe_hidden_rows(3, 61) == "3 more above, 61 more below (arrows, page up, page down)"
     assert describe_hidden_rows(64, 0) == "64 more above (arrows, page up)"
     assert describe_hidden_rows(0, 0) == ""
 
 
-def test_the_whole_cause_of_the_chosen_agent_is_below_and_so_is_what_does_not_fit(rig: Rig) -> None:
+def test_top_shows_full_cause_of_selected_agent_and_hidden_row_count(rig: Rig) -> None:
     rig.write(
         "import sys\nprint('no such voice: alto, tenor or bass is known here', flush=True)\nsys.exit(3)\n",
         "voice.py",
@@ -207,7 +207,7 @@ def test_the_whole_cause_of_the_chosen_agent_is_below_and_so_is_what_does_not_fi
     assert terminal.close() == 0
 
 
-def test_processor_time_is_told_from_the_second_look_on() -> None:
+def test_cpu_usage_is_reported_from_second_sample() -> None:
     processors = CpuUsage()
     assert processors.sample([os.getpid(), 2**22 + 1]) == {}
     assert set(processors.sample([os.getpid()])) == {os.getpid()}

@@ -1,4 +1,4 @@
-"""`argosy track` as its users call it: measured, planted regressions caught, false claims refuted."""
+"""`argosy track`: measurements, detected regressions, refuted claims, and interrupted runs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ objectives:
 OWN = "import zmq\n\n\ndef one():\n    return zmq.Context()\n"
 
 
-def told(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
+def track_json(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
     capsys.readouterr()
     code = main(["track", *words, "--json"])
     return code, json.loads(capsys.readouterr().out)
@@ -76,14 +76,14 @@ def toy(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
 
 
 def worse(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, str]:
-    code, found = told(capsys, "check", *words)
+    code, found = track_json(capsys, "check", *words)
     names = {one["metric"]: one["because"] for one in found["worse"]}
     assert code == bool(names or found["faults"])
     return names
 
 
-def test_a_planted_regression_in_each_metric_is_caught(toy: Tree, capsys: pytest.CaptureFixture[str]) -> None:
-    code, found = told(capsys, "run")
+def test_track_check_detects_regression_in_each_metric(toy: Tree, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = track_json(capsys, "run")
     assert (code, next(iter(found)), found["argosy"]) == (0, "argosy", "track/1")
     values = {metric["name"]: (metric["current"], metric["status"]) for metric in found["metrics"]}
     assert values == {
@@ -123,19 +123,19 @@ def test_a_planted_regression_in_each_metric_is_caught(toy: Tree, capsys: pytest
     assert worse(capsys) == {}
 
 
-def test_a_new_finding_is_not_made_up_for_by_a_mended_one(
+def test_track_check_reports_new_finding_despite_fixed_one(
     toy: Tree, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert told(capsys, "run", "--only", "code.*")[0] == 0
+    assert track_json(capsys, "run", "--only", "code.*")[0] == 0
     toy.write("own.py", "x = 1\n")
     toy.write("other.py", OWN)
-    code, found = told(capsys, "check", "--only", "code.*")
+    code, found = track_json(capsys, "check", "--only", "code.*")
     (one,) = found["worse"]
     assert (code, one["metric"], one["because"]) == (1, "code.contexts", "1 finding is new")
     assert [finding["path"] for finding in one["findings"]] == ["other.py"]
     assert found["mended"] == 1
     (toy.root / "other.py").unlink()
-    assert told(capsys, "run", "--only", "code.*")[0] == 0
+    assert track_json(capsys, "run", "--only", "code.*")[0] == 0
     toy.write("own.py", OWN)
     assert "code.contexts" in worse(capsys, "--only", "code.*"), "what was mended stays mended"
     assert main(["track", "run", "--only", "code.*"]) == 0
@@ -144,7 +144,7 @@ def test_a_new_finding_is_not_made_up_for_by_a_mended_one(
     assert "accepted as it was" in (toy.root / "TRACK.md").read_text()
 
 
-def test_a_long_source_is_left_out_for_each_metric_that_reads_it(
+def test_track_check_skips_all_metrics_of_slow_measure_within_limit(
     tree: Tree, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tree.write("words.txt", "a\n")
@@ -167,17 +167,17 @@ objectives:
 """,
     )
     tree.commit()
-    assert told(capsys, "run")[0] == 0
+    assert track_json(capsys, "run")[0] == 0
     assert asked.read_text() == "x", "one source is asked once"
     tree.write("words.txt", "b\n")
-    code, found = told(capsys, "check", "--within", "0.25")
+    code, found = track_json(capsys, "check", "--within", "0.25")
     assert (code, found["not_measured"]) == (0, ["both.first", "both.second"])
     assert asked.read_text() == "x"
-    assert told(capsys, "check")[1]["not_measured"] == []
+    assert track_json(capsys, "check")[1]["not_measured"] == []
     assert asked.read_text() == "xx"
 
 
-def test_nothing_stale_is_not_measured_again_and_the_report_is_the_same(
+def test_track_run_skips_fresh_metrics_and_report_is_stable(
     toy: Tree, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["track", "run", "--only", "code.*"]) == 0
@@ -191,11 +191,11 @@ def test_nothing_stale_is_not_measured_again_and_the_report_is_the_same(
     assert (toy.root / "TRACK.md").read_text() == first
     assert len(list((toy.root / "track" / "records").iterdir())) == 1
     (toy.root / "TRACK.md").write_text(first.replace("achieved", "ACHIEVED"))
-    code, found = told(capsys, "check", "--only", "code.*")
+    code, found = track_json(capsys, "check", "--only", "code.*")
     assert (code, [fault["code"] for fault in found["faults"]]) == (1, ["edited-report"])
 
 
-def test_a_broken_measure_fails_the_check_and_is_never_its_last_value(
+def test_track_check_fails_for_broken_measure_without_old_value(
     toy: Tree, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["track", "run", "--only", "code.words"]) == 0
@@ -204,32 +204,32 @@ def test_a_broken_measure_fails_the_check_and_is_never_its_last_value(
         "track.yaml",
         TRACK.replace("[cat, words.txt]", "[cat, words.txt, gone.txt]").replace("[cat", "[sh, -c, 'exit 9'"),
     )
-    code, found = told(capsys, "run", "--only", "code.words")
+    code, found = track_json(capsys, "run", "--only", "code.words")
     words = next(metric for metric in found["metrics"] if metric["name"] == "code.words")
     assert (code, words["current"], words["status"]) == (1, None, "unknown")
     assert "code.words" in worse(capsys, "--only", "code.words")
 
 
-def test_the_past_is_measured_on_request(toy: Tree, capsys: pytest.CaptureFixture[str]) -> None:
+def test_track_run_at_commit_measures_past_commit(toy: Tree, capsys: pytest.CaptureFixture[str]) -> None:
     toy.write("words.txt", "a\n")
     toy.commit()
     assert main(["track", "run", "--at", "HEAD~1", "--only", "code.words"]) == 0
     assert "code.words (past, " in capsys.readouterr().out
-    code, found = told(capsys, "run", "--at", "no-such-commit")
+    code, found = track_json(capsys, "run", "--at", "no-such-commit")
     assert (code, found["errors"][0]["code"]) == (2, "no-commit")
 
 
-def test_init_and_import(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
+def test_track_init_and_import_write_track_files(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["track", "init"]) == 0
     assert main(["track", "init"]) == 2
     assert main(["track", "run"]) == 0
     tree.write("OLD.md", "# Old\n- Contexts: 113 -> 113 ✅ done\n")
-    code, found = told(capsys, "import", "OLD.md")
+    code, found = track_json(capsys, "import", "OLD.md")
     assert (code, found["argosy"], len(found["figures"])) == (0, "track-import/1", 1)
     assert found["contradictions"][0]["lines"] == [2]
     assert main(["track", "import", "OLD.md", "-o", "old.yaml"]) == 0
     assert main(["track", "import", "OLD.md", "-o", "old.yaml"]) == 2
-    code, found = told(capsys, "report", "--file", "old.yaml")
+    code, found = track_json(capsys, "report", "--file", "old.yaml")
     assert [metric["status"] for metric in found["metrics"]] == ["unproven"]
     assert main(["track", "import", "gone.md"]) == 2
     assert main(["track", "import"]) == 2
@@ -252,7 +252,7 @@ def run_apart(tree: Tree, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_what_is_measured_before_ctrl_c_is_kept(toy: Tree) -> None:
+def test_interrupted_track_run_keeps_finished_measurements(toy: Tree) -> None:
     toy.write("track.yaml", CUT)
     toy.write("wait.py", WAIT)
     done = run_apart(toy)
@@ -262,7 +262,7 @@ def test_what_is_measured_before_ctrl_c_is_kept(toy: Tree) -> None:
     assert [json.loads(line)["metric"] for line in path.read_text().splitlines()] == ["o.a"]
 
 
-def test_a_run_that_is_cut_tells_what_it_has_measured_and_nothing_older(toy: Tree) -> None:
+def test_interrupted_track_run_prints_only_its_own_measurements(toy: Tree) -> None:
     toy.write("track.yaml", CUT)
     toy.write("wait.py", WAIT)
     assert run_apart(toy, "--only", "o.a").returncode == 0

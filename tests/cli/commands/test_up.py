@@ -1,4 +1,4 @@
-"""`argosy up` and what goes with it, on real processes."""
+"""`argosy up`, with status, restart and down: starts, failed starts, Ctrl-C and invalid input."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def is_renewed(agent: dict[str, Any], before: int) -> bool:
     return agent["state"] == "ready" and agent["pid"] != before
 
 
-def test_up_status_down_as_in_the_contract(rig: Rig) -> None:
+def test_up_status_and_down_json_follow_contract(rig: Rig) -> None:
     rig.write(CHAIN)
     up = rig.json("up", "-d")
     assert (up["argosy"], up["declared"], sorted(up["ready"])) == ("up/1", 4, ["A", "B", "C", "D"])
@@ -56,7 +56,7 @@ def test_up_status_down_as_in_the_contract(rig: Rig) -> None:
     assert rig.json("down")["stopped"] == []
 
 
-def test_a_second_up_adopts_what_runs(rig: Rig) -> None:
+def test_second_up_adopts_running_agents(rig: Rig) -> None:
     rig.write(CHAIN)
     rig.json("up", "-d")
     pids = {name: agent["pid"] for name, agent in rig.agents().items()}
@@ -65,7 +65,7 @@ def test_a_second_up_adopts_what_runs(rig: Rig) -> None:
     assert {name: agent["pid"] for name, agent in rig.agents().items()} == pids
 
 
-def test_needs_are_ready_before_and_stopped_after(rig: Rig) -> None:
+def test_needs_start_before_and_stop_after_their_dependents(rig: Rig) -> None:
     rig.write(CHAIN)
     rig.json("up", "-d")
     down = rig.argosy("down", "--json")
@@ -80,7 +80,7 @@ def test_needs_are_ready_before_and_stopped_after(rig: Rig) -> None:
     assert down.returncode == 0
 
 
-def test_a_killed_agent_is_ready_again_and_no_other_is_touched(rig: Rig) -> None:
+def test_supervisor_restarts_only_killed_agent(rig: Rig) -> None:
     rig.write(CHAIN)
     rig.json("up", "-d")
     before = {name: agent["pid"] for name, agent in rig.agents().items()}
@@ -91,7 +91,7 @@ def test_a_killed_agent_is_ready_again_and_no_other_is_touched(rig: Rig) -> None
     assert {name: after[name]["pid"] for name in "BCD"} == {name: before[name] for name in "BCD"}
 
 
-def test_a_killed_supervisor_loses_nothing_and_the_next_adopts(rig: Rig) -> None:
+def test_supervisor_adopts_agents_after_crash(rig: Rig) -> None:
     rig.write(CHAIN)
     rig.json("up", "-d")
     before = {name: agent["pid"] for name, agent in rig.agents().items()}
@@ -110,7 +110,7 @@ def test_a_killed_supervisor_loses_nothing_and_the_next_adopts(rig: Rig) -> None
     rig.until(lambda: rig.agents()["A"]["state"] == "ready" and rig.pid("A") != after["A"])
 
 
-def test_down_finds_what_a_dead_supervisor_left(rig: Rig) -> None:
+def test_down_stops_agents_without_supervisor(rig: Rig) -> None:
     rig.write(CHAIN)
     rig.json("up", "-d")
     rig.kill_supervisor()
@@ -118,7 +118,7 @@ def test_down_finds_what_a_dead_supervisor_left(rig: Rig) -> None:
     rig.until(lambda: not rig.leftovers())  # what served the dead supervisor ends by itself
 
 
-def test_a_changed_file_applies_the_difference_only(rig: Rig) -> None:
+def test_up_applies_only_differences_of_changed_file(rig: Rig) -> None:
     rig.write(CHAIN)
     rig.json("up", "-d")
     before = {name: agent["pid"] for name, agent in rig.agents().items()}
@@ -138,7 +138,7 @@ def test_a_changed_file_applies_the_difference_only(rig: Rig) -> None:
     assert down["killed"] == ["C"], "it ignores TERM, and its grace is over after 0.2 s"
 
 
-def test_only_brings_what_is_needed_and_the_account_closes(rig: Rig) -> None:
+def test_up_only_starts_named_agents_with_needs_and_counts_all(rig: Rig) -> None:
     rig.write(CHAIN)
     up = rig.json("up", "-d", "--only", "B")
     assert sorted(up["ready"]) == ["A", "B"]
@@ -148,7 +148,7 @@ def test_only_brings_what_is_needed_and_the_account_closes(rig: Rig) -> None:
     assert "`Bee`" in error["message"]
 
 
-def test_restart_replaces_one_process(rig: Rig) -> None:
+def test_restart_replaces_only_named_agent(rig: Rig) -> None:
     rig.write(CHAIN)
     rig.json("up", "-d")
     before = {name: agent["pid"] for name, agent in rig.agents().items()}
@@ -160,7 +160,7 @@ def test_restart_replaces_one_process(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(("on_death", "state"), [("wait", "ready"), ("degrade", "degraded")])
-def test_on_death_leaves_or_degrades_the_dependent(rig: Rig, on_death: str, state: str) -> None:
+def test_on_death_wait_and_degrade_keep_dependent_running(rig: Rig, on_death: str, state: str) -> None:
     rig.write(f"""
         fleet: toy
         defaults: {{ready: {{probe: notify}}}}
@@ -177,7 +177,7 @@ def test_on_death_leaves_or_degrades_the_dependent(rig: Rig, on_death: str, stat
 
 
 @pytest.mark.parametrize("on_death", ["restart", "stop"])
-def test_on_death_restarts_or_stops_the_dependent(rig: Rig, on_death: str) -> None:
+def test_on_death_restart_and_stop_replace_dependent(rig: Rig, on_death: str) -> None:
     rig.write(f"""
         fleet: toy
         defaults: {{ready: {{probe: notify}}}}
@@ -197,7 +197,7 @@ def test_on_death_restarts_or_stops_the_dependent(rig: Rig, on_death: str) -> No
     assert not is_alive(old_b)
 
 
-def test_ctrl_c_during_the_start_leaves_nothing(rig: Rig) -> None:
+def test_ctrl_c_during_start_leaves_no_process(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -212,7 +212,7 @@ def test_ctrl_c_during_the_start_leaves_nothing(rig: Rig) -> None:
     assert rig.leftovers() == []
 
 
-def test_ctrl_c_with_detach_stops_only_what_this_start_began(rig: Rig) -> None:
+def test_ctrl_c_with_detach_stops_only_agents_of_this_start(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -230,7 +230,7 @@ def test_ctrl_c_with_detach_stops_only_what_this_start_began(rig: Rig) -> None:
     assert rig.pid("A") == pid
 
 
-def test_a_terminal_that_is_closed_leaves_the_fleet_running(rig: Rig) -> None:
+def test_fleet_keeps_running_after_terminal_closes(rig: Rig) -> None:
     """A lost connection is no order to stop; Ctrl-C is one."""
     rig.write(CHAIN)
     leader, terminal = pty.openpty()
@@ -241,6 +241,7 @@ def test_a_terminal_that_is_closed_leaves_the_fleet_running(rig: Rig) -> None:
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
     )
     os.close(terminal)
     rig.until(lambda: sum(agent["state"] == "ready" for agent in rig.agents().values()) == 4)
@@ -266,7 +267,7 @@ def test_without_detach_ctrl_c_stops_the_fleet(rig: Rig) -> None:
     rig.until(lambda: not rig.leftovers())
 
 
-def test_a_second_up_at_the_same_time_is_told_who_holds_the_fleet(rig: Rig) -> None:
+def test_concurrent_up_is_refused_and_names_pid_of_first(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -279,7 +280,7 @@ def test_a_second_up_at_the_same_time_is_told_who_holds_the_fleet(rig: Rig) -> N
     assert f"pid {first.pid}" in error["message"]
 
 
-def test_a_client_that_dies_leaves_the_fleet_running(rig: Rig) -> None:
+def test_fleet_keeps_running_after_up_is_killed(rig: Rig) -> None:
     rig.write(CHAIN)
     up = rig.start("up")
     rig.until(lambda: sum(agent["state"] == "ready" for agent in rig.agents().values()) == 4)
@@ -291,7 +292,7 @@ def test_a_client_that_dies_leaves_the_fleet_running(rig: Rig) -> None:
 # ---- what does not get ready
 
 
-def test_a_script_that_exits_at_once(rig: Rig) -> None:
+def test_up_reports_exiting_agent_and_blocked_dependent(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         defaults: {backoff: {first: 10ms, most: 20ms}, restart_limit: {times: 2, within: 60s}}
@@ -308,7 +309,7 @@ def test_a_script_that_exits_at_once(rig: Rig) -> None:
     assert "`A`" in up["not_ready"]["B"]
 
 
-def test_those_that_are_blocked_are_told_with_the_one_they_wait_for(rig: Rig) -> None:
+def test_up_reports_blocked_agents_with_root_cause(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         defaults: {restart: never}
@@ -326,7 +327,7 @@ def test_those_that_are_blocked_are_told_with_the_one_they_wait_for(rig: Rig) ->
     assert sum("exited with code 3" in line for line in told) == 1
 
 
-def test_one_that_fails_again_and_again_is_told_with_how_when_the_time_is_over(rig: Rig) -> None:
+def test_up_timeout_reports_last_failure_of_restarting_agent(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         defaults: {backoff: {first: 10ms, most: 10ms}, restart_limit: {times: 2, within: 60s}}
@@ -340,7 +341,7 @@ def test_one_that_fails_again_and_again_is_told_with_how_when_the_time_is_over(r
     assert "no luck" in reason
 
 
-def test_one_that_never_gets_ready_is_ended(rig: Rig) -> None:
+def test_start_timeout_stops_agent_that_is_never_ready(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -355,7 +356,7 @@ def test_one_that_never_gets_ready_is_ended(rig: Rig) -> None:
     rig.until(lambda: not rig.leftovers())  # nothing is ready, so the supervisor ends too
 
 
-def test_the_time_of_the_whole_start_is_a_limit(rig: Rig) -> None:
+def test_up_timeout_limits_whole_start(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -368,7 +369,7 @@ def test_the_time_of_the_whole_start_is_a_limit(rig: Rig) -> None:
     assert rig.agents()["A"]["pid"] is None
 
 
-def test_what_is_not_required_does_not_make_it_fail(rig: Rig) -> None:
+def test_up_exits_0_if_only_optional_agents_fail(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -380,7 +381,7 @@ def test_what_is_not_required_does_not_make_it_fail(rig: Rig) -> None:
     assert list(up["not_ready"]) == ["A"]
 
 
-def test_a_missing_script_names_the_place_and_the_others_start(rig: Rig) -> None:
+def test_up_reports_missing_script_with_place_and_starts_others(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -393,7 +394,7 @@ def test_a_missing_script_names_the_place_and_the_others_start(rig: Rig) -> None
     assert "nowhere.py" in up["not_ready"]["A"]
 
 
-def test_a_command_that_is_not_there(rig: Rig) -> None:
+def test_up_reports_missing_command(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -403,7 +404,7 @@ def test_a_command_that_is_not_there(rig: Rig) -> None:
     assert "`no-such-program` was not found" in up["not_ready"]["A"]
 
 
-def test_a_stale_process_on_the_port_is_named_and_never_taken_for_the_agent(rig: Rig) -> None:
+def test_up_names_stale_process_on_port_and_does_not_accept_it(rig: Rig) -> None:
     with socket.socket() as stale:
         stale.bind(("127.0.0.1", 0))
         stale.listen()
@@ -419,7 +420,7 @@ def test_a_stale_process_on_the_port_is_named_and_never_taken_for_the_agent(rig:
     assert f"port {port} held by pid {os.getpid()}" in up["not_ready"]["A"]
 
 
-def test_readiness_told_by_another_process_does_not_count(rig: Rig) -> None:
+def test_readiness_from_other_process_is_ignored(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -441,7 +442,7 @@ def test_readiness_told_by_another_process_does_not_count(rig: Rig) -> None:
     assert up["ready"] == ["B"]
 
 
-def test_a_child_that_outlives_its_agent_dies_with_it(rig: Rig) -> None:
+def test_supervisor_kills_child_processes_of_dead_agent(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -454,7 +455,7 @@ def test_a_child_that_outlives_its_agent_dies_with_it(rig: Rig) -> None:
     assert len(sleeps) == 2, sleeps
 
 
-def test_a_daemon_that_left_its_session_is_found_by_the_lease_and_ended(rig: Rig) -> None:
+def test_supervisor_kills_daemon_that_left_session_of_agent(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -477,7 +478,7 @@ def test_a_daemon_that_left_its_session_is_found_by_the_lease_and_ended(rig: Rig
     rig.until(lambda: not rig.leftovers())
 
 
-def test_a_frozen_agent_is_noticed_by_its_watchdog(rig: Rig) -> None:
+def test_watchdog_restarts_frozen_agent(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -504,7 +505,7 @@ def test_a_frozen_agent_is_noticed_by_its_watchdog(rig: Rig) -> None:
     ["{watchdog: 400ms}", "{probe: exec, command: [test, -e, second], every: 0.2s, failures: 1}"],
     ids=["watchdog", "probe"],
 )
-def test_why_an_agent_was_ended_is_still_told_when_it_is_ready_again(rig: Rig, liveness: str) -> None:
+def test_last_exit_reason_is_kept_after_restart(rig: Rig, liveness: str) -> None:
     rig.write(f"""
         fleet: toy
         agents:
@@ -559,7 +560,7 @@ def test_why_an_agent_was_ended_is_still_told_when_it_is_ready_again(rig: Rig, l
         ("fleet: toy\nagents:\n  A: {run: speaker.py, needs: [Bee]}\n  Bees: {run: x.py}\n", "`Bees`"),
     ],
 )
-def test_a_wrong_file_is_one_error_with_its_place(rig: Rig, text: str, words: str) -> None:
+def test_up_exits_2_for_invalid_fleet_file(rig: Rig, text: str, words: str) -> None:
     rig.write(text)
     done = rig.argosy("up", "-d")
     assert done.returncode == 2, done
@@ -569,14 +570,14 @@ def test_a_wrong_file_is_one_error_with_its_place(rig: Rig, text: str, words: st
     assert rig.leftovers() == []
 
 
-def test_an_unknown_environment_lists_the_known_ones(rig: Rig) -> None:
+def test_up_of_unknown_environment_lists_known_ones(rig: Rig) -> None:
     rig.write(CHAIN)
     done = rig.argosy("up", "-d", env={"ENV_TYPE": "prodcution"})
     assert done.returncode == 2
     assert "production" in done.stderr
 
 
-def test_an_unset_address_of_production_is_named_with_its_place(rig: Rig) -> None:
+def test_up_reports_unset_address_variable_with_place(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         machines: {main: {}}
@@ -589,13 +590,13 @@ def test_an_unset_address_of_production_is_named_with_its_place(rig: Rig) -> Non
     assert error["where"].startswith("fleet.yaml:4:")
 
 
-def test_no_fleet_file_here(rig: Rig) -> None:
+def test_up_without_fleet_file_hints_at_import(rig: Rig) -> None:
     done = rig.argosy("up", "-d")
     assert done.returncode == 2
     assert "argosy import" in done.stderr
 
 
-def test_status_and_logs_of_a_fleet_that_never_ran(rig: Rig) -> None:
+def test_status_and_logs_of_fleet_without_start_are_empty(rig: Rig) -> None:
     rig.write(CHAIN)
     assert rig.json("status")["agents"] == {}
     assert rig.argosy("logs").stdout == ""
@@ -605,7 +606,7 @@ def test_status_and_logs_of_a_fleet_that_never_ran(rig: Rig) -> None:
 # ---- found by hand
 
 
-def test_a_refused_up_leaves_no_supervisor(rig: Rig) -> None:
+def test_refused_up_starts_no_supervisor(rig: Rig) -> None:
     rig.write("fleet: toy\nagents:\n  A: {run: speaker.py, ready: {probe: http}}\n")
     for words in (["up", "-d"], ["check"]):
         done = rig.argosy(*words)
@@ -615,7 +616,7 @@ def test_a_refused_up_leaves_no_supervisor(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("after_s", [0.06, 0.1, 0.15, 0.2, 0.3, 0.4])
-def test_ctrl_c_at_any_early_moment_is_an_interrupt_and_leaves_nothing(rig: Rig, after_s: float) -> None:
+def test_early_ctrl_c_interrupts_up_and_leaves_no_process(rig: Rig, after_s: float) -> None:
     rig.write(CHAIN)
     up = rig.start("up")
     with pytest.raises(subprocess.TimeoutExpired):
@@ -637,13 +638,13 @@ def interrupt_until_it_ends(process: subprocess.Popen[bytes]) -> bytes:
     raise AssertionError("it does not end")
 
 
-def test_options_may_stand_between_the_fleet_and_the_agents(rig: Rig) -> None:
+def test_logs_accepts_options_between_fleet_and_agents(rig: Rig) -> None:
     rig.write(CHAIN)
     rig.json("up", "-d", "--only", "A")
     rig.until(lambda: "up A" in rig.argosy("logs", "./", "-n", "3", "A").stdout)
 
 
-def test_a_lateness_says_what_was_waited_for(rig: Rig) -> None:
+def test_start_timeout_reports_unmet_probe_condition(rig: Rig) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -663,7 +664,7 @@ def test_a_lateness_says_what_was_waited_for(rig: Rig) -> None:
     assert "was not ready" in rig.agents()["B"]["reason"], "told also when the supervisor has ended"
 
 
-def test_a_full_output_is_an_error_and_no_traceback(rig: Rig) -> None:
+def test_full_output_device_is_reported_without_traceback(rig: Rig) -> None:
     rig.write(CHAIN)
     with open("/dev/full", "w") as full:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Alerts of a running fleet: told to a receiver once, in order, also when it was away, and never for planned
+"""Alerts of a running fleet: sent once, in order, also after a receiver's outage, and never for planned
 work.
 """
 
@@ -104,7 +104,9 @@ def _kill_hub(rig: Rig) -> None:
     rig.until(lambda: not is_alive(pid))
 
 
-def test_a_dead_root_is_one_alert_with_its_dependents_and_is_cleared(toy: Rig, receiver: Receiver) -> None:
+def test_hub_raises_one_alert_with_dependents_for_dead_agent_and_clears_it(
+    toy: Rig, receiver: Receiver
+) -> None:
     _kill(toy, "Root")
     toy.until(lambda: bool(receiver.taken))
     (raised,) = receiver.taken
@@ -117,7 +119,7 @@ def test_a_dead_root_is_one_alert_with_its_dependents_and_is_cleared(toy: Rig, r
     assert json.loads(_get(toy, "/api/alerts"))["active"] == []
 
 
-def test_nothing_is_lost_while_the_receiver_and_the_hub_are_down(toy: Rig, receiver: Receiver) -> None:
+def test_hub_delivers_alert_after_receiver_and_hub_outage(toy: Rig, receiver: Receiver) -> None:
     receiver.close()
     _kill(toy, "Root")
     toy.until(lambda: '"waiting":1' in _get(toy, "/api/alerts"))
@@ -128,7 +130,7 @@ def test_nothing_is_lost_while_the_receiver_and_the_hub_are_down(toy: Rig, recei
     assert len(set(receiver.keys)) == len(receiver.keys)
 
 
-def test_a_restart_that_was_asked_for_wakes_nobody(toy: Rig, receiver: Receiver) -> None:
+def test_requested_restart_raises_no_alert(toy: Rig, receiver: Receiver) -> None:
     toy.json("restart", "Root", "Leaf")
     os.kill(toy.pid("Leaf"), signal.SIGKILL)  # the hub may still know the process before
     toy.until(lambda: bool(receiver.taken))
@@ -152,7 +154,7 @@ def _recoveries(rig: Rig, agent: str) -> list[tuple[str, int]]:
     return [(each["outcome"], each["attempt"]) for each in reversed(events) if each["agent"] == agent]
 
 
-def test_a_recovery_that_was_asked_for_is_made_within_its_budget_and_recorded(recovering: Rig) -> None:
+def test_hub_runs_configured_recovery_within_budget_and_records_it(recovering: Rig) -> None:
     recovering.until(lambda: _agent(recovering, "Leaf").get("state") == "ready")
     leaf = _agent(recovering, "Leaf")["pid"]
     _kill(recovering, "Root")
@@ -165,7 +167,7 @@ def test_a_recovery_that_was_asked_for_is_made_within_its_budget_and_recorded(re
 
 
 @pytest.mark.soak
-def test_the_next_life_of_a_hub_knows_what_was_tried(recovering: Rig) -> None:
+def test_restarted_hub_remembers_recovery_attempts(recovering: Rig) -> None:
     _kill(recovering, "Root")
     recovering.until(lambda: _recoveries(recovering, "Root")[-1:] == [("done", 1)], 30)
     recovering.until(lambda: json.loads(_get(recovering, "/api/alerts"))["active"] == [])
@@ -175,7 +177,7 @@ def test_the_next_life_of_a_hub_knows_what_was_tried(recovering: Rig) -> None:
     assert _recoveries(recovering, "Root") == [("started", 1), ("done", 1), ("exhausted", 1)]
 
 
-def test_a_recovery_by_a_command_gets_the_alert_and_its_words_are_kept(recovering: Rig) -> None:
+def test_recovery_command_receives_alert_and_hub_records_its_output(recovering: Rig) -> None:
     _kill(recovering, "Side")
     recovering.until(lambda: _recoveries(recovering, "Side")[-1:] == [("done", 1)], 30)
     told = json.loads((recovering.folder / "told.json").read_text())
@@ -183,7 +185,7 @@ def test_a_recovery_by_a_command_gets_the_alert_and_its_words_are_kept(recoverin
     assert "freed for Side" in _get(recovering, "/api/events?kind=recovery")
 
 
-def test_what_the_hub_told_is_not_told_again_by_its_next_life(toy: Rig, receiver: Receiver) -> None:
+def test_restarted_hub_does_not_resend_delivered_alert(toy: Rig, receiver: Receiver) -> None:
     _kill(toy, "Root")
     toy.until(lambda: len(receiver.taken) == 1)
     _kill_hub(toy)
@@ -194,7 +196,7 @@ def test_what_the_hub_told_is_not_told_again_by_its_next_life(toy: Rig, receiver
 
 
 @pytest.mark.soak
-def test_a_fleet_file_that_is_applied_anew_counts_for_alerts(toy: Rig, receiver: Receiver) -> None:
+def test_hub_uses_alert_settings_of_newly_applied_fleet_file(toy: Rig, receiver: Receiver) -> None:
     text = (toy.folder / "fleet.yaml").read_text()
     toy.write(text.replace("after: 500ms", "after: 1h") + "  Side: {run: speaker.py}\n")
     toy.json("up", "-d")
@@ -217,9 +219,7 @@ exec(open("speaker.py").read())
 
 
 @pytest.mark.soak
-def test_a_start_that_is_slower_than_its_own_past_is_told_after_the_restart(
-    rig: Rig, receiver: Receiver
-) -> None:
+def test_hub_alerts_on_start_slower_than_earlier_starts(rig: Rig, receiver: Receiver) -> None:
     (page,) = free_ports(1)
     rig.write(FLEET.format(page=page, hook=receiver.port) + "  Slow: {run: slow.py}\n")
     rig.write(SLOW, "slow.py")

@@ -1,4 +1,4 @@
-"""Cells on real processes: agents that share one, each with its own name, state, health and lines."""
+"""Cells on real processes: agents share one process and keep their own name, state, health and log lines."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def lines(rig: Rig, *names: str) -> list[tuple[str, str]]:
     return [(line["agent"], line["line"]) for line in told if not line["seam"]]
 
 
-def test_agents_of_a_cell_share_a_process_and_keep_their_own_names(fleet: Rig) -> None:
+def test_cell_agents_share_process_and_keep_own_names(fleet: Rig) -> None:
     up = fleet.json("up", "-d")
     assert sorted(up["ready"]) == ["Alone", "Front", "Other", "Voice"]
     agents = fleet.agents()
@@ -95,7 +95,7 @@ def test_agents_of_a_cell_share_a_process_and_keep_their_own_names(fleet: Rig) -
         assert fleet.json("call", "Front", "ask", f"whom={whom}", "text=hi")["reply"] == "HI"
 
 
-def test_each_agent_answers_an_old_speaker_on_its_own_port(fleet: Rig) -> None:
+def test_cell_agent_answers_legacy_client_on_own_port(fleet: Rig) -> None:
     fleet.json("up", "-d")
     with zmq.Context() as context:
         for name, port in (("Voice", PORTS["voice"]), ("Front", PORTS["front"])):
@@ -107,14 +107,14 @@ def test_each_agent_answers_an_old_speaker_on_its_own_port(fleet: Rig) -> None:
                 assert (answer["name"], answer["status"]) == (name, "ok")
 
 
-def test_one_context_serves_all_agents_of_a_cell(fleet: Rig) -> None:
+def test_cell_agents_share_one_zmq_context(fleet: Rig) -> None:
     fleet.json("up", "-d")
     tasks = Path(f"/proc/{fleet.pid('Voice')}/task")
     names = [(each / "comm").read_text().strip() for each in tasks.iterdir()]
     assert sum(name.startswith("ZMQbg/IO") for name in names) == 1
 
 
-def test_lines_are_given_to_the_agent_that_wrote_them(fleet: Rig) -> None:
+def test_logs_attribute_cell_lines_to_agent_that_wrote_them(fleet: Rig) -> None:
     fleet.json("up", "-d")
     fleet.json("call", "Front", "ask", "whom=Voice", "text=hi")
     fleet.json("call", "Voice", "in_thread")
@@ -126,7 +126,7 @@ def test_lines_are_given_to_the_agent_that_wrote_them(fleet: Rig) -> None:
     assert set(said) <= set(lines(fleet))
 
 
-def test_an_agent_is_ready_by_its_own_word_and_its_dependents_wait_for_it_alone(fleet: Rig) -> None:
+def test_cell_agents_become_ready_separately_for_their_dependents(fleet: Rig) -> None:
     fleet.write(
         """
         fleet: toy
@@ -145,7 +145,7 @@ def test_an_agent_is_ready_by_its_own_word_and_its_dependents_wait_for_it_alone(
     assert all_ready(fleet)
 
 
-def test_a_killed_cell_restarts_as_one_and_nobody_else_does(fleet: Rig) -> None:
+def test_killed_cell_restarts_its_agents_only(fleet: Rig) -> None:
     fleet.json("up", "-d")
     before = fleet.agents()
     os.kill(before["Voice"]["pid"], signal.SIGKILL)
@@ -161,7 +161,7 @@ def test_a_killed_cell_restarts_as_one_and_nobody_else_does(fleet: Rig) -> None:
     assert fleet.json("call", "Front", "ask", "whom=Other", "text=hi")["reply"] == "HI"
 
 
-def test_the_restart_of_one_agent_says_that_it_restarts_its_cell(fleet: Rig) -> None:
+def test_restart_of_one_agent_restarts_and_reports_its_whole_cell(fleet: Rig) -> None:
     fleet.json("up", "-d")
     before = fleet.pid("Voice")
     done = fleet.json("restart", "Voice")
@@ -170,7 +170,7 @@ def test_the_restart_of_one_agent_says_that_it_restarts_its_cell(fleet: Rig) -> 
     assert after["Voice"]["pid"] == after["Front"]["pid"] != before
 
 
-def test_a_cell_stops_as_one(fleet: Rig) -> None:
+def test_down_of_one_agent_stops_its_whole_cell(fleet: Rig) -> None:
     fleet.json("up", "-d")
     pid = fleet.pid("Voice")
     down = fleet.json("down", "--only", "Voice")
@@ -180,7 +180,7 @@ def test_a_cell_stops_as_one(fleet: Rig) -> None:
     assert sorted(fleet.json("up", "-d")["adopted"]) == ["Alone", "Other"]
 
 
-def test_a_cell_is_adopted_after_its_supervisor_was_killed(fleet: Rig) -> None:
+def test_supervisor_adopts_cells_after_crash(fleet: Rig) -> None:
     fleet.json("up", "-d")
     before = {name: agent["pid"] for name, agent in fleet.agents().items()}
     fleet.kill_supervisor()
@@ -192,14 +192,14 @@ def test_a_cell_is_adopted_after_its_supervisor_was_killed(fleet: Rig) -> None:
     fleet.until(lambda: all_ready(fleet) and fleet.pid("Front") != before["Front"])
 
 
-def test_down_finds_a_cell_that_a_dead_supervisor_left(fleet: Rig) -> None:
+def test_down_stops_cells_without_supervisor(fleet: Rig) -> None:
     fleet.json("up", "-d")
     fleet.kill_supervisor()
     assert sorted(fleet.json("down")["stopped"]) == ["Alone", "Front", "Other", "Voice"]
     fleet.until(lambda: not fleet.leftovers())  # what served the dead supervisor ends by itself
 
 
-def test_a_frozen_handler_is_named_with_its_agent(fleet: Rig) -> None:
+def test_watchdog_names_agent_and_handler_that_blocks_cell(fleet: Rig) -> None:
     text = (FLEET % PORTS).replace("cell: one,", "cell: one, liveness: {watchdog: 500ms},")
     fleet.write(text.replace("stop_timeout: 2s", "stop_timeout: 100ms"))
     fleet.json("up", "-d")
@@ -214,7 +214,7 @@ def test_a_frozen_handler_is_named_with_its_agent(fleet: Rig) -> None:
     assert any("time.sleep(60)" in line for line in told), "with the whole stack"
 
 
-def test_the_start_of_a_cell_is_part_of_its_agents_starts(fleet: Rig) -> None:
+def test_timeline_includes_cell_start_in_agent_start(fleet: Rig) -> None:
     fleet.json("up", "-d")
     told = fleet.json("timeline")
     spent = told["agents"]["Voice"]["spent"]
@@ -223,7 +223,7 @@ def test_the_start_of_a_cell_is_part_of_its_agents_starts(fleet: Rig) -> None:
     assert told["needs_alone_seconds"] > 0.5 * told["critical_path_seconds"]
 
 
-def test_an_agent_that_cannot_start_is_told_and_fails_its_cell(fleet: Rig) -> None:
+def test_agent_start_error_fails_whole_cell_and_is_reported(fleet: Rig) -> None:
     fleet.write(
         """
         fleet: toy
@@ -239,7 +239,7 @@ def test_an_agent_that_cannot_start_is_told_and_fails_its_cell(fleet: Rig) -> No
         assert "`Broken` could not be started: RuntimeError: the model is missing" in reason
 
 
-def test_a_cell_is_given_up_after_its_restarts(fleet: Rig) -> None:
+def test_supervisor_gives_up_cell_after_restart_limit(fleet: Rig) -> None:
     fleet.write(
         """
         fleet: toy
@@ -253,7 +253,7 @@ def test_a_cell_is_given_up_after_its_restarts(fleet: Rig) -> None:
     assert "given up" in up["not_ready"]["Voice"]
 
 
-def test_a_late_agent_is_given_up_alone(fleet: Rig) -> None:
+def test_start_timeout_of_one_agent_leaves_rest_of_cell_running(fleet: Rig) -> None:
     fleet.write(
         """
         fleet: toy
@@ -272,7 +272,7 @@ def test_a_late_agent_is_given_up_alone(fleet: Rig) -> None:
     assert fleet.pid("Voice") == fleet.pid("Late") != before
 
 
-def test_moving_an_agent_into_or_out_of_a_cell_restarts_only_what_has_to(fleet: Rig) -> None:
+def test_moving_agent_between_cells_restarts_only_moved_agents(fleet: Rig) -> None:
     fleet.json("up", "-d")
     before = {name: agent["pid"] for name, agent in fleet.agents().items()}
     moved = (FLEET % PORTS).replace('"crew:Front", cell: one', '"crew:Front"')
@@ -287,7 +287,7 @@ def test_moving_an_agent_into_or_out_of_a_cell_restarts_only_what_has_to(fleet: 
     assert not is_alive(before["Alone"])
 
 
-def test_a_changed_agent_takes_its_cell_with_it(fleet: Rig) -> None:
+def test_changed_declaration_of_agent_restarts_its_whole_cell(fleet: Rig) -> None:
     fleet.json("up", "-d")
     before = {name: agent["pid"] for name, agent in fleet.agents().items()}
     fleet.write(
@@ -305,7 +305,7 @@ def test_a_changed_agent_takes_its_cell_with_it(fleet: Rig) -> None:
         assert old.recv_json()["name"] == "Front"  # type: ignore[index,call-overload]
 
 
-def test_a_removed_agent_leaves_its_cell_alone(fleet: Rig) -> None:
+def test_removing_agent_keeps_its_cell_running(fleet: Rig) -> None:
     fleet.json("up", "-d")
     before = fleet.pid("Voice")
     fleet.write("\n".join(line for line in (FLEET % PORTS).splitlines() if "Front" not in line))
@@ -315,7 +315,7 @@ def test_a_removed_agent_leaves_its_cell_alone(fleet: Rig) -> None:
         free.bind(f"tcp://127.0.0.1:{PORTS['front']}")
 
 
-def test_a_dry_run_tells_what_the_restart_of_a_cell_then_does(fleet: Rig) -> None:
+def test_restart_dry_run_of_cell_matches_real_restart(fleet: Rig) -> None:
     text = (FLEET % PORTS).replace(
         "cell: two, needs: [Voice]", "cell: two, needs: [{agent: Voice, on_death: restart}]"
     )
@@ -336,7 +336,7 @@ def test_a_dry_run_tells_what_the_restart_of_a_cell_then_does(fleet: Rig) -> Non
         assert told[key] == done[key]
 
 
-def test_changed_code_of_one_agent_restarts_its_cell_and_no_other(fleet: Rig) -> None:
+def test_restart_changed_restarts_only_cell_of_changed_agent(fleet: Rig) -> None:
     fleet.write(AGENTS, "other.py")
     fleet.write((FLEET % PORTS).replace("crew:Front", "other:Front"))
     fleet.json("up", "-d")
@@ -353,7 +353,7 @@ def test_changed_code_of_one_agent_restarts_its_cell_and_no_other(fleet: Rig) ->
     assert fleet.json("restart", "--changed")["restarted"] == []
 
 
-def test_the_edges_of_a_cell_are_compared_as_those_of_its_agents(fleet: Rig) -> None:
+def test_graph_real_compares_cell_edges_with_declarations_of_its_agents(fleet: Rig) -> None:
     fleet.json("up", "-d")
     fleet.json("call", "Front", "ask", "whom=Other", "text=hi")
     fleet.json("call", "Front", "ask", "whom=Alone", "text=hi")
@@ -371,7 +371,7 @@ def test_the_edges_of_a_cell_are_compared_as_those_of_its_agents(fleet: Rig) -> 
     assert "edges observed in cells" in fleet.argosy("graph", "--real").stdout
 
 
-def test_the_state_folder_is_deleted_under_cells(fleet: Rig) -> None:
+def test_supervisor_adopts_cells_after_state_dir_deletion(fleet: Rig) -> None:
     fleet.json("up", "-d")
     before = {name: agent["pid"] for name, agent in fleet.agents().items()}
     state = next((fleet.folder / "state" / "argosy").glob("*/event-log")).parent
@@ -387,7 +387,7 @@ def test_the_state_folder_is_deleted_under_cells(fleet: Rig) -> None:
     assert fleet.json("call", "Front", "ask", "whom=Other", "text=hi")["reply"] == "HI"
 
 
-def test_the_state_folder_is_deleted_and_down_still_finds_the_cells(fleet: Rig) -> None:
+def test_down_stops_cells_after_state_dir_deletion(fleet: Rig) -> None:
     fleet.json("up", "-d")
     pids = {agent["pid"] for agent in fleet.agents().values()}
     fleet.kill_supervisor()

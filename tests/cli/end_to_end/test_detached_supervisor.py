@@ -1,4 +1,4 @@
-"""The supervisor's process: what it has, and has not, of the client that began it."""
+"""Detached supervisor: its process inherits nothing from the client that started it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ with connect_or_start(path, "toy", locate_state_dir(path), "test") as client:
 
 
 @pytest.mark.parametrize("kind", ["alone", "threads"])
-def test_it_has_nothing_of_its_client(rig: Rig, kind: str) -> None:
+def test_detached_supervisor_inherits_nothing_from_client(rig: Rig, kind: str) -> None:
     rig.write(FLEET)
     fleet = str(rig.folder / "fleet.yaml")
     client = subprocess.Popen(
@@ -69,7 +69,7 @@ def test_it_has_nothing_of_its_client(rig: Rig, kind: str) -> None:
     assert b"before" not in next(rig.folder.parent.rglob("supervisor.log")).read_bytes()
 
 
-def test_a_client_that_died_over_the_start_is_no_fault_of_the_supervisor(rig: Rig) -> None:
+def test_supervisor_exits_silently_if_client_dies_during_start(rig: Rig) -> None:
     rig.write(FLEET)
     reading, writing = os.pipe()
     os.close(reading)
@@ -88,7 +88,7 @@ def test_a_client_that_died_over_the_start_is_no_fault_of_the_supervisor(rig: Ri
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_help_whose_reader_has_gone_is_no_error() -> None:
+def test_help_ignores_closed_pipe() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     for words in (["--help"], ["--version"]):

@@ -1,4 +1,4 @@
-"""A full disk, a lost state folder, a clock that goes back, each at its worst moment: the fleet goes on.
+"""A full disk, a deleted state directory or a clock change at the worst moment: the fleet keeps running.
 
 The next `up` adopts exactly what runs.
 """
@@ -95,7 +95,7 @@ def params(rows: dict[str, Point]) -> list[object]:
 
 
 @pytest.mark.parametrize("row", params(AT_A_START))
-def test_while_an_agent_starts(trial: Trial, row: str) -> None:
+def test_agent_restart_survives_full_disk_or_deleted_state_dir(trial: Trial, row: str) -> None:
     before = at_rest(trial)
     trial.arm(row)
     end(trial.living("A")[-1])
@@ -111,7 +111,7 @@ def test_while_an_agent_starts(trial: Trial, row: str) -> None:
 
 
 @pytest.mark.parametrize("row", params(AT_ADOPTION))
-def test_while_the_next_supervisor_adopts(trial: Trial, row: str) -> None:
+def test_adoption_survives_full_disk_or_deleted_state_dir(trial: Trial, row: str) -> None:
     before = at_rest(trial)
     trial.kill_supervisor()
     trial.arm(row)
@@ -125,7 +125,7 @@ def test_while_the_next_supervisor_adopts(trial: Trial, row: str) -> None:
     assert lived(trial) == before
 
 
-def test_on_a_full_disk_the_same_fleet_is_kept_and_what_is_missing_started(trial: Trial) -> None:
+def test_up_adopts_agents_and_starts_missing_ones_on_full_disk(trial: Trial) -> None:
     before = at_rest(trial)
     with ballast(trial).open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
@@ -156,7 +156,7 @@ time.time = wrong
 
 
 @pytest.mark.parametrize("seconds", [-3600.0, pytest.param(10 * 365 * 86400.0, marks=pytest.mark.soak)])
-def test_the_clock_is_set_while_a_fleet_runs(trial: Trial, seconds: float) -> None:
+def test_fleet_survives_system_clock_change(trial: Trial, seconds: float) -> None:
     trial.reset_fleet()
     clock = trial.rig.folder / "clock"
     code = CLOCK.format(path=str(clock))

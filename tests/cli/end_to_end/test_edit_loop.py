@@ -1,4 +1,4 @@
-"""Editing the code of a running fleet: what is broken, what is mended, and what is not tried again."""
+"""Edits to the code of a running fleet: broken code is refused, fixed code restarts, retries are limited."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def pids(rig: Rig) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("words", [("--changed",), ("A", "B"), ("--rolling",)])
-def test_a_running_agent_is_not_ended_for_code_that_does_not_parse(
+def test_restart_refuses_agent_with_syntax_error_and_keeps_it_running(
     started: Rig, words: tuple[str, ...]
 ) -> None:
     before = pids(started)
@@ -64,7 +64,7 @@ def test_a_running_agent_is_not_ended_for_code_that_does_not_parse(
     assert (after["B"] == before["B"]) == (words == ("--rolling",))
 
 
-def test_an_agent_that_a_refused_one_follows_is_not_restarted_either(rig: Rig) -> None:
+def test_restart_refuses_agent_whose_dependent_cannot_start(rig: Rig) -> None:
     (rig.folder / "a.py").write_text(SPEAKER)
     rig.write(
         FLEET.replace("A: {run: a.py}", "A: {run: a.py, needs: [{agent: B, on_death: stop}]}").replace(
@@ -81,7 +81,7 @@ def test_an_agent_that_a_refused_one_follows_is_not_restarted_either(rig: Rig) -
     assert (done["restarted"], pids(rig)) == ([], before)
 
 
-def test_what_a_bad_edit_broke_is_brought_back_by_the_good_one(started: Rig) -> None:
+def test_restart_changed_starts_agent_after_syntax_error_is_fixed(started: Rig) -> None:
     (started.folder / "a.py").write_text(UNPARSED)
     done = started.json("restart", "--changed", "--anyway", code=1)
     assert done["not_ready"] == {"A": "cannot start: a.py:11:5: does not parse: '(' was never closed"}
@@ -93,7 +93,7 @@ def test_what_a_bad_edit_broke_is_brought_back_by_the_good_one(started: Rig) -> 
     assert (mended["changed"], mended["restarted"]) == ({"A": ["a.py"]}, ["A"])
 
 
-def test_one_that_exits_with_an_error_and_is_never_restarted_counts_as_changed_too(rig: Rig) -> None:
+def test_restart_changed_starts_exited_agent_after_its_code_changes(rig: Rig) -> None:
     (rig.folder / "a.py").write_text("import sys\nsys.exit(3)\n")
     (rig.folder / "b.py").write_text(SPEAKER)
     rig.write(FLEET.replace("A: {run: a.py}", "A: {run: a.py, restart: never}"))
@@ -113,7 +113,7 @@ def test_one_that_exits_with_an_error_and_is_never_restarted_counts_as_changed_t
         ),
     ],
 )
-def test_a_script_that_can_never_start_is_started_once(rig: Rig, text: str, reason: str) -> None:
+def test_supervisor_does_not_retry_script_that_cannot_be_imported(rig: Rig, text: str, reason: str) -> None:
     (rig.folder / "b.py").write_text("if __name__ == '__main__':\n" + SPEAKER.replace("\n", "\n    ") + "\n")
     (rig.folder / "a.py").write_text(text)
     rig.write(FLEET)
@@ -133,7 +133,7 @@ def test_a_script_that_can_never_start_is_started_once(rig: Rig, text: str, reas
         ('run: "broken:Voice", cell: one', "`A` broken.py:1:5: does not parse: '(' was never closed"),
     ],
 )
-def test_an_agent_whose_input_is_wrong_is_started_once_and_told_by_its_error(
+def test_supervisor_does_not_retry_agent_with_wrong_option_or_class(
     rig: Rig, agent: str, reason: str
 ) -> None:
     (rig.folder / "voice.py").write_text(VOICE)
@@ -145,7 +145,7 @@ def test_an_agent_whose_input_is_wrong_is_started_once_and_told_by_its_error(
     assert rig.agents()["A"]["restarts"] == 0
 
 
-def test_one_that_may_start_next_time_is_still_retried(rig: Rig) -> None:
+def test_supervisor_retries_start_after_transient_failure(rig: Rig) -> None:
     (rig.folder / "a.py").write_text(
         "import os, sys\nif not os.path.exists('seen'):\n    open('seen', 'w').close()\n    sys.exit(1)\n"
         + SPEAKER
@@ -156,7 +156,7 @@ def test_one_that_may_start_next_time_is_still_retried(rig: Rig) -> None:
     assert rig.agents()["A"]["restarts"] == 1
 
 
-def test_the_reason_of_a_start_shows_no_line_of_an_earlier_one(rig: Rig, tmp_path: Path) -> None:
+def test_start_failure_shows_no_log_lines_of_earlier_start(rig: Rig, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
         limits = "restart_limit: {times: 1, within: 60s}"
@@ -174,7 +174,7 @@ def test_the_reason_of_a_start_shows_no_line_of_an_earlier_one(rig: Rig, tmp_pat
     assert "no output" in rig.json("up", "-d", code=1)["not_ready"]["A"]
 
 
-def test_an_up_on_a_changed_file_ends_nobody_who_could_not_start_again(started: Rig) -> None:
+def test_up_refuses_restart_of_agent_with_syntax_error(started: Rig) -> None:
     before = pids(started)
     (started.folder / "a.py").write_text(UNPARSED)
     started.write(FLEET.replace("{run: a.py}", "{run: a.py, env: {NEW: value}}"))
@@ -189,7 +189,7 @@ def test_an_up_on_a_changed_file_ends_nobody_who_could_not_start_again(started: 
     assert list(started.json("up", "-d", "--anyway", code=1)["not_ready"]) == ["A"]
 
 
-def test_a_package_that_another_interpreter_lacks_is_told_with_that_interpreter(rig: Rig) -> None:
+def test_up_hint_names_interpreter_that_lacks_package(rig: Rig) -> None:
     (rig.folder / "python").symlink_to(sys.executable)
     (rig.folder / "a.py").write_text("import yaml_absent, cv2\n")
     (rig.folder / "yaml_absent.py").touch()

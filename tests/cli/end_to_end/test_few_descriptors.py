@@ -1,4 +1,4 @@
-"""A supervisor that may have few descriptors: said before a start, and no hindrance to a stop."""
+"""Low descriptor limits: reported before a start, and they never prevent a stop."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def limited(rig: Rig, limit: str, *words: str) -> tuple[int, Any]:
     return done.returncode, json.loads(done.stdout)
 
 
-def test_too_few_descriptors_are_named_before_anything_starts(rig: Rig) -> None:
+def test_up_reports_too_few_descriptors_before_any_start(rig: Rig) -> None:
     rig.write(FLEET)
     code, up = limited(rig, "32:32", "up", "-d")
     (error,) = up["errors"]
@@ -51,7 +51,7 @@ def test_too_few_descriptors_are_named_before_anything_starts(rig: Rig) -> None:
     assert check["warnings"] == [], "the soft limit is the supervisor's to raise"
 
 
-def test_a_low_soft_limit_is_raised_for_the_supervisor_and_left_to_the_agents(rig: Rig) -> None:
+def test_supervisor_raises_own_soft_descriptor_limit_but_not_that_of_agents(rig: Rig) -> None:
     rig.write(FLEET)
     code, up = limited(rig, "40:1000", "up", "-d")
     assert (code, len(up["ready"])) == (0, COUNT)
@@ -60,7 +60,7 @@ def test_a_low_soft_limit_is_raised_for_the_supervisor_and_left_to_the_agents(ri
     assert resource.prlimit(rig.pid("A1"), resource.RLIMIT_NOFILE) == (40, 1000)
 
 
-def test_only_what_is_to_run_counts(rig: Rig) -> None:
+def test_descriptor_check_counts_selected_agents_only(rig: Rig) -> None:
     rig.write(FLEET)
     code, up = limited(rig, "40:40", "up", "-d", "--only", "A1,A2")
     assert (code, up["ready"]) == (0, ["A1", "A2"])
@@ -70,9 +70,7 @@ def test_only_what_is_to_run_counts(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("is_restarted", [False, True], ids=["started", "adopted"])
-def test_a_fleet_is_stopped_although_its_supervisor_has_no_descriptor_left(
-    rig: Rig, is_restarted: bool
-) -> None:
+def test_down_stops_fleet_when_supervisor_has_no_free_descriptor(rig: Rig, is_restarted: bool) -> None:
     rig.write(FLEET)
     rig.json("up", "-d")
     if is_restarted:

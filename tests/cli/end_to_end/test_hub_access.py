@@ -1,4 +1,4 @@
-"""Who may read a hub: its user, by the token, a cookie for it, or a connection of his own; nobody else."""
+"""Hub access: only the owner reads the hub, by token, by cookie, or from an own local process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PRINTED = ("/api/events", "/api/agents/Root/log")
 OPEN = ("/login", "/page/page.css", "/healthz", "/metrics")
 
 
-class Asking:
+class HubClient:
     """A running fleet, whose hub is asked."""
 
     def __init__(self, rig: Rig) -> None:
@@ -64,28 +64,28 @@ class Asking:
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubClient]:
     runtime = Path(tempfile.mkdtemp(prefix="argosy-t-", dir="/tmp"))
     rig = Rig(tmp_path_factory.mktemp("readers"), runtime)
     (port,) = free_ports(1)
     rig.write(FLEET.format(port=port))
     rig.env["ARGOSY_HUB"] = "on"
     rig.json("up", "-d")
-    yield Asking(rig)
+    yield HubClient(rig)
     rig.close()
     shutil.rmtree(runtime)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user can be played by root alone")
-def test_another_user_of_this_machine_reads_nothing_of_the_fleet(toy: Asking) -> None:
+def test_hub_rejects_other_local_user(toy: HubClient) -> None:
     words = [sys.executable, "-c", ASK.format(uid=STRANGER), str(toy.port), *STATES, *PRINTED, *OPEN]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, cwd="/", check=True)
     told = dict(zip((*STATES, *PRINTED, *OPEN), map(int, done.stdout.split()), strict=True))
     assert told == {**dict.fromkeys((*STATES, *PRINTED), 401), **dict.fromkeys(OPEN, 200)}
 
 
-def test_the_own_users_programs_read_states_without_the_token_and_what_was_printed_with_it(
-    toy: Asking,
+def test_hub_serves_states_without_token_but_logs_and_events_only_with_it(
+    toy: HubClient,
 ) -> None:
     assert toy.codes(*STATES, *OPEN) == [200] * len((*STATES, *OPEN))
     assert toy.codes(*PRINTED) == [401] * len(PRINTED)
@@ -105,11 +105,11 @@ def test_the_own_users_programs_read_states_without_the_token_and_what_was_print
         {"sec_fetch_site": "same-site"},
     ],
 )
-def test_who_asks_for_others_is_not_taken_for_its_user(toy: Asking, headers: dict[str, str]) -> None:
+def test_hub_rejects_proxied_and_cross_site_requests(toy: HubClient, headers: dict[str, str]) -> None:
     assert toy.codes("/api/fleet", **headers) == [401]
 
 
-def test_the_link_lets_a_browser_in_and_a_bookmark_without_it_says_how(toy: Asking) -> None:
+def test_login_link_sets_cookie_and_login_page_explains_link(toy: HubClient) -> None:
     code, headers = toy.ask("/")
     assert (code, headers["location"], "set-cookie" in headers) == (303, "login", False)
     link = http.client.HTTPConnection("127.0.0.1", toy.port, timeout=30)
@@ -132,7 +132,7 @@ def test_the_link_lets_a_browser_in_and_a_bookmark_without_it_says_how(toy: Aski
     link.close()
 
 
-def test_a_cookie_is_not_enough_to_act_and_ends_with_its_token(toy: Asking) -> None:
+def test_cookie_authorises_no_action_and_expires_with_its_token(toy: HubClient) -> None:
     code, headers = toy.ask(f"/?token={toy.token}")
     assert (code, headers["location"]) == (303, f"./#token={toy.token}")
     pair = headers["set-cookie"].partition(";")[0]
@@ -145,7 +145,7 @@ def test_a_cookie_is_not_enough_to_act_and_ends_with_its_token(toy: Asking) -> N
     assert toy.codes("/", "/api/events", cookie=pair) == [303, 401]
 
 
-def test_those_who_measure_need_the_token_where_the_fleet_file_says_so(toy: Asking) -> None:
+def test_metrics_and_healthz_require_token_if_fleet_file_says_so(toy: HubClient) -> None:
     path = toy.rig.folder / "fleet.yaml"
     text = path.read_text()
     path.write_text(text.replace("hub: {", "hub: {token: all, "))
@@ -159,7 +159,7 @@ def test_those_who_measure_need_the_token_where_the_fleet_file_says_so(toy: Aski
         toy.rig.until(lambda: toy.codes("/metrics") == [200])
 
 
-def test_what_is_no_http_is_answered_in_the_form_of_every_error(toy: Asking) -> None:
+def test_hub_answers_non_http_bytes_with_json_error(toy: HubClient) -> None:
     with socket.create_connection(("127.0.0.1", toy.port), timeout=30) as link:
         link.sendall(b"\0\1\2\r\n\r\n")
         head, _, body = link.makefile("rb").read().partition(b"\r\n\r\n")

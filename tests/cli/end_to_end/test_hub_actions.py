@@ -1,4 +1,4 @@
-"""Restart, stop and quiet by a hub's page: who may, what becomes of it, and what is refused."""
+"""Hub actions: restart, stop and silence from the page, their authorisation, their records and refusals."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def code_of(answer: tuple[int, dict[str, Any]]) -> tuple[int, str]:
     return status, body["errors"][0]["code"]
 
 
-def test_a_restart_is_carried_out_with_those_that_ask_for_it_and_recorded(toy: Fleet) -> None:
+def test_restart_action_restarts_agent_with_dependents_and_is_recorded(toy: Fleet) -> None:
     before = toy.rig.pid("Root"), toy.rig.pid("Leaf")
     status, done = toy.act("restart", agents=["Root"])
     assert (status, done["restarted"], done["not_ready"]) == (200, ["Leaf", "Root"], {})
@@ -103,13 +103,13 @@ def test_a_restart_is_carried_out_with_those_that_ask_for_it_and_recorded(toy: F
     assert {each["by"] for each in records} == {"127.0.0.1"}
 
 
-def test_a_stop_ends_it_and_a_restart_brings_it_back(toy: Fleet) -> None:
+def test_stop_action_stops_agent_and_restart_action_starts_it_again(toy: Fleet) -> None:
     assert toy.act("stop", agents=["Leaf"])[1]["stopped"] == ["Leaf"]
     assert toy.rig.agents()["Leaf"]["state"] == "exited"
     assert toy.act("restart", agents=["Leaf"])[1]["restarted"] == ["Leaf"]
 
 
-def test_quiet_is_kept_told_and_ended(toy: Fleet) -> None:
+def test_silence_action_opens_silence_and_unsilence_ends_it(toy: Fleet) -> None:
     status, done = toy.act("silence", agents=["Root"], minutes=5)
     assert status == 200
     (window,) = toy.windows()
@@ -124,7 +124,7 @@ def test_quiet_is_kept_told_and_ended(toy: Fleet) -> None:
     assert [each["action"] for each in toy.records()[-4:]] == ["silence", "unsilence"] * 2
 
 
-def test_attacks_change_nothing_and_are_told_apart(toy: Fleet) -> None:
+def test_hub_rejects_forged_action_with_specific_error_code(toy: Fleet) -> None:
     path, body = "/api/actions/stop", {"agents": ["Root"]}
     before = toy.rig.pid("Root"), len(toy.records())
     right = {"authorization": f"Bearer {toy.token}", "content_type": "application/json"}
@@ -142,13 +142,13 @@ def test_attacks_change_nothing_and_are_told_apart(toy: Fleet) -> None:
     assert (toy.rig.pid("Root"), len(toy.records())) == before
 
 
-def test_a_rebound_name_reads_nothing_and_a_name_of_the_fleet_file_does(toy: Fleet) -> None:
+def test_hub_rejects_foreign_host_header_and_accepts_declared_host(toy: Fleet) -> None:
     for path in ("/", "/api/fleet", "/metrics", "/events", "/api/agents/Root/log"):
         assert code_of(toy.ask(path, method="GET", host="evil.example")) == (421, "foreign-host")
     assert toy.ask("/api/fleet", method="GET", host="hub.example")[0] == 200
 
 
-def test_orders_that_cannot_be_are_refused_by_name(toy: Fleet) -> None:
+def test_hub_refuses_invalid_action_with_error_code(toy: Fleet) -> None:
     assert code_of(toy.act("restart", agents=["Rot"])) == (422, "unknown-agent")
     assert "Root" in toy.act("restart", agents=["Rot"])[1]["errors"][0]["hint"]
     assert code_of(toy.act("stop")) == (422, "no-agents")
@@ -161,7 +161,7 @@ def test_orders_that_cannot_be_are_refused_by_name(toy: Fleet) -> None:
     assert code_of(toy.act("erase", agents=["Root"])) == (404, "not-found")
 
 
-def test_no_answer_lets_a_page_of_elsewhere_in(toy: Fleet) -> None:
+def test_hub_responses_allow_no_foreign_origin(toy: Fleet) -> None:
     link = http.client.HTTPConnection("127.0.0.1", toy.port, timeout=30)
     for path, method in (
         ("/", "GET"),
@@ -181,7 +181,7 @@ def test_no_answer_lets_a_page_of_elsewhere_in(toy: Fleet) -> None:
     link.close()
 
 
-def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(toy: Fleet) -> None:
+def test_page_has_no_inline_code_and_no_external_resources(toy: Fleet) -> None:
     link = http.client.HTTPConnection("127.0.0.1", toy.port, timeout=30)
     link.request("GET", f"/?token={toy.token}")
     answer = link.getresponse()
@@ -198,7 +198,7 @@ def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(toy: Fleet) -> N
     link.close()
 
 
-def test_the_fleet_as_it_was_its_starts_and_an_agents_last_lines(toy: Fleet) -> None:
+def test_hub_api_returns_starts_snapshots_marks_and_agent_log(toy: Fleet) -> None:
     toy.rig.until(lambda: bool(toy.ask("/api/starts", method="GET")[1]["starts"]))
     (start, *_) = toy.ask("/api/starts", method="GET")[1]["starts"]
     assert {bar["agent"] for bar in start["bars"]} == {"Root", "Leaf"}
@@ -215,7 +215,7 @@ def test_the_fleet_as_it_was_its_starts_and_an_agents_last_lines(toy: Fleet) -> 
     assert "apply" in {each["kind"] for each in marks["marks"]}
 
 
-def test_the_token_is_made_anew_and_the_one_before_ends(toy: Fleet) -> None:
+def test_renew_token_invalidates_old_token(toy: Fleet) -> None:
     before, toy.token = toy.token, toy.rig.json("hub", "--renew-token")["token"]
     assert toy.act("silence", minutes=1)[0] == toy.act("unsilence")[0] == 200
     right, toy.token = toy.token, before

@@ -1,4 +1,4 @@
-"""A hub whose store was damaged, and one that cannot run: both are told wherever somebody may look."""
+"""Hub failures: a damaged store and a hub that cannot run are reported by page, status, doctor and up."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def toy(rig: Rig) -> Iterator[Rig]:
     rig.argosy("down")
 
 
-def asked(rig: Rig, path: str) -> Any:
+def fetch_json(rig: Rig, path: str) -> Any:
     request = urllib.request.Request(rig.hub() + path, headers={"authorization": f"Bearer {rig.token()}"})
     with urllib.request.urlopen(request, timeout=20) as answer:
         return json.loads(answer.read())
@@ -45,7 +45,7 @@ def checks(rig: Rig) -> dict[str, tuple[str, str]]:
     return {each["name"]: (each["state"], each["message"]) for each in found["checks"]}
 
 
-def test_a_store_that_is_a_folder_and_one_deleted_live_are_told_by_all_who_are_asked(toy: Rig) -> None:
+def test_hub_replaces_damaged_or_deleted_store_and_reports_it(toy: Rig) -> None:
     toy.json("up", "-d", "--no-hub")
     store = toy.state() / "hub.db"
     store.mkdir()
@@ -55,17 +55,23 @@ def test_a_store_that_is_a_folder_and_one_deleted_live_are_told_by_all_who_are_a
     assert aside in toy.argosy("status").stdout
     assert checks(toy)["hub"][0] == "ok"
     assert checks(toy)["hub store"][0] == "warning"
-    assert "it is not a regular file" in asked(toy, "/api/events?kind=store-damaged")["events"][0]["text"]
-    (notice,) = asked(toy, "/api/alerts")["notices"]
+    assert (
+        "it is not a regular file" in fetch_json(toy, "/api/events?kind=store-damaged")["events"][0]["text"]
+    )
+    (notice,) = fetch_json(toy, "/api/alerts")["notices"]
     assert aside in notice["text"]
     store.unlink()
-    toy.until(lambda: len(asked(toy, "/api/events?kind=store-damaged")["events"]) == 1 and store.exists())
-    assert "deleted" in asked(toy, "/api/events?kind=store-damaged")["events"][0]["text"]
+    toy.until(
+        lambda: len(fetch_json(toy, "/api/events?kind=store-damaged")["events"]) == 1 and store.exists()
+    )
+    assert "deleted" in fetch_json(toy, "/api/events?kind=store-damaged")["events"][0]["text"]
     # What the engine had told is there again, from its event log.
-    toy.until(lambda: "apply" in {each["kind"] for each in asked(toy, "/api/events?most=10000")["events"]})
+    toy.until(
+        lambda: "apply" in {each["kind"] for each in fetch_json(toy, "/api/events?most=10000")["events"]}
+    )
 
 
-def test_a_hub_that_cannot_run_is_told_by_status_doctor_and_up(toy: Rig) -> None:
+def test_status_doctor_and_up_report_hub_that_cannot_run(toy: Rig) -> None:
     toy.write(FLEET.format(port=toy.env["PORT"], bind="203.0.113.7"))  # no address of this machine
     toy.json("up", "-d", "--no-hub")
     by_hand = toy.argosy("hub")
@@ -102,7 +108,7 @@ assert find_running_hub(lock).url == "http://here"
 """
 
 
-def test_a_lock_that_cannot_be_written_keeps_no_hub_from_starting(tmp_path: Path) -> None:
+def test_hub_starts_although_its_lock_record_cannot_be_written(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", NO_ROOM, str(tmp_path / "hub.lock")],
         capture_output=True,

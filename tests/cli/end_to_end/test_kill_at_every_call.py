@@ -1,4 +1,4 @@
-"""The supervisor killed before each call by which it does anything that is seen from outside.
+"""The supervisor is killed before each of its calls that has an effect outside of its process.
 
 Between two such calls a kill leaves the same world as before the second: so this is a kill at every moment of
 an agent's end and start, of a stop, and of an adoption. The calls are those that a supervisor made when
@@ -94,7 +94,7 @@ def calls_of(
 @pytest.mark.parametrize(
     ("happens", "await_it"), [(crash, await_restart), (stop, await_stop), (next_supervisor, await_restart)]
 )
-def test_every_call(
+def test_fleet_recovers_from_supervisor_kill_before_every_call(
     trial: Trial, happens: Callable[[Trial], None], await_it: Callable[[Trial], None]
 ) -> None:
     at_rest(trial)

@@ -1,4 +1,4 @@
-"""The supervisor killed at each step of a cell: its agents live once each, in one process."""
+"""The supervisor is killed at each step of a cell: its agents run once each, in one process."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def lived(trial: Trial) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("row", rows(RESTART))
-def test_a_cell_restarts(trial: Trial, row: str) -> None:
+def test_cell_restart_survives_supervisor_kill(trial: Trial, row: str) -> None:
     before = at_rest(trial)
     trial.arm(row)
     end(trial.living("A")[-1])
@@ -112,7 +112,7 @@ def test_a_cell_restarts(trial: Trial, row: str) -> None:
 
 
 @pytest.mark.parametrize("row", rows(ADOPT))
-def test_a_cell_is_adopted(trial: Trial, row: str) -> None:
+def test_cell_adoption_survives_supervisor_kill(trial: Trial, row: str) -> None:
     before = at_rest(trial)
     trial.kill_supervisor()
     trial.arm(row)
@@ -123,7 +123,7 @@ def test_a_cell_is_adopted(trial: Trial, row: str) -> None:
 
 
 @pytest.mark.parametrize("row", rows(LEAVE))
-def test_one_leaves_its_cell(trial: Trial, row: str) -> None:
+def test_stop_of_cell_agent_survives_supervisor_kill(trial: Trial, row: str) -> None:
     before = at_rest(trial)
     trial.arm(row)
     code, told = trial.run("down", "--only", "B")

@@ -1,4 +1,4 @@
-"""The engine killed at each step of its own work: no agent runs twice, none is lost, no forker is left.
+"""The engine is killed at each of its steps: no agent runs twice, none is lost, no forker is left over.
 
 A row is a step in the words of the design, the place in the code where it is, and what happens there.
 After it `up` is asked for once more: what lives is adopted, what is missing started, and `status` is true.
@@ -79,12 +79,12 @@ def rows(*tables: Iterable[str]) -> list[ParameterSet]:
 
 
 @pytest.mark.parametrize("row", rows(START, READY, EXIT))
-def test_the_supervisor_is_killed(trial: Trial, row: str) -> None:
+def test_agent_restart_survives_supervisor_kill(trial: Trial, row: str) -> None:
     restarts(trial, "A", row)
 
 
 @pytest.mark.parametrize("row", rows(EXIT_REPORTED))
-def test_the_supervisor_dies_while_the_forker_tells_of_an_end(trial: Trial, row: str) -> None:
+def test_agent_restart_survives_supervisor_kill_during_exit_report(trial: Trial, row: str) -> None:
     restarts(trial, "A", row, is_child=True)
 
 
@@ -98,7 +98,9 @@ def test_the_supervisor_dies_while_the_forker_tells_of_an_end(trial: Trial, row:
     ],
 )
 @pytest.mark.parametrize("row", rows(FORK, AGENT))
-def test_at_a_fork(trial: Trial, row: str, doing: str, kind: str) -> None:
+def test_agent_restart_survives_forker_kill_during_fork(
+    trial: Trial, row: str, doing: str, kind: str
+) -> None:
     at_rest(trial)
     if kind == "zygote":
         trial.await_zygote()
@@ -107,9 +109,7 @@ def test_at_a_fork(trial: Trial, row: str, doing: str, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["forker", pytest.param("zygote", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("row", rows(FORK, AGENT))
-def test_a_start_that_stands_still_when_its_supervisor_is_killed_and_goes_on_under_the_next(
-    trial: Trial, row: str, kind: str
-) -> None:
+def test_paused_start_that_resumes_under_next_supervisor_runs_once(trial: Trial, row: str, kind: str) -> None:
     before = at_rest(trial)
     if kind == "zygote":
         trial.await_zygote()
@@ -128,7 +128,7 @@ def test_a_start_that_stands_still_when_its_supervisor_is_killed_and_goes_on_und
     assert lived(trial) == before
 
 
-def test_an_agent_that_stands_still_when_its_supervisor_is_killed_is_adopted(trial: Trial) -> None:
+def test_supervisor_adopts_frozen_agent_after_crash(trial: Trial) -> None:
     before = at_rest(trial)
     still = trial.living("C")[-1]
     end(still, signal.SIGSTOP)
@@ -142,7 +142,7 @@ def test_an_agent_that_stands_still_when_its_supervisor_is_killed_is_adopted(tri
 
 
 @pytest.mark.parametrize("row", rows(STOP))
-def test_the_supervisor_is_killed_over_a_stop(trial: Trial, row: str) -> None:
+def test_stop_survives_supervisor_kill(trial: Trial, row: str) -> None:
     before = at_rest(trial)
     trial.arm(row)
     asked = trial.start("down", "--only", "C")
@@ -157,7 +157,7 @@ def test_the_supervisor_is_killed_over_a_stop(trial: Trial, row: str) -> None:
 
 
 @pytest.mark.parametrize("row", rows(ADOPT))
-def test_the_next_supervisor_is_killed_while_it_adopts(trial: Trial, row: str) -> None:
+def test_adoption_survives_supervisor_kill(trial: Trial, row: str) -> None:
     before = at_rest(trial)
     trial.kill_supervisor()
     trial.arm(row)
@@ -170,7 +170,7 @@ def test_the_next_supervisor_is_killed_while_it_adopts(trial: Trial, row: str) -
 
 
 @pytest.mark.parametrize("row", rows(CONTROL))
-def test_the_supervisor_is_killed_over_an_apply(trial: Trial, row: str) -> None:
+def test_apply_survives_supervisor_kill(trial: Trial, row: str) -> None:
     before = at_rest(trial)
     trial.run("down")
     trial.arm(row)
@@ -183,7 +183,7 @@ def test_the_supervisor_is_killed_over_an_apply(trial: Trial, row: str) -> None:
 
 
 @pytest.mark.parametrize("row", rows(UP))
-def test_up_is_killed(trial: Trial, row: str) -> None:
+def test_next_up_completes_after_up_is_killed(trial: Trial, row: str) -> None:
     before = at_rest(trial)
     trial.kill_supervisor()
     trial.arm(row)

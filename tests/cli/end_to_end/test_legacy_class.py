@@ -1,4 +1,4 @@
-"""`run: module:Class` for classes on the old base, as processes under the engine."""
+"""`run: module:Class` for classes of the legacy base class, as processes under the supervisor."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def one(rig: Rig, cls: str, *keys: str) -> None:
     rig.write(f"fleet: toy\nagents:\n  Here: {{{', '.join([f'run: old:{cls}', 'restart: never', *keys])}}}\n")
 
 
-def test_it_becomes_ready_answers_health_and_stops_on_term(rig: Rig) -> None:
+def test_legacy_agent_becomes_ready_answers_health_and_stops_on_sigterm(rig: Rig) -> None:
     port, health_port = free_ports(2)
     one(rig, "Plain", f"port: {port}", f"health_port: {health_port}", "args: [--voice, fil]")
     assert rig.json("up", "-d")["ready"] == ["Here"]
@@ -91,14 +91,14 @@ def test_it_becomes_ready_answers_health_and_stops_on_term(rig: Rig) -> None:
     assert rig.agents()["Here"]["reason"] == "exited with code 0"
 
 
-def test_what_its_constructor_requires_is_told(rig: Rig) -> None:
+def test_legacy_constructor_receives_declared_ports_and_name(rig: Rig) -> None:
     port, health_port = free_ports(2)
     one(rig, "Told", f"port: {port}", f"health_port: {health_port}")
     assert rig.json("up", "-d")["ready"] == ["Here"]
     assert ask(port, {"action": "tell"})["told"] == [port, "Here", health_port, True]
 
 
-def test_a_run_that_is_a_coroutine(rig: Rig) -> None:
+def test_legacy_agent_runs_coroutine_run_method(rig: Rig) -> None:
     (port,) = free_ports(1)
     one(rig, "Task", f"port: {port}")
     assert rig.json("up", "-d")["ready"] == ["Here"]
@@ -119,7 +119,9 @@ def test_a_run_that_is_a_coroutine(rig: Rig) -> None:
         ("Raises", [], "ValueError: no such voice"),
     ],
 )
-def test_what_cannot_be_made_says_why(rig: Rig, cls: str, keys: list[str], message: str) -> None:
+def test_legacy_class_that_cannot_be_constructed_logs_reason(
+    rig: Rig, cls: str, keys: list[str], message: str
+) -> None:
     one(rig, cls, *keys)
     rig.json("up", "-d", code=1)
     assert message in rig.argosy("logs", "Here").stdout

@@ -1,4 +1,4 @@
-"""A client that is killed in the middle of a change keeps the supervisor busy for nobody."""
+"""Lost clients: a client killed in the middle of a change does not block the next client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 MUTE = "import signal\nsignal.pause()\n"
 
 
-def test_an_up_that_was_killed_keeps_no_other_from_beginning(rig: Rig) -> None:
+def test_killed_up_does_not_block_next_up(rig: Rig) -> None:
     rig.write(MUTE, "mute.py")
     rig.write(
         "fleet: toy\ndefaults: {ready: {probe: notify}}\nagents: {A: {run: mute.py}, B: {run: speaker.py}}\n"
@@ -27,7 +27,7 @@ def test_an_up_that_was_killed_keeps_no_other_from_beginning(rig: Rig) -> None:
     assert "this start were over" in again["not_ready"]["A"]
 
 
-def test_a_restart_that_was_killed_keeps_no_other_from_beginning(rig: Rig) -> None:
+def test_killed_restart_does_not_block_next_up(rig: Rig) -> None:
     rig.write("fleet: toy\nagents: {A: {run: speaker.py, ready: {probe: notify}}}\n")
     rig.json("up", "-d")
     rig.write(MUTE, "speaker.py")
@@ -38,7 +38,7 @@ def test_a_restart_that_was_killed_keeps_no_other_from_beginning(rig: Rig) -> No
     assert list(rig.json("up", "-d", "--timeout", "0.5", code=1)["not_ready"]) == ["A"]
 
 
-def test_a_second_down_joins_the_one_that_was_killed(rig: Rig) -> None:
+def test_second_down_continues_stop_of_killed_down(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents: {A: {run: speaker.py, args: [deaf], ready: {probe: notify}, stop_timeout: 60s}}
@@ -60,7 +60,7 @@ def test_a_second_down_joins_the_one_that_was_killed(rig: Rig) -> None:
     rig.until(lambda: not rig.leftovers())
 
 
-def test_an_up_says_that_a_down_has_stopped_what_it_waited_for(rig: Rig) -> None:
+def test_up_reports_agents_stopped_by_concurrent_down(rig: Rig) -> None:
     rig.write(MUTE, "mute.py")
     rig.write("fleet: toy\nagents: {A: {run: mute.py, ready: {probe: notify}}}\n")
     up = rig.start("up", "-d")
@@ -73,7 +73,7 @@ def test_an_up_says_that_a_down_has_stopped_what_it_waited_for(rig: Rig) -> None
     assert b"hint" not in out, "there is nothing to look at in its log"
 
 
-def test_a_start_that_is_interrupted_says_what_is_stopped_now(rig: Rig) -> None:
+def test_interrupted_up_reports_stopped_agents(rig: Rig) -> None:
     rig.write("fleet: toy\ndefaults: {ready: {probe: notify}}\nagents: {A: {run: speaker.py}}\n")
     rig.json("up", "-d")
     assert rig.json("status")["file_changed"] is False

@@ -1,4 +1,4 @@
-"""Records that were lost or are of another version: what runs is found, adopted, and never run twice."""
+"""Lost or outdated records: running agents are found, adopted, and never started twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from argosy.engine.process import lease
 
 from ..conftest import is_alive
-from .test_process_faults import GATED, PAIR, pids, state_folder, supervisor
+from .test_process_faults import GATED, PAIR, fleet_state_dir, pids, supervisor
 
 if TYPE_CHECKING:
     from ..conftest import Rig
@@ -32,12 +32,12 @@ def pair(rig: Rig) -> Iterator[Rig]:
     assert list(rig.folder.glob("*.twice")) == []
 
 
-def test_the_state_folder_is_deleted_under_a_fleet_and_its_supervisor(pair: Rig) -> None:
+def test_running_supervisor_adopts_agents_after_state_dir_deletion(pair: Rig) -> None:
     before, pid = pids(pair), supervisor(pair)
-    shutil.rmtree(state_folder(pair))
+    shutil.rmtree(fleet_state_dir(pair))
     assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
     assert (supervisor(pair), pids(pair)) == (pid, before)
-    assert {lease.read_record(state_folder(pair) / "lease" / name).identity.pid for name in before} == set(  # type: ignore[union-attr]
+    assert {lease.read_record(fleet_state_dir(pair) / "lease" / name).identity.pid for name in before} == set(  # type: ignore[union-attr]
         before.values()
     )
     pair.kill_supervisor()
@@ -45,18 +45,18 @@ def test_the_state_folder_is_deleted_under_a_fleet_and_its_supervisor(pair: Rig)
     assert pids(pair) == before
 
 
-def test_an_agent_starts_again_although_the_state_folder_was_deleted(pair: Rig) -> None:
+def test_killed_agent_restarts_after_state_dir_deletion(pair: Rig) -> None:
     before = pids(pair)
-    shutil.rmtree(state_folder(pair))
+    shutil.rmtree(fleet_state_dir(pair))
     os.kill(before["B"], signal.SIGKILL)
     pair.until(lambda: pair.agents()["B"]["state"] == "ready" and pair.pid("B") != before["B"])
     assert pair.pid("A") == before["A"]
-    assert (state_folder(pair) / "log" / "B.log").exists()
+    assert (fleet_state_dir(pair) / "log" / "B.log").exists()
 
 
 @pytest.mark.parametrize("verb", ["up", "down"])
-def test_the_state_folder_is_deleted_and_the_supervisor_is_dead(pair: Rig, verb: str) -> None:
-    before, folder = pids(pair), state_folder(pair)
+def test_up_and_down_find_agents_without_supervisor_and_state_dir(pair: Rig, verb: str) -> None:
+    before, folder = pids(pair), fleet_state_dir(pair)
     pair.kill_supervisor()
     shutil.rmtree(folder)
     assert pids(pair) == before, "status asks /proc"
@@ -69,10 +69,10 @@ def test_the_state_folder_is_deleted_and_the_supervisor_is_dead(pair: Rig, verb:
 
 
 @pytest.mark.parametrize("verb", ["up", "down"])
-def test_a_roster_that_nobody_can_read_keeps_nothing_from_being_found(pair: Rig, verb: str) -> None:
+def test_up_and_down_find_agents_with_unreadable_applied_plan(pair: Rig, verb: str) -> None:
     before = pids(pair)
     pair.kill_supervisor()
-    (state_folder(pair) / "applied.json").write_text('{"version": 99}')
+    (fleet_state_dir(pair) / "applied.json").write_text('{"version": 99}')
     if verb == "up":
         assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
         assert pids(pair) == before
@@ -80,9 +80,9 @@ def test_a_roster_that_nobody_can_read_keeps_nothing_from_being_found(pair: Rig,
         assert sorted(pair.json("down")["stopped"]) == ["A", "B"]
 
 
-def test_a_supervisor_that_lost_both_folders_gives_way_to_the_next(pair: Rig) -> None:
+def test_next_supervisor_replaces_one_without_state_and_runtime_dirs(pair: Rig) -> None:
     before, old = pids(pair), supervisor(pair)
-    shutil.rmtree(state_folder(pair))
+    shutil.rmtree(fleet_state_dir(pair))
     shutil.rmtree(Path(pair.env["XDG_RUNTIME_DIR"], "argosy"))
     assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
     assert pids(pair) == before
@@ -93,10 +93,10 @@ def test_a_supervisor_that_lost_both_folders_gives_way_to_the_next(pair: Rig) ->
     assert pair.pid("A") == before["A"]
 
 
-def test_a_lease_of_version_1_is_adopted(pair: Rig) -> None:
+def test_supervisor_adopts_agents_with_version_1_leases(pair: Rig) -> None:
     before = pids(pair)
     for name in before:
-        path = state_folder(pair) / "lease" / name
+        path = fleet_state_dir(pair) / "lease" / name
         record = lease.read_record(path)
         assert record is not None
         fields = (record.boot_id, record.incarnation, record.identity.start_ticks, record.generation)
@@ -128,7 +128,7 @@ signal.pause()
 """
 
 
-def test_a_daemon_that_an_adopted_agent_left_is_ended_with_it(rig: Rig) -> None:
+def test_supervisor_kills_daemon_of_adopted_agent_after_its_exit(rig: Rig) -> None:
     rig.write(DAEMON_MAKER, "maker.py")
     rig.write("fleet: toy\nagents:\n  A: {run: maker.py, ready: {probe: notify}, restart: never}\n")
     rig.json("up", "-d")
@@ -141,7 +141,7 @@ def test_a_daemon_that_an_adopted_agent_left_is_ended_with_it(rig: Rig) -> None:
 
 
 @pytest.fixture
-def left(rig: Rig) -> tuple[Rig, int]:
+def leftover_daemon(rig: Rig) -> tuple[Rig, int]:
     """A daemon that outlived its agent and its supervisor, which died in that order."""
     rig.write(DAEMON_MAKER, "maker.py")
     rig.write("fleet: toy\nagents:\n  A: {run: maker.py, ready: {probe: notify}}\n  B: {run: speaker.py}\n")
@@ -155,9 +155,9 @@ def left(rig: Rig) -> tuple[Rig, int]:
     return rig, daemon
 
 
-def test_what_outlived_its_agent_and_its_supervisor_is_told_and_ended_by_down(left: tuple[Rig, int]) -> None:
-    rig, daemon = left
-    told, folder = rig.agents()["A"], state_folder(rig)
+def test_status_and_clean_report_leftover_daemon_and_down_kills_it(leftover_daemon: tuple[Rig, int]) -> None:
+    rig, daemon = leftover_daemon
+    told, folder = rig.agents()["A"], fleet_state_dir(rig)
     assert (told["state"], told["pid"]) == ("failing", daemon)
     assert f"leftover process {daemon}" in told["reason"]
     assert f"pid {daemon}" in rig.argosy("clean").stdout
@@ -176,12 +176,10 @@ def test_what_outlived_its_agent_and_its_supervisor_is_told_and_ended_by_down(le
 
 
 @pytest.mark.parametrize("is_deleted", [False, True], ids=["records", "no-records"])
-def test_what_outlived_its_agent_and_its_supervisor_is_ended_before_the_next_start(
-    left: tuple[Rig, int], is_deleted: bool
-) -> None:
-    rig, daemon = left
+def test_up_kills_leftover_daemon_before_start(leftover_daemon: tuple[Rig, int], is_deleted: bool) -> None:
+    rig, daemon = leftover_daemon
     if is_deleted:
-        shutil.rmtree(state_folder(rig))
+        shutil.rmtree(fleet_state_dir(rig))
     started = rig.json("up", "-d")
     assert (sorted(started["ready"]), started["adopted"]) == (["A", "B"], [])
     assert not is_alive(daemon)
@@ -199,7 +197,7 @@ class Maker(Agent):
 
 
 @pytest.mark.parametrize("verb", [pytest.param("up", marks=pytest.mark.soak), "down"])
-def test_what_outlived_its_cell_and_its_supervisor_is_ended(rig: Rig, verb: str) -> None:
+def test_up_and_down_kill_leftover_daemon_of_cell(rig: Rig, verb: str) -> None:
     rig.write(CELL_MAKER, "crew.py")
     rig.write(DAEMON, "daemon.py")
     rig.write('fleet: toy\nagents:\n  A: {run: "crew:Maker", cell: one}\n')
@@ -217,7 +215,7 @@ def test_what_outlived_its_cell_and_its_supervisor_is_ended(rig: Rig, verb: str)
     assert not is_alive(daemon)
 
 
-def test_who_was_to_stop_stops_although_the_wills_were_deleted_before_the_supervisor_died(rig: Rig) -> None:
+def test_stop_continues_after_unit_state_deletion_and_supervisor_crash(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         defaults: {ready: {probe: notify}, stop_timeout: 60s}
@@ -226,7 +224,7 @@ def test_who_was_to_stop_stops_although_the_wills_were_deleted_before_the_superv
           B: {run: speaker.py}
         """)
     rig.json("up", "-d")
-    folder, b = state_folder(rig), rig.pid("B")
+    folder, b = fleet_state_dir(rig), rig.pid("B")
     (folder / "unit-state").unlink()
     down = rig.start("down", "--only", "A")
     rig.until(lambda: rig.agents()["A"]["state"] == "stopping")
@@ -239,8 +237,8 @@ def test_who_was_to_stop_stops_although_the_wills_were_deleted_before_the_superv
     os.kill(rig.pid("A"), signal.SIGKILL)
 
 
-def test_a_lock_that_somebody_wrote_over_gets_a_generation_again(pair: Rig) -> None:
-    before, folder = pids(pair), state_folder(pair)
+def test_supervisor_recovers_generation_from_overwritten_lock_file(pair: Rig) -> None:
+    before, folder = pids(pair), fleet_state_dir(pair)
     pair.kill_supervisor()
     (folder / "supervisor.lock").write_text("it was here, and it is not a number\n")
     assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
@@ -265,16 +263,14 @@ agents: {A: {port: 7701}, B: {port: 7702}}
 
 
 @pytest.mark.parametrize("is_adopted", [False, True], ids=["started", "adopted"])
-def test_an_agent_finds_the_address_book_again_after_the_state_folder_was_deleted(
-    rig: Rig, is_adopted: bool
-) -> None:
+def test_supervisor_rewrites_address_book_after_state_dir_deletion(rig: Rig, is_adopted: bool) -> None:
     rig.write(READER, "reader.py")
     rig.write(READERS)
     rig.json("up", "-d")
     if is_adopted:
         rig.kill_supervisor()
         rig.json("up", "-d")
-    before, folder = pids(rig), state_folder(rig)
+    before, folder = pids(rig), fleet_state_dir(rig)
     wanted = {name: (folder / name).read_bytes() for name in ("book.json", "applied.json")}
     shutil.rmtree(folder)
     os.kill(before["B"], signal.SIGKILL)
@@ -287,8 +283,8 @@ def test_an_agent_finds_the_address_book_again_after_the_state_folder_was_delete
     assert sorted(rig.json("down")["stopped"]) == ["A", "B"]
 
 
-def test_a_deleted_state_folder_is_whole_again_before_anything_starts(pair: Rig) -> None:
-    before, folder = pids(pair), state_folder(pair)
+def test_supervisor_restores_state_dir_after_deletion_without_any_start(pair: Rig) -> None:
+    before, folder = pids(pair), fleet_state_dir(pair)
     names = {
         "applied.json",
         "book.json",

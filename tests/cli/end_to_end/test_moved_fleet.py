@@ -1,4 +1,4 @@
-"""A fleet is found and stopped whatever was moved or deleted: its folder, its state, its supervisor."""
+"""Moved fleets: found and stopped after their folder or state directory was moved or deleted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ listener = socket.create_server(("127.0.0.1", int(os.environ["ARGOSY_PORT"])))
 """
 
 
-class Place:
+class RunningFleet:
     """A folder with a fleet that runs, its agents, its supervisor and its state folder."""
 
     def __init__(self, rig: Rig, name: str, text: str = FLEET) -> None:
@@ -77,10 +77,10 @@ class Place:
 
 
 @pytest.fixture
-def places(rig: Rig) -> Iterator[list[Place]]:
+def running_fleets(rig: Rig) -> Iterator[list[RunningFleet]]:
     """Places that are ended after the test, whatever it has come to."""
     rig.write("fleet: unused\nagents:\n  A: {run: speaker.py}\n")
-    made: list[Place] = []
+    made: list[RunningFleet] = []
     yield made
     for place in made:
         place.end()
@@ -89,22 +89,20 @@ def places(rig: Rig) -> Iterator[list[Place]]:
 
 
 @pytest.fixture
-def harbour(rig: Rig, places: list[Place]) -> Place:
+def harbour(rig: Rig, running_fleets: list[RunningFleet]) -> RunningFleet:
     """A running fleet `harbour` in a folder `old`."""
-    places.append(Place(rig, "old"))
-    return places[0]
+    running_fleets.append(RunningFleet(rig, "old"))
+    return running_fleets[0]
 
 
-def listed(rig: Rig) -> list[dict[str, Any]]:
+def list_fleets(rig: Rig) -> list[dict[str, Any]]:
     fleets: list[dict[str, Any]] = rig.json("ls")["fleets"]
     return fleets
 
 
-def test_a_fleet_whose_folder_was_renamed_is_listed_with_both_places_and_stopped_by_name(
-    rig: Rig, harbour: Place
-) -> None:
+def test_ls_lists_old_and_new_path_of_moved_fleet_and_down_stops_it(rig: Rig, harbour: RunningFleet) -> None:
     new = harbour.folder.rename(rig.folder / "new")
-    (fleet,) = listed(rig)
+    (fleet,) = list_fleets(rig)
     assert (fleet["fleet"], fleet["id"], fleet["state"]) == ("harbour", harbour.state.name, "running")
     assert (fleet["path"], fleet["file"]) == (str(harbour.folder / "fleet.yaml"), "moved")
     assert fleet["moved_to"] == str(new / "fleet.yaml")
@@ -118,10 +116,10 @@ def test_a_fleet_whose_folder_was_renamed_is_listed_with_both_places_and_stopped
     assert "up A" in rig.argosy("logs", "--fleet", "harbour", "A").stdout
     assert sorted(rig.json("down", "harbour")["stopped"]) == ["A", "B"]
     assert harbour.is_stopped()
-    assert [each["state"] for each in listed(rig)] == ["stopped"]
+    assert [each["state"] for each in list_fleets(rig)] == ["stopped"]
 
 
-def test_up_in_a_renamed_folder_starts_no_second_fleet_and_names_the_first(rig: Rig, harbour: Place) -> None:
+def test_up_in_renamed_folder_refuses_second_fleet(rig: Rig, harbour: RunningFleet) -> None:
     new = harbour.folder.rename(rig.folder / "new")
     (fault,) = rig.json("up", "-d", "new/", code=1)["errors"]
     assert str(harbour.folder / "fleet.yaml") in fault["message"]
@@ -136,11 +134,11 @@ def test_up_in_a_renamed_folder_starts_no_second_fleet_and_names_the_first(rig: 
     rig.json("down", "new/")
 
 
-def test_another_fleet_starts_beside_one_whose_folder_was_renamed(
-    rig: Rig, harbour: Place, places: list[Place]
+def test_other_fleet_starts_beside_moved_fleet(
+    rig: Rig, harbour: RunningFleet, running_fleets: list[RunningFleet]
 ) -> None:
     harbour.folder.rename(rig.folder / "new")
-    places.append(Place(rig, "other", FLEET + "  C: {run: speaker.py}\n"))
+    running_fleets.append(RunningFleet(rig, "other", FLEET + "  C: {run: speaker.py}\n"))
     assert harbour.is_running()
     assert sorted(rig.json("down", "other/")["stopped"]) == ["A", "B", "C"]
     assert harbour.is_running()
@@ -149,13 +147,13 @@ def test_another_fleet_starts_beside_one_whose_folder_was_renamed(
 @pytest.mark.parametrize(
     ("word", "is_supervised"), [("harbour", True), ("old/", False), ("old/fleet.yaml", True)]
 )
-def test_down_stops_a_fleet_whose_folder_was_deleted(
-    rig: Rig, harbour: Place, word: str, is_supervised: bool
+def test_down_stops_fleet_with_deleted_folder(
+    rig: Rig, harbour: RunningFleet, word: str, is_supervised: bool
 ) -> None:
     shutil.rmtree(harbour.folder)
     if not is_supervised:
         harbour.kill_supervisor()
-    (fleet,) = listed(rig)
+    (fleet,) = list_fleets(rig)
     assert (fleet["file"], fleet["state"]) == ("gone", "running" if is_supervised else "unsupervised")
     assert fleet["agents"]["running"] == 2
     assert sorted(rig.json("down", *(["--fleet"] if "/" in word else []), word)["stopped"]) == ["A", "B"]
@@ -163,14 +161,14 @@ def test_down_stops_a_fleet_whose_folder_was_deleted(
 
 
 @pytest.mark.parametrize("is_supervised", [True, False], ids=["supervised", "unsupervised"])
-def test_down_stops_a_fleet_whose_folder_and_state_folder_were_deleted(
-    rig: Rig, harbour: Place, is_supervised: bool
+def test_down_stops_fleet_with_deleted_folder_and_state_dir(
+    rig: Rig, harbour: RunningFleet, is_supervised: bool
 ) -> None:
     shutil.rmtree(harbour.folder)
     if not is_supervised:
         harbour.kill_supervisor()
     shutil.rmtree(harbour.state)
-    (fleet,) = listed(rig)
+    (fleet,) = list_fleets(rig)
     assert (fleet["fleet"], fleet["id"]) == ("harbour", harbour.state.name)
     assert (fleet["path"], fleet["file"]) == (str(harbour.folder / "fleet.yaml"), "gone")
     assert (fleet["supervisor"] is not None, fleet["agents"]["running"]) == (is_supervised, 2)
@@ -178,26 +176,27 @@ def test_down_stops_a_fleet_whose_folder_and_state_folder_were_deleted(
     assert harbour.is_stopped()
 
 
-def test_the_agents_of_a_cell_are_stopped_although_folder_supervisor_and_state_are_gone(
-    rig: Rig, places: list[Place]
+def test_down_stops_cell_without_folder_supervisor_and_state_dir(
+    rig: Rig, running_fleets: list[RunningFleet]
 ) -> None:
-    places.append(place := Place(rig, "cells", CELLS))
+    running_fleets.append(place := RunningFleet(rig, "cells", CELLS))
     shutil.rmtree(place.folder)
     place.kill_supervisor()
     shutil.rmtree(place.state)
-    assert [fleet["fleet"] for fleet in listed(rig)] == ["cells"]
+    assert [fleet["fleet"] for fleet in list_fleets(rig)] == ["cells"]
     assert sorted(rig.json("down", "cells")["stopped"]) == ["A", "B"]
     assert place.is_stopped()
 
 
-def test_a_name_that_two_running_fleets_have_is_refused_with_what_tells_them_apart(
-    rig: Rig, harbour: Place, places: list[Place]
+def test_ambiguous_fleet_name_is_refused_with_ids_of_candidates(
+    rig: Rig, harbour: RunningFleet, running_fleets: list[RunningFleet]
 ) -> None:
-    places.append(other := Place(rig, "other"))
+    running_fleets.append(other := RunningFleet(rig, "other"))
     for verb in ("down", "status"):
         (fault,) = rig.json(verb, "harbour", code=2)["errors"]
         assert all(
-            f"`{place.state.name}` ({place.folder}/fleet.yaml)" in fault["message"] for place in places
+            f"`{place.state.name}` ({place.folder}/fleet.yaml)" in fault["message"]
+            for place in running_fleets
         )
     assert harbour.is_running()
     assert sorted(rig.json("down", other.state.name)["stopped"]) == ["A", "B"]
@@ -206,7 +205,7 @@ def test_a_name_that_two_running_fleets_have_is_refused_with_what_tells_them_apa
     assert sorted(rig.json("down", "harbour")["stopped"]) == ["A", "B"], "the only one of the name that runs"
 
 
-def test_down_takes_a_folder_of_this_folder_and_tells_an_unknown_name(rig: Rig, harbour: Place) -> None:
+def test_down_accepts_subfolder_and_suggests_similar_fleet_name(rig: Rig, harbour: RunningFleet) -> None:
     (fault,) = rig.json("down", "harbor", code=2)["errors"]
     assert fault["hint"] == "did you mean `harbour`?"
     assert "`old/`" in rig.json("check", "old", code=2)["errors"][0]["hint"]
@@ -214,13 +213,13 @@ def test_down_takes_a_folder_of_this_folder_and_tells_an_unknown_name(rig: Rig, 
     assert sorted(rig.json("down", "old")["stopped"]) == ["A", "B"]
 
 
-def test_a_stopped_supervisor_does_not_hold_up_the_list(
-    rig: Rig, harbour: Place, places: list[Place]
+def test_ls_reports_frozen_supervisor_as_silent_without_hanging(
+    rig: Rig, harbour: RunningFleet, running_fleets: list[RunningFleet]
 ) -> None:
-    places.append(other := Place(rig, "other", FLEET.replace("harbour", "quay")))
+    running_fleets.append(other := RunningFleet(rig, "other", FLEET.replace("harbour", "quay")))
     os.kill(harbour.supervisor, signal.SIGSTOP)
     try:
-        fleets = {fleet["fleet"]: fleet for fleet in listed(rig)}
+        fleets = {fleet["fleet"]: fleet for fleet in list_fleets(rig)}
     finally:
         os.kill(harbour.supervisor, signal.SIGCONT)
     assert (fleets["harbour"]["state"], fleets["quay"]["state"]) == ("silent", "running")
@@ -232,14 +231,16 @@ def test_a_stopped_supervisor_does_not_hold_up_the_list(
     assert other.is_stopped()
 
 
-def test_a_held_port_names_the_agent_the_fleet_and_the_way_to_stop_it(rig: Rig, places: list[Place]) -> None:
+def test_port_conflict_names_agent_and_fleet_that_hold_port(
+    rig: Rig, running_fleets: list[RunningFleet]
+) -> None:
     text = f"""
 fleet: {{}}
 defaults: {{{{ready: {{{{probe: tcp}}}}, restart: never}}}}
 agents:
   Echo: {{{{run: listener.py, port: {free_ports(1)[0]}}}}}
 """
-    places.append(first := Place(rig, "old", text.format("harbour")))
+    running_fleets.append(first := RunningFleet(rig, "old", text.format("harbour")))
     first.folder.rename(rig.folder / "new")
     rig.write(text.format("other"))
     rig.write(LISTENER, "listener.py")
@@ -253,15 +254,15 @@ agents:
     assert rig.json("up", "-d")["ready"] == ["Echo"]
 
 
-def test_a_process_that_has_an_agents_variables_and_not_its_session_is_not_taken_for_it(
-    rig: Rig, harbour: Place
+def test_process_with_agent_environment_in_other_session_is_not_agent(
+    rig: Rig, harbour: RunningFleet
 ) -> None:
     """What a person starts with an agent's environment, in a session that the agent does not lead."""
     variables = Path(f"/proc/{harbour.pids['A']}/environ").read_bytes().split(b"\0")
     told = dict(line.split(b"=", 1) for line in variables if b"=" in line)
     stranger = os.posix_spawn(sys.executable, [sys.executable, "-c", "import signal; signal.pause()"], told)
     try:
-        assert listed(rig)[0]["agents"]["running"] == 2
+        assert list_fleets(rig)[0]["agents"]["running"] == 2
         assert sorted(rig.json("down", "harbour")["stopped"]) == ["A", "B"]
         assert is_alive(stranger)
     finally:
@@ -269,7 +270,7 @@ def test_a_process_that_has_an_agents_variables_and_not_its_session_is_not_taken
         os.waitpid(stranger, 0)
 
 
-def test_doctor_and_clean_tell_of_a_fleet_that_runs_without_its_file(rig: Rig, harbour: Place) -> None:
+def test_doctor_and_clean_report_running_fleet_without_fleet_file(rig: Rig, harbour: RunningFleet) -> None:
     shutil.rmtree(harbour.folder)
     checks = [check for check in rig.json("doctor")["checks"] if check["name"] == "leftovers"]
     assert [(check["state"], check["hint"]) for check in checks] == [("warning", "`argosy down harbour`")]
@@ -284,7 +285,7 @@ def test_doctor_and_clean_tell_of_a_fleet_that_runs_without_its_file(rig: Rig, h
     rig.json("down", "harbour")
 
 
-def test_clean_keeps_the_runtime_folder_of_agents_that_only_proc_knows(rig: Rig, harbour: Place) -> None:
+def test_clean_keeps_runtime_dir_of_agents_found_only_in_proc(rig: Rig, harbour: RunningFleet) -> None:
     harbour.kill_supervisor()
     shutil.rmtree(harbour.state)
     (runtime,) = Path(rig.env["XDG_RUNTIME_DIR"], "argosy").iterdir()
@@ -295,7 +296,9 @@ def test_clean_keeps_the_runtime_folder_of_agents_that_only_proc_knows(rig: Rig,
     assert sorted(rig.json("down", "harbour")["stopped"]) == ["A", "B"]
 
 
-def test_a_fleet_with_its_state_elsewhere_is_told_and_not_stopped(rig: Rig, harbour: Place) -> None:
+def test_ls_reports_fleet_of_other_state_home_and_down_leaves_it_running(
+    rig: Rig, harbour: RunningFleet
+) -> None:
     elsewhere = {"XDG_STATE_HOME": str(rig.folder / "state2")}
     told = rig.json("ls", env=elsewhere)
     assert told["fleets"] == []

@@ -1,4 +1,4 @@
-"""The number of a dead agent passes to a thread of another process: that is not the agent."""
+"""Pid reuse: a thread of another process that has the number of a dead agent is not that agent."""
 
 from __future__ import annotations
 
@@ -42,9 +42,7 @@ def answers(folder: Path, runtime: str, *verbs: str) -> dict[str, Any]:
     return found
 
 
-def test_status_and_up_go_on_although_the_number_of_a_dead_agent_is_a_threads(
-    tmp_path: Path, runtime: str
-) -> None:
+def test_status_and_up_ignore_thread_that_reuses_pid_of_dead_agent(tmp_path: Path, runtime: str) -> None:
     found = answers(tmp_path, runtime, "status", "up -d", "status")
     unseen, up, after = found["answers"]
     before = found["before"]
@@ -56,9 +54,7 @@ def test_status_and_up_go_on_although_the_number_of_a_dead_agent_is_a_threads(
     assert after["said"]["agents"]["B"]["pid"] not in (None, before["B"])
 
 
-def test_down_stops_what_runs_although_the_number_of_a_dead_agent_is_a_threads(
-    tmp_path: Path, runtime: str
-) -> None:
+def test_down_ignores_thread_that_reuses_pid_of_dead_agent(tmp_path: Path, runtime: str) -> None:
     found = answers(tmp_path, runtime, "down")
     (down,) = found["answers"]
     assert (down["code"], down["said"]["stopped"]) == (0, ["A"]), down

@@ -1,4 +1,4 @@
-"""Readiness and life seen from outside, on real processes; also with a stale process on the port."""
+"""Readiness and liveness probes on real processes, also with a stale process on the port."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def restarted(rig: Rig, agent: str, before: int) -> bool:
     return found["state"] == "ready" and found["pid"] not in (before, None)
 
 
-def test_http_is_ready_at_2xx_and_not_before(rig: Rig, port: int) -> None:
+def test_http_probe_reports_ready_at_2xx_only(rig: Rig, port: int) -> None:
     rig.write(WEB, "web.py")
     rig.write("503", "answer")
     rig.write(f"""
@@ -88,7 +88,7 @@ def test_http_is_ready_at_2xx_and_not_before(rig: Rig, port: int) -> None:
     assert rig.agents()["A"]["state"] == "ready"
 
 
-def test_an_http_answer_that_says_no_is_told_with_its_status(rig: Rig, port: int) -> None:
+def test_http_probe_failure_reports_status(rig: Rig, port: int) -> None:
     rig.write(WEB, "web.py")
     rig.write("503", "answer")
     rig.write(f"""
@@ -100,7 +100,7 @@ def test_an_http_answer_that_says_no_is_told_with_its_status(rig: Rig, port: int
     assert f"port {port} answers GET /health with status 404" in reason
 
 
-def test_log_is_ready_at_a_line_of_this_process_only(rig: Rig) -> None:
+def test_log_probe_matches_lines_of_current_process_only(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -119,7 +119,7 @@ def test_log_is_ready_at_a_line_of_this_process_only(rig: Rig) -> None:
     assert "last line: not the model" in reason
 
 
-def test_a_log_probe_survives_its_supervisor(rig: Rig) -> None:
+def test_log_probe_continues_under_next_supervisor(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -138,7 +138,7 @@ def test_a_log_probe_survives_its_supervisor(rig: Rig) -> None:
     assert {name: rig.pid(name) for name in "AB"} == before
 
 
-def test_exec_is_ready_at_exit_0_in_the_agents_environment_and_cannot_speak_for_it(rig: Rig) -> None:
+def test_exec_probe_runs_in_agent_environment_without_notify_socket(rig: Rig) -> None:
     script = "env > seen; pwd >> seen; test -e go || { echo not loaded yet >&2; exit 3; }"
     rig.write(f"""
         fleet: toy
@@ -162,7 +162,7 @@ def test_exec_is_ready_at_exit_0_in_the_agents_environment_and_cannot_speak_for_
     assert rig.agents()["A"]["state"] == "ready"
 
 
-def test_an_exec_probe_that_is_not_there_is_told(rig: Rig) -> None:
+def test_up_and_check_report_missing_exec_probe_command(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -184,7 +184,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize("kind", KEYS)
-def test_a_stale_process_on_the_port_is_named_whatever_the_probe(rig: Rig, port: int, kind: str) -> None:
+def test_up_names_stale_process_on_port_for_every_probe_kind(rig: Rig, port: int, kind: str) -> None:
     keys = KEYS[kind].format(port=port)
     rig.write(f"""
         fleet: toy
@@ -199,7 +199,7 @@ def test_a_stale_process_on_the_port_is_named_whatever_the_probe(rig: Rig, port:
 
 
 @pytest.mark.parametrize("kind", ["tcp", "http"])
-def test_one_that_comes_between_is_never_taken_for_the_agent(rig: Rig, port: int, kind: str) -> None:
+def test_probe_rejects_foreign_listener_that_appears_during_start(rig: Rig, port: int, kind: str) -> None:
     rig.write(f"""
         fleet: toy
         agents:
@@ -217,7 +217,7 @@ def test_one_that_comes_between_is_never_taken_for_the_agent(rig: Rig, port: int
 # ---- liveness
 
 
-def test_failing_liveness_probes_lead_to_a_restart(rig: Rig, port: int) -> None:
+def test_supervisor_restarts_agent_after_liveness_probe_failures(rig: Rig, port: int) -> None:
     rig.write(WEB, "web.py")
     rig.write("200", "answer")
     rig.write(f"""
@@ -242,7 +242,7 @@ def test_failing_liveness_probes_lead_to_a_restart(rig: Rig, port: int) -> None:
     assert f"failed its liveness probe 2 times in a row: port {port} answers GET" in event_log
 
 
-def test_one_that_stopped_is_ended_by_its_liveness_probe_and_given_up_with_its_last_lines(rig: Rig) -> None:
+def test_agent_given_up_after_liveness_failures_shows_last_log_lines(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -266,7 +266,7 @@ def test_one_that_stopped_is_ended_by_its_liveness_probe_and_given_up_with_its_l
     )
 
 
-def test_the_command_of_a_probe_is_killed_with_its_group_when_its_agent_stops(rig: Rig) -> None:
+def test_exec_probe_process_group_is_killed_when_agent_stops(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -280,7 +280,7 @@ def test_the_command_of_a_probe_is_killed_with_its_group_when_its_agent_stops(ri
     rig.until(lambda: not [line for line in rig.leftovers() if "000" in line])
 
 
-def test_given_up_has_its_last_lines_in_up_and_in_the_events(rig: Rig) -> None:
+def test_up_and_event_log_show_last_lines_of_given_up_agent(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         defaults: {backoff: {first: 10ms, most: 20ms}, restart_limit: {times: 1, within: 60s}}

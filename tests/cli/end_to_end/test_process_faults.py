@@ -1,4 +1,4 @@
-"""Faults of a running fleet, on real processes: who dies at which moment, and what is left then."""
+"""Process faults of a running fleet: deaths of supervisor, forker, agents and clients, and a full disk."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def forker(rig: Rig) -> int:
     raise AssertionError("there is no forker")
 
 
-def state_folder(rig: Rig) -> Path:
+def fleet_state_dir(rig: Rig) -> Path:
     return Path(rig.json("status")["folder"])
 
 
@@ -92,7 +92,7 @@ def pids(rig: Rig) -> dict[str, int]:
 
 def events(rig: Rig, kind: str = "state") -> list[dict[str, object]]:
     """Return the event log's events of a kind."""
-    lines = (state_folder(rig) / "event-log").read_text().splitlines()
+    lines = (fleet_state_dir(rig) / "event-log").read_text().splitlines()
     return [event for line in lines if (event := json.loads(line.partition(" ")[2]))["kind"] == kind]
 
 
@@ -136,7 +136,7 @@ def is_starting(rig: Rig, agent: str) -> bool:
 # ---- the supervisor dies
 
 
-def test_a_supervisor_killed_in_the_middle_of_an_apply_is_replaced_once(pair: Rig) -> None:
+def test_up_replaces_supervisor_killed_during_apply(pair: Rig) -> None:
     pair.write(PAIR % ", args: [gated]")
     os.mkfifo(pair.folder / "gate")
     up = pair.start("up", "-d", "--json")
@@ -153,7 +153,7 @@ def test_a_supervisor_killed_in_the_middle_of_an_apply_is_replaced_once(pair: Ri
     assert pids(pair) == before
 
 
-def test_an_up_whose_supervisors_keep_dying_ends(pair: Rig) -> None:
+def test_up_fails_after_second_supervisor_crash(pair: Rig) -> None:
     pair.write(PAIR % ", args: [gated]")
     os.mkfifo(pair.folder / "gate")
     up = pair.start("up", "-d")
@@ -166,7 +166,7 @@ def test_an_up_whose_supervisors_keep_dying_ends(pair: Rig) -> None:
     assert b"the agents keep running" in out
 
 
-def test_an_order_that_its_supervisor_did_not_survive_starts_nothing(pair: Rig) -> None:
+def test_spawn_request_of_dead_supervisor_starts_no_agent(pair: Rig) -> None:
     pair.write(SPAWNED % "")
     pair.json("up", "-d")
     old = forker(pair)
@@ -182,12 +182,12 @@ def test_an_order_that_its_supervisor_did_not_survive_starts_nothing(pair: Rig) 
     assert pids(pair) == before
 
 
-def test_a_child_that_waits_for_its_lease_when_its_supervisor_dies_is_adopted_or_ends(pair: Rig) -> None:
+def test_child_waiting_for_lease_is_adopted_or_exits_after_supervisor_crash(pair: Rig) -> None:
     pair.write(SPAWNED % "")
     held: list[int] = []
 
     def hold_and_continue(forker: int) -> None:
-        held[:] = [lease.open_lease(state_folder(pair) / "lease" / "B")]
+        held[:] = [lease.open_lease(fleet_state_dir(pair) / "lease" / "B")]
         # The supervisor looks at it for a moment.
         pair.until(lambda: lease.try_lock(held[0]) or not is_alive(forker))
         os.kill(forker, signal.SIGCONT)
@@ -206,7 +206,7 @@ def test_a_child_that_waits_for_its_lease_when_its_supervisor_dies_is_adopted_or
     assert sorted(pair.json("up", "-d")["ready"]) == ["A", "B"]
 
 
-def test_what_was_removed_from_the_file_is_stopped_although_the_supervisor_died_over_it(pair: Rig) -> None:
+def test_stop_of_removed_agent_continues_after_supervisor_crash(pair: Rig) -> None:
     pair.write("import signal\nsignal.signal(15, signal.SIG_IGN)\nsignal.pause()\n", "deaf.py")
     pair.write((PAIR % "") + "  C: {run: deaf.py, stop_timeout: 30s, ready: {probe: alive, seconds: 0}}\n")
     pair.json("up", "-d")
@@ -227,7 +227,7 @@ def test_what_was_removed_from_the_file_is_stopped_although_the_supervisor_died_
     assert set(pair.agents()) == {"A", "B"}
 
 
-def test_a_supervisor_that_is_told_to_end_says_so_and_the_agents_run_on(pair: Rig) -> None:
+def test_supervisor_sigterm_ends_live_view_and_keeps_agents_running(pair: Rig) -> None:
     up = pair.start("up")
     assert up.stdout is not None
     while b"Ctrl-C stops it" not in up.stdout.readline():
@@ -243,7 +243,7 @@ def test_a_supervisor_that_is_told_to_end_says_so_and_the_agents_run_on(pair: Ri
     assert pids(pair) == before
 
 
-def test_down_elsewhere_ends_a_live_view_and_nothing_starts_again(pair: Rig) -> None:
+def test_down_from_other_client_ends_live_view_without_restart(pair: Rig) -> None:
     up = pair.start("up")
     assert up.stdout is not None
     while b"Ctrl-C stops it" not in up.stdout.readline():
@@ -256,7 +256,7 @@ def test_down_elsewhere_ends_a_live_view_and_nothing_starts_again(pair: Rig) -> 
     assert pair.leftovers() == []
 
 
-def test_a_supervisor_of_nothing_whose_client_left_ends(pair: Rig) -> None:
+def test_supervisor_without_agents_exits_after_client_disconnects(pair: Rig) -> None:
     code = (
         "import sys, pathlib\n"
         "from argosy.engine.supervisor.connect_or_start import connect_or_start\n"
@@ -271,7 +271,7 @@ def test_a_supervisor_of_nothing_whose_client_left_ends(pair: Rig) -> None:
 # ---- the forker dies
 
 
-def test_a_dead_forker_is_replaced_and_its_agents_are_watched_as_before(pair: Rig) -> None:
+def test_supervisor_replaces_dead_forker_and_keeps_watching_its_agents(pair: Rig) -> None:
     pair.write(SPAWNED % "")
     pair.json("up", "-d")
     before, old = pids(pair), forker(pair)
@@ -284,7 +284,7 @@ def test_a_dead_forker_is_replaced_and_its_agents_are_watched_as_before(pair: Ri
     assert forker(pair) != old
 
 
-def test_a_forker_that_dies_while_a_start_is_under_way(pair: Rig) -> None:
+def test_supervisor_repeats_spawn_request_after_forker_death(pair: Rig) -> None:
     pair.write(SPAWNED % "")
     _, up = order_while_stopped(pair, lambda forker: os.kill(forker, signal.SIGKILL))
     out, _ = up.communicate(timeout=30)
@@ -293,7 +293,7 @@ def test_a_forker_that_dies_while_a_start_is_under_way(pair: Rig) -> None:
 
 
 @pytest.mark.parametrize("fleet", [BOTH, SPAWNED], ids=["beside a zygote", "alone"])
-def test_a_stopped_forker_keeps_neither_up_nor_down_waiting(pair: Rig, fleet: str) -> None:
+def test_stopped_forker_does_not_block_up_or_down(pair: Rig, fleet: str) -> None:
     pair.write(fleet % "")
     pair.json("up", "-d")
     before, old = pids(pair), forker(pair)
@@ -313,7 +313,7 @@ def test_a_stopped_forker_keeps_neither_up_nor_down_waiting(pair: Rig, fleet: st
 # ---- an agent
 
 
-def test_a_kill_is_noticed_within_50_ms_and_it_is_ready_again(pair: Rig) -> None:
+def test_supervisor_notices_killed_agent_within_50_ms_and_restarts_it(pair: Rig) -> None:
     pair.json("up", "-d")
     noticed = []
     for _ in range(3):
@@ -326,7 +326,7 @@ def test_a_kill_is_noticed_within_50_ms_and_it_is_ready_again(pair: Rig) -> None
     assert min(noticed) < 0.05, noticed  # the machine may be busy, the engine must not wait
 
 
-def test_one_that_floods_its_socket_keeps_nobody_from_getting_ready(rig: Rig) -> None:
+def test_agent_flooding_notify_socket_does_not_block_other_agents(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         defaults: {ready: {probe: notify}}
@@ -347,7 +347,7 @@ def test_one_that_floods_its_socket_keeps_nobody_from_getting_ready(rig: Rig) ->
     assert rig.json("down")["stopped"] != []
 
 
-def test_a_daemon_that_closed_everything_is_ended_before_the_next_start(rig: Rig) -> None:
+def test_supervisor_kills_detached_daemon_before_restart_of_agent(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -376,7 +376,7 @@ def test_a_daemon_that_closed_everything_is_ended_before_the_next_start(rig: Rig
     assert f"failing: leftover process {stray}" in [event.get("text") for event in events(rig)]
 
 
-def test_names_with_dots_and_dashes_and_of_80_characters(rig: Rig) -> None:
+def test_agent_names_may_have_dots_dashes_and_80_characters(rig: Rig) -> None:
     names = ["a.b-c_d", "A" * 80, "A" * 79 + "B", "x.log"]
     agents = "".join(f"  {name}: {{run: speaker.py}}\n" for name in names)
     rig.write("fleet: toy\ndefaults: {ready: {probe: notify}}\nagents:\n" + agents)
@@ -387,7 +387,7 @@ def test_names_with_dots_and_dashes_and_of_80_characters(rig: Rig) -> None:
 
 
 @pytest.mark.slow
-def test_three_hundred_at_once(rig: Rig) -> None:
+def test_up_and_down_handle_300_agents(rig: Rig) -> None:
     agents = "".join(f"  S{at}: {{run: [sleep, '1000']}}\n" for at in range(300))
     rig.write("fleet: toy\ndefaults: {ready: {probe: alive, seconds: 0}}\nagents:\n" + agents)
     assert len(rig.json("up", "-d")["ready"]) == 300
@@ -397,7 +397,7 @@ def test_three_hundred_at_once(rig: Rig) -> None:
 # ---- clients
 
 
-def test_two_ups_from_nothing_start_one_supervisor(pair: Rig) -> None:
+def test_two_concurrent_ups_start_one_supervisor(pair: Rig) -> None:
     ups = [pair.start("up", "-d", "--json") for _ in range(2)]
     outs = [up.communicate(timeout=40)[0] for up in ups]
     codes = sorted(up.returncode for up in ups)
@@ -409,7 +409,7 @@ def test_two_ups_from_nothing_start_one_supervisor(pair: Rig) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_twice_kills(rig: Rig, number: int) -> None:
+def test_second_ctrl_c_kills_agents(rig: Rig, number: int) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -428,7 +428,7 @@ def test_ctrl_c_twice_kills(rig: Rig, number: int) -> None:
     rig.until(lambda: not rig.leftovers())
 
 
-def test_a_start_is_refused_while_the_fleet_is_being_stopped(rig: Rig) -> None:
+def test_up_is_refused_while_down_runs(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -445,7 +445,7 @@ def test_a_start_is_refused_while_the_fleet_is_being_stopped(rig: Rig) -> None:
     assert json.loads(out)["stopped"] == ["A"]
 
 
-def test_ctrl_c_ends_what_waits_for_room(rig: Rig) -> None:
+def test_ctrl_c_stops_agents_waiting_for_max_starting(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         max_starting: 1
@@ -465,7 +465,7 @@ def test_ctrl_c_ends_what_waits_for_room(rig: Rig) -> None:
 # ---- the file, the environment, the disk
 
 
-def test_a_moved_line_and_a_changed_need_restart_nothing_and_the_difference_says_so(pair: Rig) -> None:
+def test_up_restarts_no_agent_for_moved_lines_or_changed_edges(pair: Rig) -> None:
     pair.json("up", "-d")
     before = pids(pair)
     moved = (PAIR % ", stop_timeout: 3s").replace("agents:", "\n# a comment\nagents:")
@@ -476,7 +476,7 @@ def test_a_moved_line_and_a_changed_need_restart_nothing_and_the_difference_says
     assert pids(pair) == before
 
 
-def test_values_of_env_are_shown_nowhere(pair: Rig) -> None:
+def test_output_and_logs_hide_secret_env_values(pair: Rig) -> None:
     pair.write(PAIR % ", env: {API_TOKEN: hunter2-secret}")
     said = [
         pair.argosy("up", "-d"),
@@ -487,14 +487,14 @@ def test_values_of_env_are_shown_nowhere(pair: Rig) -> None:
     pair.write(PAIR % ", env: {API_TOKEN: hunter2-secret-2}")
     said += [pair.argosy("up", "-d", "--json"), pair.argosy("restart", "B")]
     assert "API_TOKEN=hunter2-secret-2" in Path(f"/proc/{pair.pid('B')}/environ").read_text()
-    folder = state_folder(pair)
+    folder = fleet_state_dir(pair)
     said += [pair.argosy("down")]
     assert all("hunter2" not in done.stdout + done.stderr for done in said)
     assert "hunter2" not in (folder / "event-log").read_text() + (folder / "supervisor.log").read_text()
     assert (folder / "applied.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_secret_that_an_agent_says_itself_is_hidden_in_what_argosy_says_of_it(pair: Rig) -> None:
+def test_argosy_masks_secrets_in_quoted_agent_output(pair: Rig) -> None:
     pair.write("import os, sys\nprint('no access with', os.environ['API_TOKEN'])\nsys.exit(3)\n", "teller.py")
     restart = "restart: never, env: {API_TOKEN: hunter2-secret, DB: 'redis://me:swordfish@db'}"
     pair.write((PAIR % "") + f"  C: {{run: teller.py, {restart}}}\n")
@@ -505,14 +505,14 @@ def test_a_secret_that_an_agent_says_itself_is_hidden_in_what_argosy_says_of_it(
         pair.argosy("status", "--json"),
     ]
     assert "no access with ***" in said[0].stderr + said[0].stdout
-    said[0].stdout += (state_folder(pair) / "event-log").read_text()
+    said[0].stdout += (fleet_state_dir(pair) / "event-log").read_text()
     pair.write((PAIR % "") + "  C: {run: teller.py, env: API_TOKEN=hunter2-secret}\n")
     said += [pair.argosy("check"), pair.argosy("check", "--json"), pair.argosy("up", "-d")]
     assert "API_TOKEN=***" in said[-1].stderr
     assert all("hunter2" not in done.stdout + done.stderr for done in said)
 
 
-def test_a_variable_that_is_no_text_reaches_the_agents(rig: Rig) -> None:
+def test_agent_receives_non_utf8_environment_variable(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         defaults: {ready: {probe: alive, seconds: 0}}
@@ -539,7 +539,7 @@ def small_disk(pair: Rig) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_with_a_full_disk_the_fleet_goes_on_and_up_says_so(pair: Rig, small_disk: Path) -> None:
+def test_fleet_keeps_running_on_full_disk_and_up_reports_it(pair: Rig, small_disk: Path) -> None:
     pair.json("up", "-d")
     before = pids(pair)
     ballast = small_disk / "ballast"

@@ -1,4 +1,4 @@
-"""Each protection of the engine at the moment that it is there for; and the same without it, which must show.
+"""Each protection of the engine in the race that it prevents; without it the same race must fail.
 
 A protection that is taken out (in the processes of the test, before they begin) and missed by nobody
 would prove that the tests of this folder look at the wrong thing.
@@ -114,7 +114,7 @@ def half_stopped(trial: Trial) -> list[str]:
     return lasting_faults(trial, "A")
 
 
-def a_second(trial: Trial) -> list[str]:
+def second_supervisor(trial: Trial) -> list[str]:
     first = trial.report().pid
     ready, ready_in = os.pipe()
     words = [sys.executable, TRAPS, trial.traps, "--supervisor", trial.path, "toy", str(ready_in)]
@@ -216,7 +216,7 @@ w.UnitStateStore.write = lambda *_: False
         },
     ),
     "the lock of the supervisor": (
-        a_second,
+        second_supervisor,
         FLEET,
         {
             "supervisor": """
@@ -272,10 +272,10 @@ def cases(*in_the_gate: str) -> list[ParameterSet]:
         "the wish that is written before the end",
     ),
 )
-def test_with_its_protection_all_is_well(trial: Trial, case: str) -> None:
+def test_protection_prevents_its_fault(trial: Trial, case: str) -> None:
     assert happens(trial, case, is_mutant=False) == []
 
 
 @pytest.mark.parametrize("case", cases("the lock of a lease", "the raise of the generation", "the adoption"))
-def test_without_its_protection_it_shows(trial: Trial, case: str) -> None:
+def test_fault_occurs_without_its_protection(trial: Trial, case: str) -> None:
     assert happens(trial, case, is_mutant=True) != []

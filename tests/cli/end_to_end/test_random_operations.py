@@ -1,4 +1,4 @@
-"""Starts, ends, stops, changes of the file and deaths of the engine in any order: what runs is what shall."""
+"""Random operations: after starts, exits, stops, file changes and kills the right agents run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rig.trial import Trial
 agents = st.sampled_from(NAMES)
 
 
-class Survival(RuleBasedStateMachine):
+class RandomOperations(RuleBasedStateMachine):
     """The rules are the events of the ordeal; each checks what has to be so after it."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class Survival(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-Survival.TestCase.settings = settings(
+RandomOperations.TestCase.settings = settings(
     max_examples=2,
     stateful_step_count=8,
     deadline=None,
@@ -86,4 +86,4 @@ Survival.TestCase.settings = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-TestSurvival = pytest.mark.timeout(120)(Survival.TestCase)
+TestRandomOperations = pytest.mark.timeout(120)(RandomOperations.TestCase)

@@ -1,4 +1,4 @@
-"""Declared limits: held where they can be, said where they cannot, on real processes."""
+"""Declared resource limits: enforced where possible, reported where not, on real processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..conftest import Rig
 
 
-def test_memory_and_open_files_bind_the_process_and_its_children(rig: Rig) -> None:
+def test_memory_and_open_files_limits_apply_to_agent_and_its_children(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -51,7 +51,7 @@ def test_memory_and_open_files_bind_the_process_and_its_children(rig: Rig) -> No
     assert "warning: fleet.yaml:4:3: `memory` limits what each process of `A` reserves" in up.stderr
 
 
-def test_without_limits_nothing_is_bound_and_nothing_said(rig: Rig) -> None:
+def test_agent_without_limits_runs_unlimited_without_warning(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -62,7 +62,7 @@ def test_without_limits_nothing_is_bound_and_nothing_said(rig: Rig) -> None:
     assert "warning" not in up.stderr
 
 
-def test_check_says_what_is_not_held_and_it_is_no_error(rig: Rig) -> None:
+def test_check_warns_of_unenforced_limit(rig: Rig) -> None:
     rig.write("fleet: toy\ndefaults: {cpus: 2}\nagents:\n  A: {run: speaker.py}\n  B: {run: speaker.py}\n")
     found = rig.json("check")
     assert [(fault["code"], fault["message"]) for fault in found["warnings"]] == [
@@ -71,24 +71,24 @@ def test_check_says_what_is_not_held_and_it_is_no_error(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(("most", "codes"), [(None, []), (64, []), (63, ["open-files-not-held"])])
-def test_more_open_files_than_can_be_given(tmp_path: Path, most: int | None, codes: list[str]) -> None:
+def test_open_files_above_hard_limit_is_warned_of(tmp_path: Path, most: int | None, codes: list[str]) -> None:
     fleet = load_fleet(tmp_path / "fleet.yaml", "fleet: f\nagents: {A: {run: a.py, open_files: 64}}\n")
     assert [fault.code for fault in unenforced_limits(fleet, most, ())] == codes
 
 
-def test_many_agents_are_one_warning(tmp_path: Path) -> None:
+def test_same_warning_of_many_agents_is_reported_once(tmp_path: Path) -> None:
     agents = ", ".join(f"A{number}: {{run: a.py, memory: 1GiB}}" for number in range(9))
     fleet = load_fleet(tmp_path / "fleet.yaml", f"fleet: f\nagents: {{{agents}}}\n")
     (fault,) = unenforced_limits(fleet, None, ())
     assert "`A0`, `A1`, `A2` and 6 more" in fault.message
 
 
-def test_the_hard_limit_is_that_of_this_process() -> None:
+def test_hard_open_files_limit_is_that_of_own_process() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert hard_open_files_limit() == (None if hard == resource.RLIM_INFINITY else hard)
 
 
-def test_what_a_control_group_holds_is_not_warned_of(tmp_path: Path) -> None:
+def test_limits_enforced_by_control_group_are_not_warned_of(tmp_path: Path) -> None:
     fleet = load_fleet(tmp_path / "fleet.yaml", "fleet: f\nagents: {A: {run: a.py, memory: 1GiB, cpus: 2}}\n")
     codes = {
         held: [fault.code for fault in unenforced_limits(fleet, None, held)]
@@ -101,7 +101,7 @@ def test_what_a_control_group_holds_is_not_warned_of(tmp_path: Path) -> None:
     }
 
 
-def test_each_agent_has_a_group_of_its_own_in_a_delegated_one_and_leaves_none(rig: Rig) -> None:
+def test_each_agent_gets_own_control_group_that_down_removes(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents:
@@ -126,7 +126,7 @@ def test_each_agent_has_a_group_of_its_own_in_a_delegated_one_and_leaves_none(ri
         rig.until(lambda: not rig.leftovers())
 
 
-def test_a_group_that_cannot_be_entered_fails_the_start_and_says_so(rig: Rig) -> None:
+def test_start_fails_with_reason_if_control_group_cannot_be_entered(rig: Rig) -> None:
     rig.write(
         "fleet: toy\ndefaults: {restart: never}\nagents: {A: {run: speaker.py, ready: {probe: notify}}}\n"
     )

@@ -1,4 +1,4 @@
-"""A frozen agent is never green: real agents of the library, without a watchdog, stopped and let go on."""
+"""Silent agents: a frozen agent without a watchdog is reported as degraded until it continues."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def get(rig: Rig, path: str) -> str:
     return text
 
 
-def shown(rig: Rig) -> dict[str, Any]:
+def fetch_agents(rig: Rig) -> dict[str, Any]:
     """Return the agents as the page has them."""
     return {each["agent"]: each for each in json.loads(get(rig, "/api/fleet"))["agents"]}
 
@@ -66,7 +66,7 @@ def samples(rig: Rig, agent: str) -> dict[str, float]:
     return {name: float(value) for name, _, value in lines}
 
 
-def test_a_frozen_agent_without_a_watchdog_is_green_nowhere_until_it_goes_on(fleet: Rig) -> None:
+def test_frozen_agent_is_degraded_in_status_hub_and_metrics_until_it_resumes(fleet: Rig) -> None:
     fleet.until(lambda: "argosy_agent_uptime" in samples(fleet, "A"))
     frozen = [fleet.pid(name) for name in ("A", "X", "Script")]
     for pid in frozen:
@@ -85,12 +85,12 @@ def test_a_frozen_agent_without_a_watchdog_is_green_nowhere_until_it_goes_on(fle
     assert "silent for" in text
     assert "5 of 5 ready (3 degraded)" in text
 
-    fleet.until(lambda: shown(fleet)["A"]["silent_since"] is not None)
-    assert shown(fleet)["A"]["state"] == "degraded"
+    fleet.until(lambda: fetch_agents(fleet)["A"]["silent_since"] is not None)
+    assert fetch_agents(fleet)["A"]["state"] == "degraded"
     fleet.until(lambda: "uptime" in json.loads(get(fleet, "/api/agents/A"))["agents"][0]["stale"])
     told = samples(fleet, "A")
     assert told["argosy_agent_up"] == 0
-    assert told["argosy_agent_last_seen_timestamp_seconds"] >= shown(fleet)["A"]["since"] - 12
+    assert told["argosy_agent_last_seen_timestamp_seconds"] >= fetch_agents(fleet)["A"]["since"] - 12
     assert "argosy_agent_uptime" not in told
     assert samples(fleet, "Leaf")["argosy_agent_uptime"] > 0
 
@@ -100,5 +100,5 @@ def test_a_frozen_agent_without_a_watchdog_is_green_nowhere_until_it_goes_on(fle
     fleet.until(lambda: alerts(fleet) == [])
     fleet.until(lambda: samples(fleet, "A").get("argosy_agent_uptime", 0) > 0)
     assert samples(fleet, "A")["argosy_agent_up"] == 1
-    assert {each["silent_since"] for each in shown(fleet).values()} == {None}
+    assert {each["silent_since"] for each in fetch_agents(fleet).values()} == {None}
     assert all(each["restarts"] == 0 for each in fleet.agents().values())

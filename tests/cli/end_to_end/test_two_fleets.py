@@ -1,4 +1,4 @@
-"""Two fleets on one host that share all their names, and two users."""
+"""Two fleets with the same names on one host, also of two users, stay separate."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def interpreter_of_all(env: dict[str, str]) -> str:
     pytest.skip("another user may not read this checkout, or has no interpreter for it")
 
 
-def test_same_names_in_two_files_are_two_fleets(rig: Rig) -> None:
+def test_fleets_with_same_names_in_two_files_are_independent(rig: Rig) -> None:
     rig.write(FLEET)
     other = str(rig.write(FLEET, "other.yaml"))
     assert sorted(rig.json("up", "-d")["ready"]) == ["A", "B"]
@@ -64,7 +64,7 @@ def test_same_names_in_two_files_are_two_fleets(rig: Rig) -> None:
     assert sorted(rig.json("down", other)["stopped"]) == ["A", "B"]
 
 
-def test_another_user_has_a_fleet_of_the_same_file_and_is_kept_from_this_one(rig: Rig) -> None:
+def test_other_user_runs_own_fleet_and_cannot_use_foreign_state(rig: Rig) -> None:
     require("setpriv")
     if os.getuid() != 0:
         pytest.skip("only root can be another user")

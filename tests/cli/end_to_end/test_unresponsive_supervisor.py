@@ -1,4 +1,4 @@
-"""A supervisor that is stopped or hangs: whoever asks it says so within seconds, and what to do about it."""
+"""Unresponsive supervisor: clients report a stopped or hanging one within seconds, with a hint."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def stopped(rig: Rig) -> Iterator[tuple[Rig, int]]:
         os.kill(pid, signal.SIGCONT)
 
 
-def test_a_stopped_supervisor_is_named_in_seconds(stopped: tuple[Rig, int]) -> None:
+def test_clients_report_stopped_supervisor_within_seconds(stopped: tuple[Rig, int]) -> None:
     rig, pid = stopped
     began = time.monotonic()
     asking = {verb: rig.start(*verb.split()) for verb in ("status", "up -d", "down", "restart A")}
@@ -47,7 +47,7 @@ def test_a_stopped_supervisor_is_named_in_seconds(stopped: tuple[Rig, int]) -> N
     assert time.monotonic() - began < 15, "each of them used to take 30 s"
 
 
-def test_the_hints_for_a_stopped_supervisor_lead_out_of_it(stopped: tuple[Rig, int]) -> None:
+def test_up_adopts_agents_after_stopped_supervisor_is_killed(stopped: tuple[Rig, int]) -> None:
     rig, pid = stopped
     os.kill(pid, signal.SIGCONT)
     agents = {name: agent["pid"] for name, agent in rig.agents().items()}
@@ -58,7 +58,7 @@ def test_the_hints_for_a_stopped_supervisor_lead_out_of_it(stopped: tuple[Rig, i
     assert {name: agent["pid"] for name, agent in rig.agents().items()} == agents
 
 
-def test_a_down_ends_when_the_supervisor_is_stopped_over_it(rig: Rig) -> None:
+def test_down_fails_when_supervisor_is_stopped_during_it(rig: Rig) -> None:
     rig.write("""
         fleet: toy
         agents: {A: {run: speaker.py, args: [deaf], ready: {probe: notify}, stop_timeout: 60s}}
@@ -79,7 +79,7 @@ def test_a_down_ends_when_the_supervisor_is_stopped_over_it(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("code", "is_at_work"), [("while True: pass", True), ("import signal; signal.pause()", False)]
 )
-def test_only_one_that_computes_is_waited_for_any_longer(code: str, is_at_work: bool) -> None:
+def test_progress_watch_is_busy_only_for_computing_process(code: str, is_at_work: bool) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", f"print(flush=True)\n{code}"], stdout=subprocess.PIPE
     ) as made:

@@ -1,4 +1,4 @@
-"""Audits and refits read in several processes: these end with the one that was started, however it ends."""
+"""Worker processes of audit and refit end with their parent, also when it is killed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def working(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
                 break
         yield process, workers
     finally:
-        for pid in [process.pid, *filter(is_there, workers)]:
+        for pid in [process.pid, *filter(is_running, workers)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.communicate()
@@ -66,7 +66,7 @@ def children(pid: int) -> list[int]:
         return []
 
 
-def is_there(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     """Return whether a process runs; one that has ended and is not reaped does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -76,7 +76,7 @@ def is_there(pid: int) -> bool:
 
 def wait_gone(pids: list[int]) -> None:
     for _ in until():
-        if not any(map(is_there, pids)):
+        if not any(map(is_running, pids)):
             return
 
 
@@ -85,7 +85,7 @@ COMMANDS = pytest.mark.parametrize("words", [["audit", "--no-cache"], ["refit"]]
 
 @needs_proc
 @COMMANDS
-def test_what_works_for_a_killed_command_ends(tree: Path, words: list[str]) -> None:
+def test_workers_exit_after_their_command_is_killed(tree: Path, words: list[str]) -> None:
     with working(*words, str(tree)) as (process, workers):
         process.kill()
         wait_gone(workers)
@@ -93,9 +93,9 @@ def test_what_works_for_a_killed_command_ends(tree: Path, words: list[str]) -> N
 
 @needs_proc
 @COMMANDS
-def test_ctrl_c_ends_all_of_it(tree: Path, words: list[str]) -> None:
+def test_ctrl_c_ends_command_and_workers(tree: Path, words: list[str]) -> None:
     with working(*words, str(tree)) as (process, workers):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE_S)
         assert (process.returncode, out, err) == (130, b"", b"interrupted\n")
-        assert not any(map(is_there, workers))
+        assert not any(map(is_running, workers))
