@@ -1,4 +1,4 @@
-"""The fleet of the cells bench: as many agents, cells and needs as its rows say."""
+"""Fleet of the cells bench: number of agents, cells and needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import cells
 from argosy.fleet import build_graph, load_fleet
 
 
-def test_the_agents_are_dealt_out_to_the_cells_and_need_each_other_across_them(tmp_path: Path) -> None:
+def test_cells_bench_fleet_spreads_agents_evenly_with_needs_across_cells(tmp_path: Path) -> None:
     fleet = load_fleet(cells.write_fleet(tmp_path / "many", cells.MANY))
     sizes = Counter(agent.cell for agent in fleet.agents.values())
     assert (len(fleet.agents), set(sizes.values())) == (1000, {1000 // cells.CELLS})

@@ -1,4 +1,4 @@
-"""The fleet that the machines bench starts: needs across in both directions, and no cycle."""
+"""Fleet of the machines bench: needs across machines in both directions, and no cycle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from argosy.fleet import build_graph, load_fleet  # noqa: E402
 from two_machines.two_machine_fleet import write_two_machine_fleet  # noqa: E402
 
 
-def test_needs_cross_in_both_directions_and_make_no_cycle(tmp_path: Path) -> None:
+def test_two_machine_fleet_has_needs_in_both_directions_and_no_cycle(tmp_path: Path) -> None:
     like = BENCH.parent / "examples/mainpc-pc2/fleet.yaml"
     two_machine_fleet = write_two_machine_fleet(tmp_path, like, 12)
     fleet = load_fleet(two_machine_fleet.path)

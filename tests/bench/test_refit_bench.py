@@ -1,4 +1,4 @@
-"""The tree that the refit bench makes: whole, the same each time, damaged where it says so."""
+"""Sample tree of the refit bench: complete, deterministic, with a known number of broken files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from refit_cases.sample_trees import AGENTS, BROKEN_EVERY, generate_tree, unpack
 from refit_cases.tree_effects import compiles, digests, new_undefined, undefined_names
 
 
-def test_the_made_tree_is_the_same_each_time_and_damaged_as_told(tmp_path: Path) -> None:
+def test_generated_tree_is_deterministic_with_known_broken_files(tmp_path: Path) -> None:
     generate_tree(tmp_path / "one")
     generate_tree(tmp_path / "two")
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
@@ -27,7 +27,7 @@ def test_the_made_tree_is_the_same_each_time_and_damaged_as_told(tmp_path: Path)
     assert len(load_fleet(tmp_path / "one/fleet.yaml").agents) == AGENTS
 
 
-def test_a_name_that_a_change_left_undefined_is_counted(tmp_path: Path) -> None:
+def test_new_undefined_counts_names_that_change_left_undefined(tmp_path: Path) -> None:
     path = tmp_path / "a.py"
     path.write_text("def f():\n    return gone\n")
     before = {"a.py": undefined_names(path)}
@@ -35,7 +35,7 @@ def test_a_name_that_a_change_left_undefined_is_counted(tmp_path: Path) -> None:
     assert new_undefined(before, tmp_path, ["a.py"]) == 2
 
 
-def test_what_is_no_tree_is_told(tmp_path: Path) -> None:
+def test_unpack_tree_refuses_file_that_is_no_archive(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("no archive")
     with pytest.raises(InputError, match="neither a folder nor an archive"):
         unpack_tree(tmp_path / "x", tmp_path / "y")

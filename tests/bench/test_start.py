@@ -1,4 +1,4 @@
-"""The start bench on a fleet of three, as a program: its JSON, its errors, what it leaves behind."""
+"""Start bench on a fleet of three agents, run as a program: its JSON, its errors and its cleanup."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def stages() -> set[Path]:
 
 
 @pytest.mark.slow
-def test_a_quick_run_prints_the_ratios_and_leaves_nothing(tmp_path):
+def test_start_bench_prints_ratios_and_leaves_no_process(tmp_path):
     write_fleet(tmp_path)
     ended = subprocess.run(command(tmp_path, "--quick"), capture_output=True, text=True, timeout=50)
 
@@ -108,7 +108,7 @@ def test_a_quick_run_prints_the_ratios_and_leaves_nothing(tmp_path):
     assert processes_of(tmp_path) == []
 
 
-def test_a_taken_port_is_named_with_its_holder(tmp_path):
+def test_start_bench_names_holder_of_taken_port(tmp_path):
     ports = write_fleet(tmp_path)
     with socket.create_server(("127.0.0.1", ports[1])):
         ended = subprocess.run(command(tmp_path, "--quick"), capture_output=True, text=True, timeout=50)
@@ -119,7 +119,7 @@ def test_a_taken_port_is_named_with_its_holder(tmp_path):
     assert "argosy down" in fault["hint"]
 
 
-def test_an_agent_that_fails_is_a_bad_answer_that_names_it(tmp_path):
+def test_start_bench_names_failed_agent(tmp_path):
     write_fleet(tmp_path, body="raise SystemExit(7)")
     ended = subprocess.run(command(tmp_path, "--quick"), capture_output=True, text=True, timeout=50)
 
@@ -128,13 +128,13 @@ def test_an_agent_that_fails_is_a_bad_answer_that_names_it(tmp_path):
     assert processes_of(tmp_path) == []
 
 
-def test_an_interrupt_leaves_nothing_behind(tmp_path):
+def test_interrupted_start_bench_leaves_no_process_or_files(tmp_path):
     started = tmp_path / "started"
     write_fleet(tmp_path, body=SLEEPER.format(path=str(started)))
     before = stages()
     # Whoever runs the tests in the background ignores SIGINT, and that is inherited.
-    heeding = ["env", "--default-signal=INT", *command(tmp_path, "--quick")]
-    bench = subprocess.Popen(heeding, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command_with_sigint = ["env", "--default-signal=INT", *command(tmp_path, "--quick")]
+    bench = subprocess.Popen(command_with_sigint, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     # Returns in the instant the first agent is on its way.
     subprocess.run([sys.executable, "-c", WATCH, str(started)], timeout=30, check=True)
     bench.send_signal(signal.SIGINT)

@@ -16,7 +16,7 @@ BENCH = Path(__file__).resolve().parents[2] / "bench" / "supervise.py"
 
 
 @pytest.mark.slow
-def test_a_quick_run_tells_what_follows_a_kill(tmp_path: Path) -> None:
+def test_supervise_bench_reports_detection_and_restart_times(tmp_path: Path) -> None:
     write_fleet(tmp_path)
     command = [sys.executable, str(BENCH), "--json", "--quick", "--rounds", "1"]
     ended = subprocess.run(

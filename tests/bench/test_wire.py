@@ -1,4 +1,4 @@
-"""The wire bench's parts, each on real processes: what its ratios, falls and account rest on."""
+"""Wire bench: reconciliation, trends, paired comparison and failure measurement, on real processes."""
 
 from __future__ import annotations
 
@@ -54,32 +54,32 @@ def processes() -> Iterator[BenchProcesses]:
 # -- the account ------------------------------------------------------------------------------
 
 
-class Books:
+class BenchLogs:
     """The two logs of one account."""
 
     def __init__(self, folder: Path) -> None:
-        self.endings_path = folder / "endings"
+        self.outcomes_path = folder / "endings"
         self.log_path = folder / "ledger"
-        self.outcomes = OutcomeLog(self.endings_path)
+        self.outcomes = OutcomeLog(self.outcomes_path)
         self.execution_log = ExecutionLog(str(self.log_path))
 
-    def balance(self, sent: int, *old_callers: int) -> Reconciliation:
+    def reconciled(self, sent: int, *old_clients: int) -> Reconciliation:
         self.outcomes.close()
-        return reconcile(sent, [self.endings_path], [self.log_path], set(old_callers))
+        return reconcile(sent, [self.outcomes_path], [self.log_path], set(old_clients))
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Books:
-    return Books(tmp_path)
+def bench_logs(tmp_path: Path) -> BenchLogs:
+    return BenchLogs(tmp_path)
 
 
-def test_an_account_that_closes_has_no_fault_in_it(books):
+def test_reconciliation_of_consistent_logs_reports_no_fault(bench_logs):
     for number, outcome in enumerate((Outcome.ANSWERED, Outcome.PeerLost, Outcome.NotSent)):
-        books.outcomes.append(number, outcome)
+        bench_logs.outcomes.append(number, outcome)
     for number in (0, 1):
-        books.execution_log.append(number, NOW_US)
+        bench_logs.execution_log.append(number, NOW_US)
 
-    account = books.balance(3)
+    account = bench_logs.reconciled(3)
 
     assert account.outcomes == {"ANSWERED": 1, "NotSent": 1, "PeerLost": 1}
     assert account.executed == 2
@@ -93,40 +93,40 @@ def test_an_account_that_closes_has_no_fault_in_it(books):
     ] == [0] * 6
 
 
-def test_a_request_without_an_end_is_lost(books):
-    books.outcomes.append(0, Outcome.NotSent)
+def test_reconciliation_counts_request_without_outcome_as_lost(bench_logs):
+    bench_logs.outcomes.append(0, Outcome.NotSent)
 
-    assert books.balance(2).lost == 1
-
-
-def test_an_answer_that_no_callee_logged_is_told(books):
-    books.outcomes.append(0, Outcome.ANSWERED)
-
-    assert books.balance(1).answered_not_logged == 1
+    assert bench_logs.reconciled(2).lost == 1
 
 
-def test_two_executions_of_one_request_are_told(books):
-    books.outcomes.append(0, Outcome.PeerLost)
-    books.execution_log.append(0, NOW_US)
-    books.execution_log.append(0, NOW_US)
+def test_reconciliation_reports_answer_without_logged_execution(bench_logs):
+    bench_logs.outcomes.append(0, Outcome.ANSWERED)
 
-    assert books.balance(1).executed_twice == 1
+    assert bench_logs.reconciled(1).answered_not_logged == 1
 
 
-def test_an_execution_that_was_denied_is_told(books):
-    books.outcomes.append(0, Outcome.NotSent)
-    books.execution_log.append(0, NOW_US)
+def test_reconciliation_reports_request_executed_twice(bench_logs):
+    bench_logs.outcomes.append(0, Outcome.PeerLost)
+    bench_logs.execution_log.append(0, NOW_US)
+    bench_logs.execution_log.append(0, NOW_US)
 
-    assert books.balance(1).executed_despite_error == 1
+    assert bench_logs.reconciled(1).executed_twice == 1
 
 
-def test_an_execution_after_its_deadline_is_told_unless_its_caller_tells_none(books):
+def test_reconciliation_reports_execution_despite_error(bench_logs):
+    bench_logs.outcomes.append(0, Outcome.NotSent)
+    bench_logs.execution_log.append(0, NOW_US)
+
+    assert bench_logs.reconciled(1).executed_despite_error == 1
+
+
+def test_reconciliation_reports_late_execution_unless_client_sends_no_deadline(bench_logs):
     old, new = 3 << CALLER_SHIFT, 1 << CALLER_SHIFT
     for number in (old, new, new + 1, new + 2):
-        books.outcomes.append(number, Outcome.TIMED_OUT)
-        books.execution_log.append(number, 1)
+        bench_logs.outcomes.append(number, Outcome.TIMED_OUT)
+        bench_logs.execution_log.append(number, 1)
 
-    account = books.balance(4, 3)
+    account = bench_logs.reconciled(4, 3)
 
     # One may have been caught between its check and its execution by a pause; the two behind it were not.
     assert (account.executed_after_pause, account.late) == (1, 2)
@@ -135,7 +135,7 @@ def test_an_execution_after_its_deadline_is_told_unless_its_caller_tells_none(bo
 # -- vitals -----------------------------------------------------------------------------------
 
 
-def test_a_trend_leaves_out_what_has_not_settled():
+def test_trend_ignores_warm_up_samples():
     looks = [ProcessStats(size, 10, 3) for size in [1, *[100] * 4, *[110] * 4, 120]]
 
     found = trend(looks, lambda each: each.resident_bytes, max)
@@ -143,7 +143,7 @@ def test_a_trend_leaves_out_what_has_not_settled():
     assert (found.first, found.last) == (100, 120)
 
 
-def test_too_few_looks_are_no_trend():
+def test_trend_refuses_too_few_samples():
     with pytest.raises(ValueError, match="at least 5 samples"):
         trend([ProcessStats(1, 1, 1)] * 4, lambda each: each.threads, max)
 
@@ -151,7 +151,7 @@ def test_too_few_looks_are_no_trend():
 # -- processes --------------------------------------------------------------------------------
 
 
-def test_both_sides_of_a_duel_are_asked_and_answer(processes):
+def test_paired_comparison_measures_both_sides(processes):
     echo, raw = processes.agent("Echo", "wire_cases.echo_agent:Echo"), processes.server("by_raw")
     argosy, bare = processes.caller("by_argosy"), processes.caller("by_raw")
 
@@ -162,12 +162,12 @@ def test_both_sides_of_a_duel_are_asked_and_answer(processes):
         assert 0 < paired_round.left_us < 1e4
 
 
-def test_a_caller_that_fails_is_told_with_its_last_words(processes):
+def test_bench_client_failure_is_reported_with_its_error(processes):
     with pytest.raises(RefusedError, match="KeyError: 'no_such_way'"):
         processes.caller("by_raw").run("no_such_way", 0.1)
 
 
-def test_an_agent_has_one_context_and_one_io_thread(processes):
+def test_agent_has_one_context_and_one_io_thread(processes):
     echo = processes.agent("Echo", "wire_cases.echo_agent:Echo")
 
     thread_counts = count_threads(echo.pid)
@@ -175,18 +175,18 @@ def test_an_agent_has_one_context_and_one_io_thread(processes):
     assert (thread_counts.contexts, thread_counts.io_threads) == (1, 1)
 
 
-def test_a_killed_and_a_stopped_peer_end_all_requests_by_name(processes):
+def test_measure_failure_times_errors_of_killed_and_frozen_peer(processes):
     assert measure_failure(processes, signal.SIGKILL, "PeerLost").last_ms < 1000
     assert measure_failure(processes, signal.SIGSTOP, "PeerFrozen").first_ms > 500
 
 
-def test_a_wrong_end_is_no_figure(processes):
+def test_measure_failure_refuses_unexpected_outcome(processes):
     with pytest.raises(RefusedError, match="with PeerLost; expected `NotSent`"):
         measure_failure(processes, signal.SIGKILL, "NotSent")
 
 
 @pytest.mark.slow
-def test_a_short_soak_closes_its_account():
+def test_short_soak_reports_no_lost_or_duplicate_request():
     ended = subprocess.run(
         [sys.executable, str(BENCH / "soak.py"), "--json", "--seconds", "15"],
         capture_output=True,
@@ -210,7 +210,7 @@ def test_a_short_soak_closes_its_account():
         assert values[f"soak.{fault}"] == 0, fault
 
 
-def test_an_agent_keeps_its_figures_only_while_it_is_told_to(processes: BenchProcesses) -> None:
+def test_agent_counts_requests_only_while_metrics_are_kept(processes: BenchProcesses) -> None:
     processes.register_agent("MetricsSwitch")
     command = [sys.executable, "-m", "wire_cases.without_metrics"]
     processes.launch("MetricsSwitch", command, {"ARGOSY_AGENT": "MetricsSwitch"}).wait_until_ready()

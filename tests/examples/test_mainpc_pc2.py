@@ -1,4 +1,4 @@
-"""The example fleet: its file, and the pure functions of its agents."""
+"""Example fleet: its file, and the pure functions of its agents."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLE = ROOT / "examples" / "mainpc-pc2"
 FACTS = ROOT.parent / "shared" / "data" / "fleet84.json"
 CUT = ("TTSService", "StreamingInterruptHandler")
 # The way of an utterance downstream, and to the other machine; agents of pc2 also want the registry.
-TALK = {
+UTTERANCE_ROUTE = {
     ("AudioCapture", "FusedAudioPreprocessor"),
     ("FusedAudioPreprocessor", "StreamingSpeechRecognition"),
     ("StreamingSpeechRecognition", "StreamingLanguageAnalyzer"),
@@ -47,7 +47,7 @@ def facts() -> list[dict[str, Any]]:
     return rows
 
 
-def test_its_numbers_are_those_of_the_real_fleet(fleet: Fleet) -> None:
+def test_example_fleet_has_numbers_of_real_fleet(fleet: Fleet) -> None:
     machines = [agent.machine for agent in fleet.agents.values()]
     assert (len(machines), machines.count("mainpc"), machines.count("pc2")) == (84, 58, 26)
     assert sum(len(agent.needs) for agent in fleet.agents.values()) == 147
@@ -55,39 +55,39 @@ def test_its_numbers_are_those_of_the_real_fleet(fleet: Fleet) -> None:
     assert optional == {"TinyLlamaServiceEnhanced", "GoTToTAgent", "CognitiveModelAgent"}
 
 
-def test_each_of_its_agents_is_restarted_when_it_is_frozen(fleet: Fleet) -> None:
+def test_example_agents_have_watchdog_liveness(fleet: Fleet) -> None:
     cells = load_fleet(EXAMPLE / "cells.yaml")
     agents = [*fleet.agents.values(), *cells.agents.values()]
     assert {agent.liveness and agent.liveness.watchdog for agent in agents} == {"30s"}
 
 
-def test_it_wants_the_cut_edge_and_the_talk_that_its_comments_tell(fleet: Fleet) -> None:
+def test_example_fleet_wants_cut_edge_and_utterance_route(fleet: Fleet) -> None:
     pc2 = {(name, "ServiceRegistry") for name, agent in fleet.agents.items() if agent.machine == "pc2"}
     wants = {(name, want) for name, agent in fleet.agents.items() for want in agent.wants}
-    assert wants == {CUT} | TALK | pc2
+    assert wants == {CUT} | UTTERANCE_ROUTE | pc2
 
 
-def test_the_cycle_is_cut_where_the_graph_proposes(fleet: Fleet) -> None:
+def test_example_fleet_cuts_cycle_at_proposed_edge(fleet: Fleet) -> None:
     graph: Graph = build_graph(fleet)
     assert graph.cycles() == ()
     needs = {**graph.needs, CUT[0]: (*graph.needs[CUT[0]], CUT[1])}
     assert graph_from_edges(needs).cycle_cuts() == (CUT,)
 
 
-def test_its_agents_are_those_of_the_facts(fleet: Fleet, facts: list[dict[str, Any]]) -> None:
+def test_example_agents_match_facts_of_real_fleet(fleet: Fleet, facts: list[dict[str, Any]]) -> None:
     same = ("name", "machine", "group", "port", "health_port", "required")
     assert [{key: getattr(agent, key) for key in same} for agent in fleet.agents.values()] == [
         {key: row[key] for key in same} for row in facts
     ]
 
 
-def test_its_edges_are_those_of_the_facts(fleet: Fleet, facts: list[dict[str, Any]]) -> None:
+def test_example_edges_match_facts_of_real_fleet(fleet: Fleet, facts: list[dict[str, Any]]) -> None:
     edges = [(row["name"], need) for row in facts for need in row["needs"]]
     edges.remove(CUT)
     assert sorted(build_graph(fleet).edges()) == sorted(edges)
 
 
-def test_testing_puts_both_machines_here_and_production_asks_for_addresses(fleet: Fleet) -> None:
+def test_testing_environment_uses_loopback_and_production_needs_addresses(fleet: Fleet) -> None:
     testing = place(fleet, "testing", {})
     assert {testing.host_of_machine(machine) for machine in fleet.machines} == {"127.0.0.1"}
     assert place(fleet, "development", {}).host_of_machine("pc2") == "192.168.100.17"
@@ -114,7 +114,7 @@ def agents(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("text", ["a", "good morning, what is the time", "magandang gabi, ñ", "x" * 400])
-def test_what_is_said_in_a_room_is_heard(agents: Any, text: str) -> None:
+def test_tone_codec_decodes_noisy_signal(agents: Any, text: str) -> None:
     tone_codec = agents("tone_codec")
     air = tone_codec.add_room_noise(tone_codec.encode_tones(text))
     voiced = tone_codec.voiced(tone_codec.without_offset(tone_codec.unpack(air.tobytes())), 0.05)
@@ -123,32 +123,32 @@ def test_what_is_said_in_a_room_is_heard(agents: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x" * 401])
-def test_what_cannot_be_said_is_told(agents: Any, text: str) -> None:
+def test_tone_codec_refuses_empty_and_long_text(agents: Any, text: str) -> None:
     with pytest.raises(ValueError, match="1 to 400 bytes"):
         agents("tone_codec").encode_tones(text)
 
 
-def test_silence_has_no_voice(agents: Any) -> None:
+def test_tone_codec_finds_no_voice_in_constant_signal(agents: Any) -> None:
     tone_codec = agents("tone_codec")
     assert not tone_codec.voiced(tone_codec.without_offset([300] * 640), 0.05)
 
 
-def test_phrases_are_translated_before_words(agents: Any) -> None:
+def test_translation_prefers_phrases_over_words(agents: Any) -> None:
     text_analysis = agents("text_analysis")
-    heard = text_analysis.tokens("Magandang umaga, anong oras na?")
-    assert text_analysis.language_of(heard) == "tl"
-    assert " ".join(text_analysis.translate(heard)) == "good morning what is the time"
+    phrase_tokens = text_analysis.tokens("Magandang umaga, anong oras na?")
+    assert text_analysis.language_of(phrase_tokens) == "tl"
+    assert " ".join(text_analysis.translate(phrase_tokens)) == "good morning what is the time"
     assert text_analysis.language_of(text_analysis.tokens("good morning")) == "en"
 
 
-def test_a_mood_is_turned_round_by_not(agents: Any) -> None:
+def test_mood_is_inverted_by_not(agents: Any) -> None:
     text_analysis = agents("text_analysis")
     assert text_analysis.mood_of(text_analysis.tokens("this is good")) == 1
     assert text_analysis.mood_of(text_analysis.tokens("this is not good")) == -1
     assert text_analysis.mood_of([]) == 0
 
 
-def test_only_expressions_are_evaluated(agents: Any) -> None:
+def test_reasoning_evaluates_only_arithmetic_expressions(agents: Any) -> None:
     reasoning = agents("reasoning")
     assert reasoning.evaluate(reasoning.code_of("what is 3 plus 4 times 2")) == 11
     for code in ("__import__('os')", "2 ** 99", "1 +", "1" * 201):
@@ -156,7 +156,7 @@ def test_only_expressions_are_evaluated(agents: Any) -> None:
             reasoning.evaluate(code)
 
 
-def test_running_figures_are_those_of_all_values_at_once(agents: Any) -> None:
+def test_running_statistics_match_batch_statistics(agents: Any) -> None:
     running = agents("learning").Running()
     for value in (2.0, 4.0, 9.0):
         running.add(value)

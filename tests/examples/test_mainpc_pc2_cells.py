@@ -1,4 +1,4 @@
-"""The example fleet in cells: all 84 agents in four processes."""
+"""Example fleet in cells: all 84 agents in four processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from argosy.engine.process.os_process import all_pids, read_stat
 from argosy.fleet import load_fleet
 from launch import until
 
-from .whole import EXAMPLE, Whole, whole_fleet
+from .whole import EXAMPLE, ExampleFleet, running_example_fleet
 
 # Each cell: its loop, its lookout, and the two threads of its one ZeroMQ context.
 THREADS_OF_A_CELL = 4
@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Whole]:
-    with whole_fleet("cells.yaml") as made:
+def running() -> Iterator[ExampleFleet]:
+    with running_example_fleet("cells.yaml") as made:
         yield made
 
 
@@ -35,7 +35,7 @@ def threads_of(pid: int) -> list[str]:
     return [(task / "comm").read_text().strip() for task in Path(f"/proc/{pid}/task").iterdir()]
 
 
-def test_it_is_the_fleet_beside_it_with_a_cell_for_each_agent() -> None:
+def test_cells_file_equals_fleet_file_except_for_cells() -> None:
     plain, cells = load_fleet(EXAMPLE / "fleet.yaml"), load_fleet(EXAMPLE / "cells.yaml")
     assert Counter(agent.cell for agent in cells.agents.values()) == SIZES
     for name, agent in cells.agents.items():
@@ -45,16 +45,16 @@ def test_it_is_the_fleet_beside_it_with_a_cell_for_each_agent() -> None:
     assert (cells.machines, cells.environments) == (plain.machines, plain.environments)
 
 
-def test_all_are_ready_in_four_processes_and_answer_as_themselves(running: Whole) -> None:
+def test_agents_in_cells_run_in_four_processes_and_answer_under_own_names(running: ExampleFleet) -> None:
     agents = running.agents()
     assert sorted(running.up["ready"]) == sorted(agents)
     pid_of = {agent["cell"]: agent["pid"] for agent in agents.values()}
     assert len(set(pid_of.values())) == len(SIZES)
     assert all(agent["pid"] == pid_of[agent["cell"]] for agent in agents.values())
-    assert running.who_answers() == dict.fromkeys(agents, "ok")
+    assert running.health_of_agents() == dict.fromkeys(agents, "ok")
 
 
-def test_all_that_runs_has_few_threads_and_a_context_per_cell(running: Whole) -> None:
+def test_cells_have_few_threads_and_one_zmq_context_each(running: ExampleFleet) -> None:
     pids = {agent["pid"] for agent in running.agents().values()}
     supervisor = running.argosy("status")[1]["supervisor"]["pid"]
     forkers = {
@@ -70,13 +70,13 @@ def test_all_that_runs_has_few_threads_and_a_context_per_cell(running: Whole) ->
         )
 
 
-def test_an_utterance_passes_through_the_cells(running: Whole) -> None:
+def test_utterance_passes_through_cells_under_one_trace(running: ExampleFleet) -> None:
     passed = running.ask("AudioCapture").call("say", text="good morning, what is the time")
     assert len({hop["trace"] for hop in passed["hops"]}) == 1
     assert len({hop["agent"] for hop in passed["hops"]}) == 17
 
 
-def test_a_killed_cell_is_back_as_a_whole_and_the_others_ran_on(running: Whole) -> None:
+def test_killed_cell_restarts_completely_and_other_cells_keep_running(running: ExampleFleet) -> None:
     before = running.agents()
     os.kill(before["TTSService"]["pid"], signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""The example fleet: all 84 agents through the CLI, asked, cut, killed and stopped."""
+"""Example fleet: all 84 agents run through the CLI, with frozen, stopped and killed agents."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from argosy.fleet import load_fleet
 from argosy.wire import RemoteError
 from launch import until
 
-from .whole import Whole, whole_fleet
+from .whole import ExampleFleet, running_example_fleet
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Whole]:
-    with whole_fleet() as made:
+def running() -> Iterator[ExampleFleet]:
+    with running_example_fleet() as made:
         yield made
 
 
-def test_all_are_ready_and_answer_from_outside_as_themselves(running: Whole) -> None:
+def test_example_agents_are_ready_and_answer_under_own_names(running: ExampleFleet) -> None:
     assert sorted(running.up["ready"]) == sorted(running.agents())
-    assert running.who_answers() == dict.fromkeys(running.agents(), "ok")
+    assert running.health_of_agents() == dict.fromkeys(running.agents(), "ok")
 
 
-def test_every_need_is_used_and_nobody_talks_to_whom_the_file_does_not_name(running: Whole) -> None:
+def test_example_agents_use_every_need_and_no_undeclared_peer(running: ExampleFleet) -> None:
     registry = running.ask("ServiceRegistry")
     until(lambda: len(registry.call("listing")) == 84)
     running.ask("AudioCapture").call("say", text="salamat, anong oras na")
@@ -40,7 +40,7 @@ def test_every_need_is_used_and_nobody_talks_to_whom_the_file_does_not_name(runn
         assert (name, needs - asked, asked - needs - set(agent.wants)) == (name, set(), set())
 
 
-def test_an_utterance_leaves_a_trace_of_its_agents_under_one_id(running: Whole) -> None:
+def test_utterance_is_traced_through_agents_under_one_id(running: ExampleFleet) -> None:
     passed = running.ask("AudioCapture").call("say", text="good morning, what is the time")
     traces = {hop["trace"] for hop in passed["hops"]}
     agents = {hop["agent"] for hop in passed["hops"]}
@@ -59,7 +59,7 @@ def test_an_utterance_leaves_a_trace_of_its_agents_under_one_id(running: Whole) 
     assert kept == passed["hops"]
 
 
-def test_the_client_shows_an_answer_and_its_way(running: Whole) -> None:
+def test_example_client_prints_answer_and_its_route(running: ExampleFleet) -> None:
     command = [sys.executable, str(running.fleet / "ask.py"), "salamat", "po"]
     done = subprocess.run(command, env=running.env, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
@@ -78,7 +78,7 @@ def test_the_client_shows_an_answer_and_its_way(running: Whole) -> None:
         "StreamingInterruptHandler",
     ],
 )
-def test_a_frozen_hop_is_named_to_the_caller_and_on_the_errors_topic(running: Whole, cut: str) -> None:
+def test_frozen_agent_is_named_to_client_and_on_errors_topic(running: ExampleFleet, cut: str) -> None:
     pid = running.agents()[cut]["pid"]
     microphone, bus = running.ask("AudioCapture"), running.ask("SystemHealthManager")
     before = bus.call("counts").get(cut, 0)
@@ -91,7 +91,7 @@ def test_a_frozen_hop_is_named_to_the_caller_and_on_the_errors_topic(running: Wh
     until(lambda: bus.call("counts").get(cut, 0) > before)
 
 
-def test_a_hop_that_is_down_is_named_and_once_it_is_up_the_way_is_open_again(running: Whole) -> None:
+def test_stopped_agent_is_named_in_error_and_requests_pass_after_restart(running: ExampleFleet) -> None:
     assert running.argosy("down", "--only", "TTSService")[0] == 0
     microphone = running.ask("AudioCapture")
     with pytest.raises(RemoteError, match="`TTSService` did not answer `StreamingTTSAgent`"):
@@ -100,7 +100,7 @@ def test_a_hop_that_is_down_is_named_and_once_it_is_up_the_way_is_open_again(run
     assert microphone.call("say", text="thanks")["value"]["speech"]["sentences"] >= 1
 
 
-def test_the_twin_killed_is_ready_again_and_nobody_else_was_replaced(running: Whole) -> None:
+def test_killed_twin_restarts_and_no_other_agent_is_replaced(running: ExampleFleet) -> None:
     before = {name: agent["pid"] for name, agent in running.agents().items()}
     os.kill(before["SystemDigitalTwin"], signal.SIGKILL)
 

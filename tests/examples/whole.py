@@ -1,4 +1,4 @@
-"""A copy of the example fleet that runs whole, on a loopback address of its own."""
+"""A copy of the complete example fleet, on a loopback address of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mainpc-pc2"
 ARGOSY = str(Path(sys.executable).with_name("argosy"))
 
 
-class Whole:
+class ExampleFleet:
     """One fleet file of the example, in a copy of its folder."""
 
     def __init__(self, folder: Path, file: str) -> None:
@@ -57,7 +57,7 @@ class Whole:
         """Return a peer of the running fleet, by its declared port."""
         return connect(f"tcp://{self.host}:{load_fleet(self.fleet / 'fleet.yaml').agents[name].port}")
 
-    def who_answers(self) -> dict[str, str]:
+    def health_of_agents(self) -> dict[str, str]:
         """Return the status that each agent, under its own name, tells an old speaker on its port."""
         found = {}
         with zmq.Context() as context:
@@ -73,10 +73,10 @@ class Whole:
 
 
 @contextlib.contextmanager
-def whole_fleet(file: str = "fleet.yaml") -> Iterator[Whole]:
+def running_example_fleet(file: str = "fleet.yaml") -> Iterator[ExampleFleet]:
     """Yield the fleet with all agents ready; afterwards all end when told to, and no process is left."""
     folder = Path(tempfile.mkdtemp(prefix="ag-"))
-    made = Whole(folder, file)
+    made = ExampleFleet(folder, file)
     try:
         code, made.up, err = made.argosy("up", "-d")
         assert code == 0, (made.up.get("not_ready"), err)

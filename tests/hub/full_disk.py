@@ -1,4 +1,4 @@
-"""A hub's keeper, and its alerts, on a disk that runs full; `python full_disk.py FOLDER`, in a mount
+"""Full-disk trials of a hub's store and its alerts; `python full_disk.py DIR`, in a mount
 namespace of its own.
 
 Prints an account of what was acknowledged, said and found, as JSON.
@@ -52,7 +52,7 @@ agents: {{A: {{run: a.py}}, B: {{run: a.py, needs: [A]}}, C: {{run: a.py}}}}
 
 
 class Trial:
-    """A keeper on the small disk, and what it has acknowledged."""
+    """A writer on the small disk, and what it has acknowledged."""
 
     def __init__(self, disk: Path) -> None:
         self.path = disk / "hub.db"
@@ -60,7 +60,7 @@ class Trial:
         self.acknowledged: list[int] = []
         self.count = 0
 
-    def let_another_take_the_rest(self) -> None:
+    def fill_disk_up_to_reserve(self) -> None:
         """Fill the disk up, but for what is left to the hub."""
         fill_up(self.ballast)
         os.truncate(self.ballast, self.ballast.stat().st_size - LEFT_BYTES)
@@ -68,27 +68,27 @@ class Trial:
     def open(self, bounds: RetentionLimits = DEFAULT_LIMITS, **more: Any) -> StoreWriter:
         return StoreWriter(self.path, "mainpc", 0.005, bounds, **more)
 
-    async def keep(self, keeper: StoreWriter) -> None:
+    async def keep(self, writer: StoreWriter) -> None:
         self.count += 1
         number = self.count
-        await keeper.submit([event(number)], is_urgent=True)
+        await writer.submit([event(number)], is_urgent=True)
         self.acknowledged.append(number)
 
-    async def fill(self, keeper: StoreWriter) -> list[asyncio.Task[None]]:
+    async def fill(self, writer: StoreWriter) -> list[asyncio.Task[None]]:
         """Keep events until the disk takes no more; return what waits for it."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                waiting = asyncio.create_task(self.keep(keeper))
-                while not waiting.done() and not keeper.failure:
+                waiting = asyncio.create_task(self.keep(writer))
+                while not waiting.done() and not writer.failure:
                     await asyncio.sleep(0.002)
                 if not waiting.done():
                     return [waiting]
 
-    async def numbers(self, keeper: StoreWriter) -> list[int]:
-        found = await keeper.read(lambda reading: reading.events(limit=10**6))
+    async def numbers(self, writer: StoreWriter) -> list[int]:
+        found = await writer.read(lambda reading: reading.events(limit=10**6))
         return sorted(each.event.body["number"] for each in found if each.event.kind == "said")
 
-    def refused_by(self) -> str:
+    def open_error(self) -> str:
         """Return what a hub says that is started now."""
         try:
             RecordStore(self.path, "mainpc").close()
@@ -97,70 +97,70 @@ class Trial:
         return ""
 
 
-async def runs_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
+async def fills_disk(disk: Path, elsewhere: Path) -> dict[str, Any]:
     """Let a hub fill what another program has left of the disk, and give that back."""
     trial = Trial(disk)
-    trial.let_another_take_the_rest()
-    keeper = trial.open()
-    waiting = await trial.fill(keeper)
-    account: dict[str, Any] = {"failure": keeper.failure, "acknowledged_when_full": len(trial.acknowledged)}
-    account["kept_when_full"] = await trial.numbers(keeper) == trial.acknowledged
+    trial.fill_disk_up_to_reserve()
+    writer = trial.open()
+    waiting = await trial.fill(writer)
+    account: dict[str, Any] = {"failure": writer.failure, "acknowledged_when_full": len(trial.acknowledged)}
+    account["kept_when_full"] = await trial.numbers(writer) == trial.acknowledged
     other = StoreWriter(elsewhere / "other.db", "pc2", 0.005)
-    await other.store_batches(await keeper.records_after([], 1 << 30, 0.0))
+    await other.store_batches(await writer.records_after([], 1 << 30, 0.0))
     account["served_when_full"] = await trial.numbers(other) == trial.acknowledged
-    waiting += [asyncio.create_task(trial.keep(keeper)) for _ in range(20)]
+    waiting += [asyncio.create_task(trial.keep(writer)) for _ in range(20)]
     await asyncio.sleep(0)  # they are handed in
     keeping.MAX_WAITING = 10
     try:
-        await trial.keep(keeper)
+        await trial.keep(writer)
     except keeping.StoreFullError as error:
         account["refused"] = str(error)
         trial.count -= 1
     trial.ballast.unlink()
     async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(*waiting)
-        await trial.keep(keeper)
-    account["failure_when_there_is_room"] = keeper.failure
+        await trial.keep(writer)
+    account["failure_when_there_is_room"] = writer.failure
     everything = list(range(1, trial.count + 1))
-    account["kept"] = await trial.numbers(keeper) == sorted(trial.acknowledged) == everything
-    await other.store_batches(await keeper.records_after(await other.positions(), 1 << 30, 0.0))
+    account["kept"] = await trial.numbers(writer) == sorted(trial.acknowledged) == everything
+    await other.store_batches(await writer.records_after(await other.positions(), 1 << 30, 0.0))
     account["served"] = await trial.numbers(other) == everything
-    await keeper.close()
+    await writer.close()
     await other.close()
     return account
 
 
-async def ends_when_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
+async def closes_on_full_disk(disk: Path, elsewhere: Path) -> dict[str, Any]:
     """Let a hub end in order while its disk is full, and its next life begin."""
     trial = Trial(disk)
-    trial.let_another_take_the_rest()
-    keeper = trial.open()
-    waiting = await trial.fill(keeper)
-    epoch = keeper.origin.epoch
-    await keeper.close()
+    trial.fill_disk_up_to_reserve()
+    writer = trial.open()
+    waiting = await trial.fill(writer)
+    epoch = writer.origin.epoch
+    await writer.close()
     (said,) = await asyncio.gather(*waiting, return_exceptions=True)
     fill_up(trial.ballast)
-    account: dict[str, Any] = {"waiter": str(said), "refused": trial.refused_by()}
+    account: dict[str, Any] = {"waiter": str(said), "refused": trial.open_error()}
     trial.ballast.unlink()
-    keeper = trial.open()
-    account["same_epoch"] = keeper.origin.epoch == epoch
-    account["kept"] = await trial.numbers(keeper) == trial.acknowledged
+    writer = trial.open()
+    account["same_epoch"] = writer.origin.epoch == epoch
+    account["kept"] = await trial.numbers(writer) == trial.acknowledged
     trial.count = trial.acknowledged[-1]
-    await trial.keep(keeper)
-    account["goes_on"] = await trial.numbers(keeper) == trial.acknowledged
-    await keeper.close()
+    await trial.keep(writer)
+    account["goes_on"] = await trial.numbers(writer) == trial.acknowledged
+    await writer.close()
     return account
 
 
-class Watched:
-    """One life of a hub on the small disk: its keeper, and its watch."""
+class TrialHub:
+    """One life of a hub on the small disk: its writer, and its watch."""
 
     def __init__(self, trial: Trial, elsewhere: Path) -> None:
         fleet = elsewhere / "fleet.yaml"
         self.fleet = load_fleet(fleet)
-        self.keeper = trial.open(on_appended=lambda *what: self.watch.update(*what))
-        self.acts = ActionExecutor(self.keeper, locate_state_dir(fleet))
-        self.watch = AlertManager(self.keeper, "mainpc", self.fleet, [], self.acts)
+        self.writer = trial.open(on_appended=lambda *what: self.watch.update(*what))
+        self.acts = ActionExecutor(self.writer, locate_state_dir(fleet))
+        self.watch = AlertManager(self.writer, "mainpc", self.fleet, [], self.acts)
 
     async def begin(self) -> None:
         await self.watch.restore()
@@ -169,30 +169,30 @@ class Watched:
 
     def say(self, state: str, *agents: str) -> None:
         now_ms = int(time.time() * 1000)
-        self.keeper.submit([HubEvent(now_ms, "state", agent, {"state": state}) for agent in agents])
+        self.writer.submit([HubEvent(now_ms, "state", agent, {"state": state}) for agent in agents])
 
     def open(self) -> list[str]:
         return [each["key"] for each in self.watch.alerts()]
 
     async def alerts(self) -> list[dict[str, Any]]:
-        return [each.event.body for each in await self.keeper.read(lambda reading: reading.alerts("mainpc"))]
+        return [each.event.body for each in await self.writer.read(lambda reading: reading.alerts("mainpc"))]
 
     async def until_noted(self, count: int) -> None:
         """Return when the disk knows that so many alerts have been delivered."""
-        source = f"delivered to webhook of {self.keeper.origin.epoch}"
+        source = f"delivered to webhook of {self.writer.origin.epoch}"
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                alerts, heard = await self.keeper.read(
+                alerts, sources = await self.writer.read(
                     lambda each: (each.alerts("mainpc"), each.source_positions())
                 )
-                if len(alerts) == count and heard.get(source, ("", 0))[1] == alerts[-1].number:
+                if len(alerts) == count and sources.get(source, ("", 0))[1] == alerts[-1].number:
                     return
                 await asyncio.sleep(0.002)
 
     async def end(self) -> None:
         self.running.cancel()
         await asyncio.gather(self.running, return_exceptions=True)
-        await self.keeper.close()
+        await self.writer.close()
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -201,22 +201,22 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-async def tells_when_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
+async def alerts_on_full_disk(disk: Path, elsewhere: Path) -> dict[str, Any]:
     """Let agents fail and come back while a hub's disk is full, and a receiver be away meanwhile."""
     receiver = Receiver()
     receiver.open()
     (elsewhere / "a.py").touch()
     (elsewhere / "fleet.yaml").write_text(FLEET.format(port=receiver.port))
     trial = Trial(disk)
-    trial.let_another_take_the_rest()
-    hub = Watched(trial, elsewhere)
+    trial.fill_disk_up_to_reserve()
+    hub = TrialHub(trial, elsewhere)
     await hub.begin()
     hub.say("ready", "A", "B", "C")
-    waiting = await trial.fill(hub.keeper)
+    waiting = await trial.fill(hub.writer)
     await until(lambda: len(receiver.said()) == 1)
     hub.say("failing", "A", "B")
     await until(lambda: hub.open() == ["store:mainpc", "agent:A"])
-    account: dict[str, Any] = {"shown_and_not_kept": [each["key"] for each in await hub.alerts()] == []}
+    account: dict[str, Any] = {"shown_but_not_stored": [each["key"] for each in await hub.alerts()] == []}
     await until(lambda: len(receiver.said()) == 2)
     receiver.close()
     hub.say("ready", "A", "B")
@@ -230,7 +230,7 @@ async def tells_when_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
         await hub.acts.record("restart", ["A"], "somebody")
     except ArgosyError as error:
         account["action"] = str(error)
-    account["failure"] = hub.keeper.failure
+    account["failure"] = hub.writer.failure
     trial.ballast.unlink()
     await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE_S)
     await until(lambda: len(receiver.said()) == 5)
@@ -240,19 +240,19 @@ async def tells_when_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
     account["text"] = receiver.taken[0]["text"].replace(str(disk), "DISK")
     await hub.end()
 
-    hub = Watched(trial, elsewhere)  # its next life tells only what is new
+    hub = TrialHub(trial, elsewhere)  # its next life tells only what is new
     await hub.begin()
-    account["open_in_next_life"] = hub.open()
+    account["open_after_restart"] = hub.open()
     before = len(receiver.taken)
     hub.say("failing", "B")
     await until(lambda: len(receiver.said()) >= 7)
     alerts = await hub.alerts()
     account["told"] = receiver.said()
-    account["told_by_next_life"] = [each["subject"] for each in receiver.taken[before:]]
-    account["kept_as_told"] = [each["id"] for each in alerts] == list(dict.fromkeys(receiver.keys))
-    account["named_in_those_of_the_full_disk"] = [each.get("delivered_to") for each in alerts[:4]]
-    trial.let_another_take_the_rest()
-    waiting = await trial.fill(hub.keeper)
+    account["delivered_after_restart"] = [each["subject"] for each in receiver.taken[before:]]
+    account["stored_as_delivered"] = [each["id"] for each in alerts] == list(dict.fromkeys(receiver.keys))
+    account["delivered_to_of_full_disk_alerts"] = [each.get("delivered_to") for each in alerts[:4]]
+    trial.fill_disk_up_to_reserve()
+    waiting = await trial.fill(hub.writer)
     await until(lambda: len(receiver.said()) == 8)
     await asyncio.wait_for(hub.end(), PATIENCE_S)  # while it is full
     account["at_last"] = receiver.said()[-1]
@@ -261,7 +261,7 @@ async def tells_when_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
     return account
 
 
-async def starts_when_full(disk: Path, elsewhere: Path) -> list[dict[str, Any]]:
+async def starts_on_full_disk(disk: Path, elsewhere: Path) -> list[dict[str, Any]]:
     """Let a hub begin on a full disk: on the store of one that was closed, and without any."""
     receiver = Receiver()
     receiver.open()
@@ -271,58 +271,58 @@ async def starts_when_full(disk: Path, elsewhere: Path) -> list[dict[str, Any]]:
     for is_new in (False, True):
         trial = Trial(disk)
         if not is_new:
-            keeper = trial.open()
+            writer = trial.open()
             for _ in range(20):
-                await trial.keep(keeper)
-            await keeper.close()
+                await trial.keep(writer)
+            await writer.close()
         fill_up(trial.ballast)
-        accounts.append(await one_that_starts(trial, elsewhere, receiver))
+        accounts.append(await start_on_full_disk(trial, elsewhere, receiver))
         for path in disk.iterdir():
             path.unlink()
     receiver.close()
     return accounts
 
 
-async def one_that_starts(trial: Trial, elsewhere: Path, receiver: Receiver) -> dict[str, Any]:
+async def start_on_full_disk(trial: Trial, elsewhere: Path, receiver: Receiver) -> dict[str, Any]:
     told_before = len(receiver.said())
-    hub = Watched(trial, elsewhere)
-    failure = hub.keeper.failure
+    hub = TrialHub(trial, elsewhere)
+    failure = hub.writer.failure
     await hub.begin()
     hub.say("ready", "A")
-    account: dict[str, Any] = {"there": await trial.numbers(hub.keeper)}
+    account: dict[str, Any] = {"there": await trial.numbers(hub.writer)}
     other = StoreWriter(elsewhere / f"other{told_before}.db", "pc2", 0.005)
-    await other.store_batches(await hub.keeper.records_after([], 1 << 30, 0.0))
+    await other.store_batches(await hub.writer.records_after([], 1 << 30, 0.0))
     account["served"] = await trial.numbers(other) == trial.acknowledged
-    waiting = asyncio.create_task(trial.keep(hub.keeper))
+    waiting = asyncio.create_task(trial.keep(hub.writer))
     await until(lambda: len(receiver.said()) == told_before + 1)
-    account["says_why"] = bool(failure) and hub.keeper.failure == failure in receiver.taken[-1]["text"]
+    account["says_why"] = bool(failure) and hub.writer.failure == failure in receiver.taken[-1]["text"]
     trial.ballast.unlink()
     await asyncio.wait_for(waiting, PATIENCE_S)
     await until(lambda: len(receiver.said()) == told_before + 2)
     account["told"] = receiver.said()[told_before:]
-    account["kept"] = await trial.numbers(hub.keeper)
+    account["kept"] = await trial.numbers(hub.writer)
     account["alerts"] = [each["kind"] for each in await hub.alerts()]
-    await other.store_batches(await hub.keeper.records_after(await other.positions(), 1 << 30, 0.0))
+    await other.store_batches(await hub.writer.records_after(await other.positions(), 1 << 30, 0.0))
     account["served_at_last"] = await trial.numbers(other) == trial.acknowledged
     await hub.end()
     await other.close()
     return account
 
 
-async def keeps_its_bound(disk: Path, elsewhere: Path) -> dict[str, Any]:
+async def keeps_size_limit(disk: Path, elsewhere: Path) -> dict[str, Any]:
     """Let a hub write, and another one pull, many times what they may keep, and more than the disk has."""
     bounds = DEFAULT_LIMITS._replace(max_bytes=BOUND_BYTES)
     trial = Trial(disk)
-    keeper, other = trial.open(bounds), StoreWriter(disk / "other.db", "pc2", 0.005, bounds)
+    writer, other = trial.open(bounds), StoreWriter(disk / "other.db", "pc2", 0.005, bounds)
     failures = set()
     largest = 0
     for first in range(0, ROUNDS * 500, 500):
-        await keeper.submit([event(number) for number in range(first, first + 500)], is_urgent=True)
-        batches = await keeper.records_after(await other.positions(), 1 << 20, 0.0)
+        await writer.submit([event(number) for number in range(first, first + 500)], is_urgent=True)
+        batches = await writer.records_after(await other.positions(), 1 << 20, 0.0)
         await other.store_batches(batches)
         largest = max(largest, *(path.stat().st_size for path in disk.glob("*.db")))
-        failures |= {keeper.failure, other.failure}
-    last = [await trial.numbers(each) for each in (keeper, other)]
+        failures |= {writer.failure, other.failure}
+    last = [await trial.numbers(each) for each in (writer, other)]
     newest = range(ROUNDS * 500 - 400, ROUNDS * 500)
     account = {
         "failures": sorted(failures),
@@ -330,7 +330,7 @@ async def keeps_its_bound(disk: Path, elsewhere: Path) -> dict[str, Any]:
         "written_over_bound": ROUNDS * 500 * len(TEXT) / BOUND_BYTES,
         "newest_are_there": [each[-400:] == list(newest) for each in last],
     }
-    await keeper.close()
+    await writer.close()
     await other.close()
     return account
 
@@ -347,7 +347,13 @@ def fill_up(ballast: Path) -> None:
 def main(folder: Path) -> None:
     """Run each trial on a disk of its own, and print what came of it."""
     accounts = {}
-    for trial in (runs_full, ends_when_full, tells_when_full, starts_when_full, keeps_its_bound):
+    for trial in (
+        fills_disk,
+        closes_on_full_disk,
+        alerts_on_full_disk,
+        starts_on_full_disk,
+        keeps_size_limit,
+    ):
         disk, elsewhere = folder / "disk", folder / trial.__name__
         disk.mkdir(exist_ok=True)
         elsewhere.mkdir()

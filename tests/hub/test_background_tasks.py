@@ -1,4 +1,4 @@
-"""What a hub does all its life: an error that nobody expected is told, and what ended goes on."""
+"""Background tasks: an unexpected error is reported, and the task is restarted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Work:
             raise
 
 
-def test_what_ends_by_an_error_is_told_and_begun_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_background_tasks_report_failure_and_restart_failed_task(caplog: pytest.LogCaptureFixture) -> None:
     async def go() -> None:
         tasks, work = BackgroundTasks(first_backoff_s=0.001), Work(2)
         tasks.start("the work", work.run)
@@ -49,7 +49,7 @@ def test_what_ends_by_an_error_is_told_and_begun_again(caplog: pytest.LogCapture
     assert [record.exc_info is not None for record in caplog.records] == [True, True]
 
 
-def test_an_error_is_over_after_a_minute_of_calm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_background_tasks_clear_failure_after_one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     async def go() -> None:
         tasks, work = BackgroundTasks(first_backoff_s=0.001), Work(1)
         tasks.start("the work", work.run)
@@ -65,7 +65,7 @@ def test_an_error_is_over_after_a_minute_of_calm(monkeypatch: pytest.MonkeyPatch
     asyncio.run(go())
 
 
-def test_what_comes_to_its_end_is_not_begun_again() -> None:
+def test_background_tasks_do_not_restart_finished_task() -> None:
     async def go() -> list[str]:
         tasks, ran = BackgroundTasks(first_backoff_s=0.001), []
 

@@ -1,4 +1,4 @@
-"""A hub on a real disk that runs full: it says so, serves what it has, and goes on once there is room."""
+"""Full disk: the hub reports it, serves its records, and writes again once there is space."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
-def test_a_hub_whose_disk_is_full_says_so_and_serves_and_loses_nothing_that_it_acknowledged(
+def test_hub_reports_full_disk_and_keeps_and_serves_acknowledged_records(
     accounts: dict[str, Any],
 ) -> None:
-    found = accounts["runs_full"]
+    found = accounts["fills_disk"]
     assert found.pop("acknowledged_when_full") > 20
     assert found == {
         "failure": "database or disk is full",
@@ -48,10 +48,10 @@ def test_a_hub_whose_disk_is_full_says_so_and_serves_and_loses_nothing_that_it_a
     }
 
 
-def test_a_hub_that_ends_on_a_full_disk_has_what_it_acknowledged_and_its_next_life_another_epoch(
+def test_hub_closed_on_full_disk_keeps_acknowledged_records_and_starts_new_epoch(
     accounts: dict[str, Any],
 ) -> None:
-    found = accounts["ends_when_full"]
+    found = accounts["closes_on_full_disk"]
     assert "the store cannot be opened: database or disk is full\nhint: free space" in found.pop("refused")
     assert found == {
         "waiter": "hub: the store cannot be written: database or disk is full",
@@ -61,17 +61,17 @@ def test_a_hub_that_ends_on_a_full_disk_has_what_it_acknowledged_and_its_next_li
     }
 
 
-def test_alerts_are_told_while_the_disk_is_full_that_one_too_and_each_once_when_there_is_room(
+def test_hub_delivers_each_alert_once_while_disk_is_full(
     accounts: dict[str, Any],
 ) -> None:
-    found = accounts["tells_when_full"]
+    found = accounts["alerts_on_full_disk"]
     assert found == {
-        "shown_and_not_kept": True,
+        "shown_but_not_stored": True,
         "failure": "database or disk is full",
         "action": "hub: the store cannot be written: database or disk is full",
         "text": "the store of mainpc cannot be written: database or disk is full; free space on the disk of "
         "DISK (until then alerts are delivered, and records wait in memory)",
-        "open_in_next_life": [],
+        "open_after_restart": [],
         "told": [
             ["raised", "mainpc"],
             ["raised", "A"],
@@ -81,17 +81,17 @@ def test_alerts_are_told_while_the_disk_is_full_that_one_too_and_each_once_when_
             ["cleared", "C"],
             ["raised", "B"],
         ],
-        "told_by_next_life": ["B"],
-        "kept_as_told": True,
-        "named_in_those_of_the_full_disk": [["webhook"]] * 4,
+        "delivered_after_restart": ["B"],
+        "stored_as_delivered": True,
+        "delivered_to_of_full_disk_alerts": [["webhook"]] * 4,
         "at_last": ["raised", "mainpc"],
     }
 
 
-def test_a_hub_that_starts_on_a_full_disk_serves_and_tells_and_keeps_once_there_is_room(
+def test_hub_started_on_full_disk_serves_alerts_and_stores_once_space_is_free(
     accounts: dict[str, Any],
 ) -> None:
-    for found, before in zip(accounts["starts_when_full"], (20, 0), strict=True):
+    for found, before in zip(accounts["starts_on_full_disk"], (20, 0), strict=True):
         assert found == {
             "there": list(range(1, before + 1)),
             "served": True,
@@ -103,8 +103,8 @@ def test_a_hub_that_starts_on_a_full_disk_serves_and_tells_and_keeps_once_there_
         }
 
 
-def test_hubs_that_write_and_pull_more_than_the_disk_has_keep_their_bound(accounts: dict[str, Any]) -> None:
-    found = accounts["keeps_its_bound"]
+def test_hubs_keep_store_size_limit_when_they_write_more_than_disk_size(accounts: dict[str, Any]) -> None:
+    found = accounts["keeps_size_limit"]
     assert found["written_over_bound"] > 3
     assert found["largest_over_bound"] < 1.4
     assert found["failures"] == [""]

@@ -143,13 +143,15 @@ class Trial:
         """
         first, *others = self.names
         until = time.monotonic() + SETTLE_S
-        while any(self._told(name, first) != ["hub-reachable"] for name in others):
+        while any(self._visibility_events(name, first) != ["hub-reachable"] for name in others):
             if time.monotonic() > until:
                 raise TimeoutError(f"`{first}` is not seen by all")
             time.sleep(0.05)
         self.machines[first].cut()
         began = time.monotonic()
-        while any(self._told(name, first) != ["hub-reachable", "hub-unreachable"] for name in others):
+        while any(
+            self._visibility_events(name, first) != ["hub-reachable", "hub-unreachable"] for name in others
+        ):
             if time.monotonic() - began > SETTLE_S:
                 raise TimeoutError(f"`{first}` is cut off, and not all say so")
             time.sleep(0.02)
@@ -157,7 +159,7 @@ class Trial:
         self.machines[first].mend()
         return took_s
 
-    def _told(self, name: str, other: str) -> list[str]:
+    def _visibility_events(self, name: str, other: str) -> list[str]:
         """Return what a machine's own hub has told of seeing another, oldest first."""
         try:
             reading = StoreReader(self.store(name))

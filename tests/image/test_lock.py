@@ -1,4 +1,4 @@
-"""The lock of a machine: a part of the fleet's, in the form that pip installs from."""
+"""Machine locks: the part of the fleet's lock that one machine needs, as pip requirements."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ LOCK = ImageLock(
 )
 
 
-def test_each_machine_has_what_its_agents_need_and_no_more(tmp_path: Path) -> None:
+def test_machine_lock_contains_only_packages_of_its_agents(tmp_path: Path) -> None:
     locks = lock_machines(plan_images(make_tree(tmp_path, FILES)), LOCK)
     own = sorted(wheel.name for wheel in OWN)
     names = {each.path.name: [wheel.name for wheel in each.wheels] for each in locks}
@@ -71,17 +71,17 @@ def test_each_machine_has_what_its_agents_need_and_no_more(tmp_path: Path) -> No
     assert "sounddevice" not in (tmp_path / "images.small.one.lock").read_text()
 
 
-def test_a_lock_of_some_images_locks_only_machines_that_are_whole(tmp_path: Path) -> None:
+def test_partial_lock_covers_only_machines_with_all_images(tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
     assert [each.machine for each in lock_machines(plan, LOCK, ("far", "ears"))] == ["small.one"]
 
 
-def test_it_is_no_list_of_what_people_install(tmp_path: Path) -> None:
+def test_machine_locks_do_not_count_as_requirements(tmp_path: Path) -> None:
     write_machine_locks(lock_machines(plan_images(make_tree(tmp_path, FILES)), LOCK))
     assert plan_images(make_tree(tmp_path, FILES)).unused == {}
 
 
-def test_the_command_writes_them_beside_the_fleets(
+def test_image_lock_command_writes_machine_locks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_tree(tmp_path, FILES)
@@ -93,13 +93,13 @@ def test_the_command_writes_them_beside_the_fleets(
         lambda names: LOCK.base if names == BASE_PACKAGES else LOCK.system[names[0]],
     )
     assert main(["image", "lock", "--fleet", str(tmp_path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert {name: one["agents"] for name, one in told["machines"].items()} == {
+    answer = json.loads(capsys.readouterr().out)
+    assert {name: one["agents"] for name, one in answer["machines"].items()} == {
         "big": ["Ear", "Sum"],
         "small.one": ["Far"],
     }
     fleets = {wheel.requirement for wheel in read_lock(tmp_path / "images.lock").wheels}
-    for one in told["machines"].values():
+    for one in answer["machines"].values():
         lines = [line for line in Path(one["path"]).read_text().splitlines() if not line.startswith("#")]
         assert len(lines) == one["wheels"]
         assert set(lines) <= fleets
@@ -129,7 +129,7 @@ def make_wheel(shelf: Path, name: str, needs: Iterable[str] = ()) -> Wheel:
     return read_wheel(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def test_pip_installs_from_it_and_refuses_other_bytes(tmp_path: Path) -> None:
+def test_pip_installs_from_machine_lock_and_refuses_changed_wheel(tmp_path: Path) -> None:
     shelf = tmp_path / "shelf"
     shelf.mkdir()
     wheels = [

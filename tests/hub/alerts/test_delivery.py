@@ -1,4 +1,4 @@
-"""Delivery: a full store, or a receiver that is away or answers oddly: each has each alert, in order."""
+"""Alert delivery: each receiver gets each alert once, in order, despite full stores and failed receivers."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ NOW_MS = int(time.time() * 1000)  # nothing is dropped as too old
 
 
 class Scene:
-    """A keeper whose disk can be full, and two receivers that can be away."""
+    """A writer whose disk can be full, and two receivers that can be away."""
 
     def __init__(self, path: Path) -> None:
-        self.keeper = StoreWriter(path, "pc1", 0.001)
+        self.writer = StoreWriter(path, "pc1", 0.001)
         self.is_full = False
         self.away: set[str] = set()
         self.taken: dict[str, list[tuple[str, int]]] = {name: [] for name in NAMES}  # key and number
         self.raised = 0
-        self.unkept = PendingAlerts(self.keeper, self._wake)
+        self.pending_alerts = PendingAlerts(self.writer, self._wake)
         self.deliveries: list[AlertDelivery] = []
         self.running: list[asyncio.Task[None]] = []
-        self._write = self.keeper._store.append
-        self.keeper._store.append = self._written  # type: ignore[method-assign]
+        self._write = self.writer._store.append
+        self.writer._store.append = self._append  # type: ignore[method-assign]
         self.renew()
 
-    def _written(self, *what: Any) -> Any:
+    def _append(self, *what: Any) -> Any:
         if self.is_full:
             raise sqlite3.OperationalError("database or disk is full")
         return self._write(*what)
@@ -66,7 +66,7 @@ class Scene:
         for task in self.running:
             task.cancel()
         self.deliveries = [
-            AlertDelivery(self.keeper, self.unkept, "pc1", name, self._send(name)) for name in NAMES
+            AlertDelivery(self.writer, self.pending_alerts, "pc1", name, self._send(name)) for name in NAMES
         ]
         self.running = [asyncio.ensure_future(each.run()) for each in self.deliveries]
 
@@ -74,7 +74,7 @@ class Scene:
         """Do what a watch does each time that it looks."""
         events = [HubEvent(NOW_MS, "alert", "A", {"number": self.raised, "kind": "raised"})] if is_new else []
         self.raised += is_new
-        self.unkept.add(events)
+        self.pending_alerts.add(events)
         for each in self.deliveries:
             each.wake_if_overdue()
 
@@ -92,7 +92,7 @@ class Scene:
         for task in self.running:
             task.cancel()
         await asyncio.gather(*self.running, return_exceptions=True)
-        await self.keeper.close()
+        await self.writer.close()
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +119,7 @@ STEP = st.sampled_from(["raise", "raise", "fill", "room", "away", "back", "renew
 
 @given(st.lists(STEP, max_size=25))
 @settings(max_examples=40, deadline=None)
-def test_each_receiver_has_each_alert_in_order_whatever_comes_between(steps: Sequence[str]) -> None:
+def test_delivery_sends_each_alert_to_each_receiver_once_and_in_order(steps: Sequence[str]) -> None:
     async def trial(scene: Scene) -> None:
         for step in steps:
             match step:
@@ -137,9 +137,9 @@ def test_each_receiver_has_each_alert_in_order_whatever_comes_between(steps: Seq
             await asyncio.sleep(0)
         scene.is_full, scene.away = False, set()
         everything = list(range(scene.raised))
-        await scene.until(lambda: scene.unkept.persisted_count == scene.raised)
+        await scene.until(lambda: scene.pending_alerts.persisted_count == scene.raised)
         await scene.until(lambda: all(scene.have(name) == everything for name in NAMES))
-        alerts = await scene.keeper.read(lambda reading: reading.alerts("pc1"))
+        alerts = await scene.writer.read(lambda reading: reading.alerts("pc1"))
         assert [each.event.body["number"] for each in alerts] == everything
         for name in NAMES:
             assert list(dict(scene.taken[name])) == [each.event.body["id"] for each in alerts]
@@ -148,7 +148,7 @@ def test_each_receiver_has_each_alert_in_order_whatever_comes_between(steps: Seq
         run(trial, Path(folder))
 
 
-def test_what_was_had_before_it_was_kept_is_not_told_again_by_this_life_nor_the_next(tmp_path: Path) -> None:
+def test_delivery_does_not_repeat_alert_that_was_sent_before_it_was_stored(tmp_path: Path) -> None:
     async def one(scene: Scene) -> None:
         scene.is_full = True
         scene.look(is_new=True)
@@ -157,7 +157,7 @@ def test_what_was_had_before_it_was_kept_is_not_told_again_by_this_life_nor_the_
         for task in scene.running:
             task.cancel()  # so that nobody notes that it has been delivered
         scene.is_full = False
-        await scene.until(lambda: scene.unkept.persisted_count == 1)
+        await scene.until(lambda: scene.pending_alerts.persisted_count == 1)
 
     async def other(scene: Scene) -> None:
         scene.raised = 1
@@ -168,7 +168,7 @@ def test_what_was_had_before_it_was_kept_is_not_told_again_by_this_life_nor_the_
     run(other, tmp_path)
 
 
-def test_an_alert_of_an_earlier_version_has_the_key_of_its_number(tmp_path: Path) -> None:
+def test_delivery_derives_key_of_old_alert_from_epoch_and_number(tmp_path: Path) -> None:
     store = RecordStore(tmp_path / "hub.db", "pc1")
     store.append([HubEvent(NOW_MS, "alert", "A", {"number": 7})])
     epoch = store.origin.epoch
@@ -181,7 +181,7 @@ def test_an_alert_of_an_earlier_version_has_the_key_of_its_number(tmp_path: Path
     run(trial, tmp_path)
 
 
-def test_what_the_keeper_refuses_waits_for_it_within_a_bound(
+def test_pending_alerts_keep_bounded_number_of_alerts_refused_by_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeping, "MAX_WAITING", 2)
@@ -189,19 +189,19 @@ def test_what_the_keeper_refuses_waits_for_it_within_a_bound(
 
     async def trial(scene: Scene) -> None:
         scene.is_full = True
-        scene.keeper.submit([HubEvent(NOW_MS, "said", "A", {})] * 3)
-        await scene.until(lambda: bool(scene.keeper.failure))
+        scene.writer.submit([HubEvent(NOW_MS, "said", "A", {})] * 3)
+        await scene.until(lambda: bool(scene.writer.failure))
         scene.away = set(NAMES)
         for _ in range(6):
             scene.look(is_new=True)
-        assert scene.unkept.pending_count("first") == 4
+        assert scene.pending_alerts.pending_count("first") == 4
         scene.is_full, scene.away = False, set()
         await scene.until(lambda: all(scene.have(name) == [2, 3, 4, 5] for name in NAMES))
 
     run(trial, tmp_path)
 
 
-def test_figures_that_are_refused_leave_room_for_events(
+def test_store_writer_accepts_events_while_it_refuses_metric_samples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeping, "MAX_WAITING", 2)
@@ -209,19 +209,19 @@ def test_figures_that_are_refused_leave_room_for_events(
 
     async def trial(scene: Scene) -> None:
         scene.is_full = True
-        scene.keeper.submit((), figures)
-        await scene.until(lambda: bool(scene.keeper.failure))
+        scene.writer.submit((), figures)
+        await scene.until(lambda: bool(scene.writer.failure))
         with pytest.raises(keeping.StoreFullError, match="database or disk is full"):
-            scene.keeper.submit((), figures)
-        waiter = scene.keeper.submit([HubEvent(NOW_MS, "said", "A", {})])
+            scene.writer.submit((), figures)
+        waiter = scene.writer.submit([HubEvent(NOW_MS, "said", "A", {})])
         with pytest.raises(keeping.StoreFullError):
-            await scene.keeper.append_or_raise([HubEvent(NOW_MS, "action", "A", {})])
-        gone = asyncio.ensure_future(scene.keeper.append([HubEvent(NOW_MS, "said", "B", {})]))
+            await scene.writer.append_or_raise([HubEvent(NOW_MS, "action", "A", {})])
+        gone = asyncio.ensure_future(scene.writer.append([HubEvent(NOW_MS, "said", "B", {})]))
         await asyncio.sleep(0)
         gone.cancel()
         scene.is_full = False
         await asyncio.wait_for(waiter, PATIENCE_S)
-        events = await scene.keeper.read(lambda reading: reading.events())
+        events = await scene.writer.read(lambda reading: reading.events())
         assert sorted(each.event.subject for each in events) == ["A", "B"]
 
     run(trial, tmp_path)
@@ -240,7 +240,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("answer", ODD, ids=["no-http", "bad-code", "nothing", "refused", "too-long"])
-def test_what_a_webhook_does_not_take_is_an_error_of_the_network(answer: bytes) -> None:
+def test_webhook_sender_raises_os_error_for_bad_answer(answer: bytes) -> None:
     with raw_server([answer]) as url, pytest.raises(OSError):
         webhook_sender(url)(b"{}", "key")
 
@@ -248,38 +248,38 @@ def test_what_a_webhook_does_not_take_is_an_error_of_the_network(answer: bytes) 
 @pytest.mark.parametrize(
     "url", ["nowhere", "http://[1", "http://127.0.0.1:x/", "http://a b/", "http://\x00/"]
 )
-def test_a_url_that_is_none_is_an_error_of_the_network(url: str) -> None:
+def test_webhook_sender_raises_os_error_for_invalid_url(url: str) -> None:
     with pytest.raises(OSError):
         webhook_sender(url)(b"{}", "key")
 
 
-def test_a_command_that_cannot_be_is_an_error_too(tmp_path: Path) -> None:
+def test_command_sender_raises_os_error_for_failing_command(tmp_path: Path) -> None:
     for words in (["./missing"], ["a\x00b"], ["false"]):
         with pytest.raises(OSError):
             command_sender(words, str(tmp_path))(b"{}", "key")
 
 
-def test_alerts_wait_for_a_receiver_that_answers_oddly(
+def test_delivery_retries_until_receiver_answers_correctly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("argosy.hub.alerts.delivery._FIRST_BACKOFF_S", 0.001)
     monkeypatch.setattr("argosy.hub.alerts.delivery._MAX_BACKOFF_S", 0.01)
 
     async def go() -> None:
-        keeper = StoreWriter(tmp_path / "hub.db", "pc1", 0.0)
+        writer = StoreWriter(tmp_path / "hub.db", "pc1", 0.0)
         now_ms = int(time.time() * 1000)
-        await keeper.append([HubEvent(now_ms, "alert", "A", {"id": str(number)}) for number in range(3)])
+        await writer.append([HubEvent(now_ms, "alert", "A", {"id": str(number)}) for number in range(3)])
         with raw_server([*ODD, TAKEN]) as url:
-            pending = PendingAlerts(keeper, lambda: None)
-            delivery = AlertDelivery(keeper, pending, "pc1", "webhook", webhook_sender(url))
+            pending = PendingAlerts(writer, lambda: None)
+            delivery = AlertDelivery(writer, pending, "pc1", "webhook", webhook_sender(url))
             running = asyncio.ensure_future(delivery.run())
             async with asyncio.timeout(PATIENCE_S):
-                while keeper.source_position(f"delivered to webhook of {keeper.origin.epoch}")[1] < 3:
+                while writer.source_position(f"delivered to webhook of {writer.origin.epoch}")[1] < 3:
                     assert not running.done()
                     await asyncio.sleep(0.002)
             assert delivery.failure == ""
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-        await keeper.close()
+        await writer.close()
 
     asyncio.run(go())

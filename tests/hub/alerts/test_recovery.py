@@ -1,4 +1,4 @@
-"""Recovery: only for the alerts that are meant, within its budget, counted over lives of the hub."""
+"""Recovery: actions match their alerts, stay within the budget, and count attempts across hub restarts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def alert(agent: str = "A", category: str = "unhealthy", metric: str = "") -> di
     return {"key": f"{category}:{agent}", "subject": agent, "category": category, "metric": metric}
 
 
-def test_it_is_tried_again_after_its_pause_and_no_more_than_its_budget() -> None:
+def test_recovery_retries_after_pause_and_within_budget() -> None:
     made = RecoveryPolicy([RULE])
     tried = [(at, each) for at in range(60) for each in made.next_attempts([alert()], at)]
     assert [(at, each.number, each.is_exhausted) for at, each in tried] == [
@@ -40,7 +40,7 @@ def test_it_is_tried_again_after_its_pause_and_no_more_than_its_budget() -> None
     ]  # the first has left the budget
 
 
-def test_others_alerts_are_not_meant() -> None:
+def test_recovery_rule_ignores_alerts_it_does_not_match() -> None:
     made = RecoveryPolicy([RULE, RecoveryRule(1, "run", run=("x",), metric="lag")])
     assert (
         made.next_attempts(
@@ -51,13 +51,13 @@ def test_others_alerts_are_not_meant() -> None:
     assert [each.rule.index for each in made.next_attempts([alert("B", "threshold", "lag")], 0)] == [1]
 
 
-def test_the_first_rule_counts_and_each_agent_has_a_budget_of_its_own() -> None:
+def test_recovery_uses_first_matching_rule_and_budget_per_agent() -> None:
     made = RecoveryPolicy([RULE, RecoveryRule(1, "restart")])
     found = made.next_attempts([alert("A"), alert("B"), alert("C")], 0)
     assert [(each.rule.index, each.agent) for each in found] == [(0, "A"), (1, "B"), (1, "C")]
 
 
-def test_what_an_earlier_life_has_tried_counts() -> None:
+def test_recovery_counts_attempts_of_earlier_hub_process() -> None:
     made = RecoveryPolicy([RULE])
     for at in (0.0, 1.0):
         made.count_attempt(0, "A", at)
@@ -66,7 +66,7 @@ def test_what_an_earlier_life_has_tried_counts() -> None:
 
 
 @given(st.lists(st.floats(0, 30), max_size=200), st.integers(1, 4), st.floats(1, 200), st.floats(0, 20))
-def test_never_more_than_the_budget_in_any_stretch_of_its_time(
+def test_recovery_never_exceeds_budget_in_any_window(
     steps: list[float], times: int, within_s: float, pause_s: float
 ) -> None:
     made = RecoveryPolicy(
@@ -87,19 +87,19 @@ hub: {recovery: [{do: run, run: ["true"], times: 2, within: 1h, pause: 30s}]}
 
 
 class Scene:
-    """A hub's keeper and watch, of a fleet whose recovery is a command that does nothing."""
+    """A hub's writer and watch, of a fleet whose recovery is a command that does nothing."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "a.py").touch()
         (folder / "fleet.yaml").write_text(FLEET)
-        self.keeper = StoreWriter(folder / "hub.db", "pc1", 0.0)
-        acts = ActionExecutor(self.keeper, locate_state_dir(folder / "fleet.yaml"))
-        self.watch = AlertManager(self.keeper, "pc1", load_fleet(folder / "fleet.yaml"), [], acts)
+        self.writer = StoreWriter(folder / "hub.db", "pc1", 0.0)
+        acts = ActionExecutor(self.writer, locate_state_dir(folder / "fleet.yaml"))
+        self.watch = AlertManager(self.writer, "pc1", load_fleet(folder / "fleet.yaml"), [], acts)
         self.now_s = time.time()
 
-    async def say(self, kind: str, *bodies: dict[str, Any], ago_s: float = 0.0) -> None:
+    async def append_events(self, kind: str, *bodies: dict[str, Any], ago_s: float = 0.0) -> None:
         at_ms = int((self.now_s - ago_s) * 1000)
-        await self.keeper.append([HubEvent(at_ms, kind, "A", body) for body in bodies])
+        await self.writer.append([HubEvent(at_ms, kind, "A", body) for body in bodies])
 
     def raise_alert(self) -> dict[str, Any]:
         self.watch.evaluator.restore("agent:A", self.now_s, ())
@@ -109,25 +109,25 @@ class Scene:
     async def recoveries(self, count: int) -> list[str]:
         """Return how recoveries went, newest first, as soon as so much is told of them."""
         async with asyncio.timeout(30):
-            while len(found := await self.keeper.read(_recoveries)) < count:
+            while len(found := await self.writer.read(_recoveries)) < count:
                 await asyncio.sleep(0.005)
         return [each.event.body["outcome"] for each in found]
 
     async def close(self) -> None:
         self.watch.recovery_executor.cancel()
-        await self.keeper.close()
+        await self.writer.close()
 
 
 def _recoveries(reading: StoreReader) -> list[StoredEvent]:
     return reading.events_of_kinds(("recovery",), 0, 1 << 62)
 
 
-def test_a_budget_and_a_state_are_remembered_whatever_was_told_since(tmp_path: Path) -> None:
+def test_hub_restores_recovery_budget_and_agent_state_behind_many_events(tmp_path: Path) -> None:
     async def go() -> None:
         scene = Scene(tmp_path)
-        await scene.say("recovery", *2 * [{"rule": 0, "outcome": "started"}], ago_s=600.0)
-        await scene.say("state", {"state": "ready"})
-        await scene.say("log", *6000 * [{"text": "x"}])
+        await scene.append_events("recovery", *2 * [{"rule": 0, "outcome": "started"}], ago_s=600.0)
+        await scene.append_events("state", {"state": "ready"})
+        await scene.append_events("log", *6000 * [{"text": "x"}])
         await scene.watch.restore()
         assert scene.watch.evaluator.causes.state_of("A").state == "ready"
         scene.watch.recovery_executor.start_due([scene.raise_alert()], scene.watch.now_s())
@@ -138,7 +138,7 @@ def test_a_budget_and_a_state_are_remembered_whatever_was_told_since(tmp_path: P
 
 
 @pytest.mark.parametrize("step_s", [86_400.0, -86_400.0], ids=["forward", "back"])
-def test_a_clock_that_is_set_stops_no_recovery(
+def test_recovery_continues_after_wall_clock_jump(
     step_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def go() -> None:

@@ -1,4 +1,4 @@
-"""What is to be quiet: asked of one hub, gone by on every hub, whatever the order of words and the clocks."""
+"""Silences: set on one hub, applied by every hub, whatever the order of messages and the clocks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = SilenceTarget(agents=("Root",))
 AHEAD_S = 1000.0
 
 
-def test_an_earlier_word_that_comes_late_changes_nothing() -> None:
+def test_silences_ignore_older_request_that_arrives_late() -> None:
     for words in itertools.permutations([(1.0, 50.0), (2.0, None), (3.0, 80.0)]):
         quiet = Silences()
         for said_s, until_s in words:
@@ -43,7 +43,7 @@ def test_an_earlier_word_that_comes_late_changes_nothing() -> None:
         st.tuples(st.sampled_from("AB"), st.integers(0, 50), st.none() | st.integers(60, 99)), max_size=9
     )
 )
-def test_the_last_word_of_each_name_counts(words: list[tuple[str, int, int | None]]) -> None:
+def test_silences_apply_newest_request_of_each_key(words: list[tuple[str, int, int | None]]) -> None:
     quiet = Silences()
     last: dict[str, tuple[int, int | None]] = {}
     for name, said_s, until_s in words:
@@ -58,27 +58,27 @@ def test_the_last_word_of_each_name_counts(words: list[tuple[str, int, int | Non
 class Machine:
     """A machine's hub, as far as its records and its alerts go."""
 
-    def __init__(self, folder: Path, name: str, sights: Sequence[PeerHubStatus]) -> None:
-        self.keeper = StoreWriter(
+    def __init__(self, folder: Path, name: str, peers: Sequence[PeerHubStatus]) -> None:
+        self.writer = StoreWriter(
             folder / f"{name}.db",
             name,
             0.005,
-            on_replicated=lambda batch: self.hearing.update_from_batch(batch),
+            on_replicated=lambda batch: self.state_updater.update_from_batch(batch),
         )
-        self.acts = ActionExecutor(self.keeper, locate_state_dir(folder / "fleet.yaml"))
-        self.watch = AlertManager(self.keeper, name, load_fleet(folder / "fleet.yaml"), sights, self.acts)
+        self.acts = ActionExecutor(self.writer, locate_state_dir(folder / "fleet.yaml"))
+        self.watch = AlertManager(self.writer, name, load_fleet(folder / "fleet.yaml"), peers, self.acts)
         self.running: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
-        self.hearing = await self.keeper.read(
+        self.state_updater = await self.writer.read(
             lambda reading: StateUpdater(CurrentState(), reading, lambda _: None, self.watch.on_action)
         )
         await self.watch.restore()
         self.running = asyncio.create_task(self.watch.run())
 
     async def pull(self, other: Machine) -> None:
-        await self.keeper.store_batches(
-            await other.keeper.records_after(await self.keeper.positions(), 1 << 20, 0.0)
+        await self.writer.store_batches(
+            await other.writer.records_after(await self.writer.positions(), 1 << 20, 0.0)
         )
 
     async def until(self, covered: set[str]) -> None:
@@ -93,17 +93,17 @@ class Machine:
         assert self.running is not None
         self.running.cancel()
         await asyncio.gather(self.running, return_exceptions=True)
-        await self.keeper.close()
+        await self.writer.close()
 
 
-async def say(machine: Machine, action: str, at_s: float, **more: Any) -> HubEvent:
+async def record(machine: Machine, action: str, at_s: float, **more: Any) -> HubEvent:
     body = {"action": action, "agents": ["Root"], "silenced_agents": ["Root"], "by": "me", **more}
     event = HubEvent(int(1000 * at_s), "action", "Root", body)
-    await machine.keeper.append([event])
+    await machine.writer.append([event])
     return event
 
 
-def test_what_one_hub_is_asked_every_hub_goes_by_by_the_clock_of_the_one(
+def test_silence_is_replicated_to_other_hub_and_corrected_for_clock_skew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.py").touch()
@@ -112,28 +112,28 @@ def test_what_one_hub_is_asked_every_hub_goes_by_by_the_clock_of_the_one(
     )
 
     async def trial() -> None:
-        sight = PeerHubStatus("pc1", skew_s=AHEAD_S)  # the clock of pc1 is so far ahead of that of pc2
-        one, two = Machine(tmp_path, "pc1", []), Machine(tmp_path, "pc2", [sight])
+        peer = PeerHubStatus("pc1", skew_s=AHEAD_S)  # the clock of pc1 is so far ahead of that of pc2
+        one, two = Machine(tmp_path, "pc1", []), Machine(tmp_path, "pc2", [peer])
         await one.begin()
         await two.begin()
         now_s = time.time()
-        await say(one, "silence", now_s + AHEAD_S, until=now_s + AHEAD_S + 600)
+        await record(one, "silence", now_s + AHEAD_S, until=now_s + AHEAD_S + 600)
         await two.pull(one)
         await two.until({"Root", "Leaf"})
         (window,) = two.watch.evaluator.silences.windows(now_s)
         assert two.watch.evaluator.silences.local_end_s(window) == pytest.approx(now_s + 600, abs=30)
         await two.end()
 
-        two = Machine(tmp_path, "pc2", [sight])  # its next life goes on with it
+        two = Machine(tmp_path, "pc2", [peer])  # its next life goes on with it
         await two.begin()
         await two.until({"Root", "Leaf"})
-        two.watch.on_action("pc2", await say(two, "unsilence", now_s + 1))
-        await say(
+        two.watch.on_action("pc2", await record(two, "unsilence", now_s + 1))
+        await record(
             one, "silence", now_s + AHEAD_S - 5, until=now_s + AHEAD_S + 600
         )  # said before, heard after
         await two.pull(one)
         await two.until(set())
-        await say(one, "silence", now_s + AHEAD_S + 2, until=now_s + AHEAD_S - 1)  # it is over by now
+        await record(one, "silence", now_s + AHEAD_S + 2, until=now_s + AHEAD_S - 1)  # it is over by now
         await two.pull(one)
         await two.until(set())
         await one.end()

@@ -1,4 +1,4 @@
-"""The past over HTTP: who sees what agents printed, and what is asked for oddly."""
+"""History API: printed output needs the token, filters combine, and invalid numbers are refused."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def asked(tmp_path: Path, events: list[HubEvent], act: Callable[[Ask], Awaitable
     """Let `act` ask a hub that knows these events. A client is an address: far ones need no network."""
 
     async def go() -> None:
-        keeper = StoreWriter(tmp_path / "hub.db", "pc1", 0.0)
-        await keeper.append(events)
+        hub_writer = StoreWriter(tmp_path / "hub.db", "pc1", 0.0)
+        await hub_writer.append(events)
         hub: Any = SimpleNamespace(
-            writer=keeper,
+            writer=hub_writer,
             machine="pc1",
             current_state=CurrentState(),
             declared_agents=lambda: {"A": SimpleNamespace(needs=()), "B": SimpleNamespace(needs=())},
@@ -61,38 +61,38 @@ def asked(tmp_path: Path, events: list[HubEvent], act: Callable[[Ask], Awaitable
                 "root_path": "",
                 "http_version": "1.1",
             }
-            said: list[Any] = []
+            sent: list[Any] = []
 
             async def receive() -> dict[str, Any]:
                 return {"type": "http.request", "body": b"", "more_body": False}
 
             async def send(message: Any) -> None:
-                said.append(message)
+                sent.append(message)
 
             await app(scope, receive, send)
-            return said[0]["status"], json.loads(b"".join(each.get("body", b"") for each in said[1:]))
+            return sent[0]["status"], json.loads(b"".join(each.get("body", b"") for each in sent[1:]))
 
         try:
             await act(ask)
         finally:
-            await keeper.close()
+            await hub_writer.close()
 
     asyncio.run(go())
 
 
-def happened(ago_s: float, kind: str, agent: str, **body: Any) -> HubEvent:
+def event_before(ago_s: float, kind: str, agent: str, **body: Any) -> HubEvent:
     return HubEvent(int((time.time() - ago_s) * 1000), kind, agent, body)
 
 
 def events() -> list[HubEvent]:
     return [
-        happened(3, "log", "A", level="error", text="secret"),
-        happened(2, "state", "A", state="failed", text="exit code 1", lines=["secret"]),
-        happened(1, "state", "B", state="ready"),
+        event_before(3, "log", "A", level="error", text="secret"),
+        event_before(2, "state", "A", state="failed", text="exit code 1", lines=["secret"]),
+        event_before(1, "state", "B", state="ready"),
     ]
 
 
-def test_what_agents_printed_is_for_the_token_alone_on_this_machine_too(tmp_path: Path) -> None:
+def test_history_api_requires_token_for_agent_output_also_on_loopback(tmp_path: Path) -> None:
     async def act(ask: Ask) -> None:
         ways: list[tuple[str, dict[str, Any]]] = [
             ("/api/events", {}),
@@ -113,7 +113,7 @@ def test_what_agents_printed_is_for_the_token_alone_on_this_machine_too(tmp_path
     asked(tmp_path, events(), act)
 
 
-def test_events_of_an_agent_and_a_kind_are_those_of_both(tmp_path: Path) -> None:
+def test_events_api_combines_agent_and_kind_filters(tmp_path: Path) -> None:
     async def act(ask: Ask) -> None:
         for agent, kind, count in (("A", "state", 1), ("B", "state", 1), ("B", "log", 0), ("A", "log", 1)):
             _, answer = await ask("/api/events", agent=agent, kind=kind)
@@ -123,7 +123,7 @@ def test_events_of_an_agent_and_a_kind_are_those_of_both(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("text", ["1e30", "-9e30", "1e25", "inf", "nan", "x"])
-def test_a_number_that_no_record_can_have_is_refused_by_name(tmp_path: Path, text: str) -> None:
+def test_history_api_refuses_out_of_range_number_and_names_it(tmp_path: Path, text: str) -> None:
     ways = [
         ("/api/series", {"agent": "A", "metric": "f", "from": text}),
         ("/api/series", {"agent": "A", "metric": "f", "to": text}),
@@ -145,7 +145,7 @@ def test_a_number_that_no_record_can_have_is_refused_by_name(tmp_path: Path, tex
     asked(tmp_path, [], act)
 
 
-def test_the_greatest_numbers_are_answered(tmp_path: Path) -> None:
+def test_history_api_accepts_largest_numbers(tmp_path: Path) -> None:
     async def act(ask: Ask) -> None:
         for number in (1 << 62, -(1 << 62)):
             for path, query in (

@@ -1,4 +1,4 @@
-"""Connections that never come to a question, figures without end, and logs: none of them holds up the hub."""
+"""HTTP server: slow connections, large metric pages and long logs do not block the hub."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def few_descriptors() -> Any:
     return most
 
 
-def test_300_slow_headers_and_256_descriptors_leave_the_hub_with_an_answer(
+def test_http_server_answers_despite_300_slow_clients_and_256_descriptors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_descriptors: int
 ) -> None:
     assert few_descriptors == DESCRIPTORS // 2
@@ -93,10 +93,10 @@ def test_300_slow_headers_and_256_descriptors_leave_the_hub_with_an_answer(
 
 
 def accepted(port: int) -> int:
-    return sum(is_end_of(each, port) for each in Path("/proc/self/fd").iterdir())
+    return sum(is_accepted_connection(each, port) for each in Path("/proc/self/fd").iterdir())
 
 
-def is_end_of(entry: Path, port: int) -> bool:
+def is_accepted_connection(entry: Path, port: int) -> bool:
     """Return whether a descriptor is a connection that the server on a port has accepted."""
     try:
         link = socket.socket(fileno=int(entry.name))
@@ -110,7 +110,7 @@ def is_end_of(entry: Path, port: int) -> bool:
         link.detach()
 
 
-def test_a_header_that_takes_too_long_ends_its_connection_the_second_one_too(
+def test_http_server_closes_connection_on_each_header_timeout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_server.LimitedConnection, "header_timeout_s", 0.2)
@@ -134,14 +134,14 @@ def test_a_header_that_takes_too_long_ends_its_connection_the_second_one_too(
     serving(tmp_path, act)
 
 
-def test_healthz_answers_while_a_hundred_thousand_series_are_laid_out(tmp_path: Path) -> None:
+def test_http_server_answers_healthz_while_it_renders_100000_series(tmp_path: Path) -> None:
     async def act(port: int, hub: Any) -> None:
         for agent in range(100):
             names = tuple(f"n{number}" for number in range(1000))
             hub.current_state.update(
                 "", [], [MetricSample(f"A{agent}", names, 1, array("d", range(1000)).tobytes())]
             )
-        asked = asyncio.create_task(asyncio.to_thread(scraped, port))
+        asked = asyncio.create_task(asyncio.to_thread(scrape_metrics, port))
         answers = 0
         while not asked.done():
             assert await asyncio.to_thread(healthz, port) == "ok"
@@ -152,7 +152,7 @@ def test_healthz_answers_while_a_hundred_thousand_series_are_laid_out(tmp_path: 
     serving(tmp_path, act)
 
 
-def scraped(port: int) -> bytes:
+def scrape_metrics(port: int) -> bytes:
     link = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
         link.request("GET", "/metrics")
@@ -161,7 +161,7 @@ def scraped(port: int) -> bytes:
         link.close()
 
 
-def test_what_fails_in_the_hub_is_answered_in_the_form_of_every_error(tmp_path: Path) -> None:
+def test_http_server_answers_internal_failure_as_error_document(tmp_path: Path) -> None:
     async def act(port: int, hub: Any) -> None:
         def fail() -> str:
             raise RuntimeError("odd")
@@ -186,7 +186,7 @@ print("error: the last word", file=sys.stderr)
 """
 
 
-def test_the_log_of_a_hub_that_runs_is_put_aside_when_it_is_long(tmp_path: Path) -> None:
+def test_hub_rotates_its_own_log_when_it_is_too_long(tmp_path: Path) -> None:
     log = tmp_path / "hub.log"
     with log.open("ab") as file:
         subprocess.run(

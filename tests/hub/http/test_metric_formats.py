@@ -1,4 +1,4 @@
-"""What the hub says to others, and takes from them: read by their parsers, sent to their receivers."""
+"""Metric formats: scraping, OpenMetrics, OTLP and the Grafana dashboard, checked with real parsers."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def server(answer: Callable[[http.server.BaseHTTPRequestHandler], tuple[str, byt
         yield url
 
 
-def standings() -> list[AgentSnapshot]:
+def snapshots() -> list[AgentSnapshot]:
     figures = {
         "handled": 7.0,
         "loop_lag_ms": 0.25,
@@ -83,7 +83,7 @@ def standings() -> list[AgentSnapshot]:
     ]
 
 
-def test_an_endpoint_is_read_in_both_formats() -> None:
+def test_parse_samples_reads_prometheus_and_openmetrics() -> None:
     assert parse_samples(PLAIN, is_openmetrics=False) == {
         'http_requests_total{code="200",method="post"}': 1027.0,
         'http_requests_total{code="400",method="post"}': 3.0,
@@ -94,7 +94,7 @@ def test_an_endpoint_is_read_in_both_formats() -> None:
         parse_samples("# TYPE jobs counter\njobs_total 1\n", is_openmetrics=True)  # no end
 
 
-def test_what_answers_and_what_does_not_are_told_and_so_much_is_kept() -> None:
+def test_scraper_reports_failure_and_recovery_once_and_limits_samples() -> None:
     answers = iter(
         [
             ("text/plain", PLAIN),
@@ -135,7 +135,7 @@ PIECES = st.sampled_from(
 @example('a{, ="x"} 1\n', False)
 @example(' {b="c"} 1\n# EOF\n', True)
 @example(HISTOGRAM, True)
-def test_whatever_is_no_exposition_is_told_as_such(text: str, is_open: bool) -> None:
+def test_parse_samples_raises_only_value_error_for_any_text(text: str, is_open: bool) -> None:
     try:
         samples = parse_samples(text, is_open)
     except ValueError:
@@ -154,7 +154,7 @@ def test_whatever_is_no_exposition_is_told_as_such(text: str, is_open: bool) -> 
     ],
     ids=["no-http", "cut-off", "no-exposition", "no-text", "bad-histogram"],
 )
-def test_an_answer_that_cannot_be_read_is_a_scrape_that_failed(answer: bytes) -> None:
+def test_scraper_reports_unreadable_answer_as_scrape_failed(answer: bytes) -> None:
     with raw_server([answer]) as url:
         scraper = Scraper(None, Scrape("A", url))  # type: ignore[arg-type] - not asked
         (event,), (figures,) = scraper.scrape_once()
@@ -163,26 +163,26 @@ def test_an_answer_that_cannot_be_read_is_a_scrape_that_failed(answer: bytes) ->
         assert dict(zip(figures.names, array("d", figures.values), strict=True))[UP_METRIC] == 0
 
 
-def test_a_receiver_that_answers_oddly_is_told() -> None:
+def test_otlp_exporter_reports_bad_answer_and_bad_url_as_failure() -> None:
     with raw_server([b"what?\r\n\r\n"]) as url:
-        export = OtlpExporter(url, "fleet", standings)
-        export.send(export_request(standings(), "fleet", 1))
+        export = OtlpExporter(url, "fleet", snapshots)
+        export.send(export_request(snapshots(), "fleet", 1))
         assert export.failure
-    export = OtlpExporter("nowhere", "fleet", standings)
-    export.send(export_request(standings(), "fleet", 1))
+    export = OtlpExporter("nowhere", "fleet", snapshots)
+    export.send(export_request(snapshots(), "fleet", 1))
     assert "unknown url type" in export.failure
 
 
 @given(FIGURES)
-def test_any_figures_are_open_metrics(figures: dict[str, float]) -> None:
+def test_openmetrics_output_of_any_metrics_is_parseable(figures: dict[str, float]) -> None:
     text = render_openmetrics(
         [AgentSnapshot("A", "pc1", "ready", metrics=figures), AgentSnapshot("B", "pc2", "exited")]
     )
     list(text_string_to_metric_families(text))
 
 
-def test_scraped_labels_come_out_as_labels() -> None:
-    families = {each.name: each for each in text_string_to_metric_families(render_openmetrics(standings()))}
+def test_openmetrics_output_keeps_scraped_labels() -> None:
+    families = {each.name: each for each in text_string_to_metric_families(render_openmetrics(snapshots()))}
     requests = families["argosy_agent_http_requests"]
     assert requests.type == "counter"
     assert [(s.labels["agent"], s.labels["code"], s.value) for s in requests.samples] == [
@@ -194,8 +194,8 @@ def test_scraped_labels_come_out_as_labels() -> None:
 
 
 @needs("promtool")
-def test_promtool_finds_no_fault() -> None:
-    text = render_openmetrics(standings()).replace("# EOF\n", "")
+def test_openmetrics_output_passes_promtool() -> None:
+    text = render_openmetrics(snapshots()).replace("# EOF\n", "")
     text = text.replace(" stateset", " gauge").replace(
         "# TYPE argosy_agent_handled counter", "# TYPE argosy_agent_handled_total counter"
     )
@@ -211,7 +211,7 @@ def test_promtool_finds_no_fault() -> None:
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/x-protobuf"])
-def test_an_otlp_receiver_gets_each_agent_as_a_resource_and_its_absence_is_told(kind: str) -> None:
+def test_otlp_exporter_sends_agents_as_resources_and_reports_http_failure(kind: str) -> None:
     requests = pytest.importorskip("opentelemetry.proto.collector.metrics.v1.metrics_service_pb2")
     from google.protobuf.json_format import Parse  # noqa: PLC0415 - where it is installed
 
@@ -223,8 +223,8 @@ def test_an_otlp_receiver_gets_each_agent_as_a_resource_and_its_absence_is_told(
         return (kind, b"") if len(bodies) != 1 else ("", b"")
 
     with server(take) as url:
-        export = OtlpExporter(url, "harbour", standings, protobuf_encoder() if "protobuf" in kind else None)
-        request = export_request(standings(), "harbour", 4_000_000)
+        export = OtlpExporter(url, "harbour", snapshots, protobuf_encoder() if "protobuf" in kind else None)
+        request = export_request(snapshots(), "harbour", 4_000_000)
         export.send(request)
         assert "503" in export.failure
         export.send(request)
@@ -246,12 +246,12 @@ def test_an_otlp_receiver_gets_each_agent_as_a_resource_and_its_absence_is_told(
     assert metrics["argosy.agent.up"].gauge.data_points[0].as_int == 1
 
 
-def test_without_the_messages_otlp_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_otlp_exporter_uses_json_without_protobuf_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.proto.collector.metrics.v1", None)
     assert protobuf_encoder() is None
 
 
-def test_the_dashboard_asks_for_what_is_served_and_no_panel_covers_another(tmp_path: Path) -> None:
+def test_dashboard_queries_agents_of_each_group_and_panels_do_not_overlap(tmp_path: Path) -> None:
     (tmp_path / "a.py").touch()
     (tmp_path / "fleet.yaml").write_text(
         "fleet: harbour\nagents:\n  A.b: {run: a.py, group: one}\n  C: {run: a.py, group: one}\n"
@@ -272,36 +272,36 @@ def test_the_dashboard_asks_for_what_is_served_and_no_panel_covers_another(tmp_p
     assert len({panel["id"] for panel in made["panels"]}) == len(made["panels"])
 
 
-def test_figures_that_stand_still_are_old_and_not_told_to_prometheus() -> None:
-    standing = AgentSnapshot("A", "pc1", "degraded", 1.0, silent_since=1006.0)
+def test_stale_metrics_are_left_out_of_openmetrics_and_otlp() -> None:
+    snapshot = AgentSnapshot("A", "pc1", "degraded", 1.0, silent_since=1006.0)
     own = struct.pack("<2d", 0.25, 7.0)
     ago_s = time.monotonic() - 74
-    standing.update(MetricSample("A", ("loop_lag_ms", "handled"), 1_004_000, own), ago_s)
-    standing.update(MetricSample("A", ("process_rss_bytes",), 1_060_000, struct.pack("<d", 5.0)), ago_s + 70)
-    assert standing.stale_metrics(ago_s + 9) == {}
-    assert standing.stale_metrics(ago_s + 74) == {"loop_lag_ms": 74, "handled": 74}
-    told = {
+    snapshot.update(MetricSample("A", ("loop_lag_ms", "handled"), 1_004_000, own), ago_s)
+    snapshot.update(MetricSample("A", ("process_rss_bytes",), 1_060_000, struct.pack("<d", 5.0)), ago_s + 70)
+    assert snapshot.stale_metrics(ago_s + 9) == {}
+    assert snapshot.stale_metrics(ago_s + 74) == {"loop_lag_ms": 74, "handled": 74}
+    exposed = {
         sample.name: sample.value
-        for family in text_string_to_metric_families(render_openmetrics([standing]))
+        for family in text_string_to_metric_families(render_openmetrics([snapshot]))
         for sample in family.samples
         if not sample.name.endswith("_state")
     }
-    assert told == {
+    assert exposed == {
         "argosy_agent_up": 0,
         "argosy_agent_last_seen_timestamp_seconds": 1006,
         "argosy_agent_process_rss_bytes": 5,
     }
-    request = export_request([standing], "toy", 1)
+    request = export_request([snapshot], "toy", 1)
     metrics = request["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
     assert [each["name"] for each in metrics] == ["argosy.agent.up", "argosy.agent.process_rss_bytes"]
 
 
-def test_a_figure_that_comes_rarely_is_not_old_before_it_has_been_missed() -> None:
-    standing = AgentSnapshot("A", "pc1")
+def test_metric_with_long_interval_becomes_stale_after_missed_updates() -> None:
+    snapshot = AgentSnapshot("A", "pc1")
     value = struct.pack("<d", 1.0)
-    standing.update(MetricSample("A", ("rare",), 0, value), 0.0)
-    assert standing.stale_metrics(59.0) == {}
-    assert standing.stale_metrics(61.0) == {"rare": 61.0}
-    standing.update(MetricSample("A", ("rare",), 300_000, value), 300.0)
-    assert standing.stale_metrics(1499.0) == {}
-    assert standing.stale_metrics(1501.0) == {"rare": 1201.0}
+    snapshot.update(MetricSample("A", ("rare",), 0, value), 0.0)
+    assert snapshot.stale_metrics(59.0) == {}
+    assert snapshot.stale_metrics(61.0) == {"rare": 61.0}
+    snapshot.update(MetricSample("A", ("rare",), 300_000, value), 300.0)
+    assert snapshot.stale_metrics(1499.0) == {}
+    assert snapshot.stale_metrics(1501.0) == {"rare": 1201.0}

@@ -1,4 +1,4 @@
-"""The gate, attacked: names that are not the hub's, other pages, no token and wrong ones, other machines."""
+"""Request guard: foreign host names, foreign origins, missing and wrong tokens, and remote clients."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def refusal(
     "host",
     ["127.0.0.1:9470", "localhost:9470", "LOCALHOST", "[::1]:9470", "192.168.1.7", "mainpc:1", "mainpc."],
 )
-def test_addresses_and_own_names_are_answered(host: str) -> None:
+def test_check_host_accepts_addresses_and_own_names(host: str) -> None:
     check_host(host, ["MainPC"])
 
 
@@ -57,13 +57,13 @@ def test_addresses_and_own_names_are_answered(host: str) -> None:
         "mainpc.evil.example",
     ],
 )
-def test_a_rebound_name_is_refused(host: str) -> None:
+def test_check_host_refuses_foreign_name(host: str) -> None:
     with pytest.raises(RequestRefusedError) as raised:
         check_host(host, ["mainpc"])
     assert (raised.value.code, raised.value.fault.code) == (421, "foreign-host")
 
 
-def test_an_own_action_with_the_token_is_admitted(token: Path) -> None:
+def test_action_with_token_from_own_origin_is_accepted(token: Path) -> None:
     word = f"Bearer {read_token(token)}"
     check_action(asked(authorization=word), token, "loopback")  # curl
     own = {"origin": "http://127.0.0.1:9470", "sec_fetch_site": "same-origin"}
@@ -85,9 +85,7 @@ def test_an_own_action_with_the_token_is_admitted(token: Path) -> None:
         {"sec_fetch_site": "cross-site", "origin": "http://127.0.0.1:9470"},
     ],
 )
-def test_an_action_from_another_page_is_refused_even_with_the_token(
-    token: Path, headers: dict[str, str]
-) -> None:
+def test_action_from_foreign_origin_is_refused_despite_token(token: Path, headers: dict[str, str]) -> None:
     word = f"Bearer {read_token(token)}"
     assert refusal(token, asked(authorization=word, **headers)) == (403, "foreign-origin")
 
@@ -95,18 +93,18 @@ def test_an_action_from_another_page_is_refused_even_with_the_token(
 @pytest.mark.parametrize(
     "kind", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
 )
-def test_what_a_form_can_send_is_no_action(token: Path, kind: str) -> None:
+def test_action_with_form_content_type_is_refused(token: Path, kind: str) -> None:
     request = asked(authorization=f"Bearer {read_token(token)}", content_type=kind)
     assert refusal(token, request) == (415, "not-json")
 
 
 @pytest.mark.parametrize("word", ["", "Bearer", "Bearer ", "Basic dXNlcjp3b3Jk"])
-def test_without_the_token_nothing_is_done(token: Path, word: str) -> None:
+def test_action_without_bearer_token_is_refused(token: Path, word: str) -> None:
     assert refusal(token, asked(authorization=word)) == (401, "no-token")
     assert refusal(token, asked(cookie=f"token={read_token(token)}")) == (401, "no-token")
 
 
-def test_a_wrong_token_and_one_that_was_renewed_are_worth_nothing(token: Path) -> None:
+def test_wrong_token_and_renewed_token_are_refused(token: Path) -> None:
     first = read_token(token)
     for word in ("x", first[:-1], first + "x", first.upper(), "ü" * 43):
         assert not is_token(token, word)
@@ -116,13 +114,13 @@ def test_a_wrong_token_and_one_that_was_renewed_are_worth_nothing(token: Path) -
     check_action(asked(authorization=f"Bearer {second}"), token, "loopback")
 
 
-def test_actions_come_from_this_machine_unless_the_fleet_file_says_otherwise(token: Path) -> None:
+def test_action_from_other_machine_is_refused_unless_fleet_file_allows_it(token: Path) -> None:
     word = f"Bearer {read_token(token)}"
     assert refusal(token, asked("192.168.1.7", authorization=word)) == (403, "not-loopback")
     assert refusal(token, asked(authorization=word), "never") == (403, "no-actions")
 
 
-def test_the_token_is_its_owners_alone_and_an_empty_one_is_none(token: Path) -> None:
+def test_token_file_is_private_and_empty_token_is_refused(token: Path) -> None:
     word = read_token(token)
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
     assert len(word) >= 43
@@ -135,7 +133,7 @@ def test_the_token_is_its_owners_alone_and_an_empty_one_is_none(token: Path) -> 
         read_token(token.parent / "missing" / "token")
 
 
-def test_a_refusal_has_the_form_of_every_error(token: Path) -> None:
+def test_refused_action_is_answered_as_error_document(token: Path) -> None:
     with pytest.raises(RequestRefusedError) as raised:
         check_action(asked(), token, "loopback")
     response = fault_response(raised.value.code, raised.value.fault)

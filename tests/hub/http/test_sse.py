@@ -1,4 +1,4 @@
-"""Viewers: each change to each, all anew for those who fall behind, and nobody holds up the others."""
+"""SSE broadcaster: clients get each change, slow clients get a new snapshot, and none delays the others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Browser:
         self.reads = asyncio.Event()
         self.reads.set()
         self._gone = asyncio.Event()
-        self._news = asyncio.Event()
+        self._has_data = asyncio.Event()
         self.task = asyncio.ensure_future(SseResponse(viewers, stuck_s)(SCOPE, self._receive, self._send))
 
     async def _receive(self) -> Any:
@@ -29,24 +29,24 @@ class Browser:
     async def _send(self, message: Any) -> None:
         await self.reads.wait()
         self.taken += message.get("body", b"")
-        self._news.set()
+        self._has_data.set()
 
     def leave(self) -> None:
         self._gone.set()
 
-    def told(self) -> list[Any]:
+    def received(self) -> list[Any]:
         return [
             json.loads(line[6:]) for line in self.taken.decode().splitlines() if line.startswith("data: ")
         ]
 
     async def until(self, change: Any) -> None:
         async with asyncio.timeout(30):
-            while change not in self.told():
-                self._news.clear()
-                await self._news.wait()
+            while change not in self.received():
+                self._has_data.clear()
+                await self._has_data.wait()
 
 
-def test_each_is_told_what_stands_and_then_every_change() -> None:
+def test_sse_client_receives_snapshot_and_then_every_change() -> None:
     async def scene() -> None:
         viewers = SseBroadcaster(lambda: [{"agent": "A"}, {"agent": "B"}])
         browsers = [Browser(viewers) for _ in range(20)]
@@ -56,7 +56,7 @@ def test_each_is_told_what_stands_and_then_every_change() -> None:
             viewers.publish({"change": number})
         for browser in browsers:
             await browser.until({"change": 49})
-            assert browser.told() == [{"agent": "A"}, {"agent": "B"}, *({"change": n} for n in range(50))]
+            assert browser.received() == [{"agent": "A"}, {"agent": "B"}, *({"change": n} for n in range(50))]
             assert b"retry: 1000" in browser.taken
         for browser in browsers:
             browser.leave()
@@ -66,7 +66,7 @@ def test_each_is_told_what_stands_and_then_every_change() -> None:
     asyncio.run(scene())
 
 
-def test_one_that_does_not_keep_up_is_given_all_anew_and_the_others_miss_nothing() -> None:
+def test_slow_sse_client_receives_new_snapshot_and_others_every_change() -> None:
     async def scene() -> None:
         state = {"agent": "A", "number": 0}
         viewers = SseBroadcaster(lambda: [dict(state)])
@@ -80,10 +80,10 @@ def test_one_that_does_not_keep_up_is_given_all_anew_and_the_others_miss_nothing
             viewers.publish(dict(state))
             await asyncio.sleep(0)
         await quick.until({"agent": "A", "number": last})
-        assert [each["number"] for each in quick.told()] == list(range(last + 1))
+        assert [each["number"] for each in quick.received()] == list(range(last + 1))
         slow.reads.set()
         await slow.until({"agent": "A", "number": last})
-        assert len(slow.told()) < MAX_QUEUED
+        assert len(slow.received()) < MAX_QUEUED
         for browser in (quick, slow):
             browser.leave()
         await asyncio.gather(quick.task, slow.task)
@@ -91,7 +91,7 @@ def test_one_that_does_not_keep_up_is_given_all_anew_and_the_others_miss_nothing
     asyncio.run(scene())
 
 
-def test_one_that_takes_nothing_is_cut_off() -> None:
+def test_stuck_sse_client_is_disconnected() -> None:
     async def scene() -> None:
         viewers = SseBroadcaster(lambda: [{"agent": "A"}])
         stuck = Browser(viewers, stuck_s=0.01)
@@ -102,7 +102,7 @@ def test_one_that_takes_nothing_is_cut_off() -> None:
     asyncio.run(scene())
 
 
-def test_all_are_let_go_when_the_hub_ends() -> None:
+def test_sse_clients_are_disconnected_when_broadcaster_ends() -> None:
     async def scene() -> None:
         viewers = SseBroadcaster(list)
         browser = Browser(viewers)
@@ -114,5 +114,5 @@ def test_all_are_let_go_when_the_hub_ends() -> None:
     asyncio.run(scene())
 
 
-def test_a_text_of_many_lines_stays_one_event() -> None:
+def test_encode_event_keeps_multiline_text_in_one_event() -> None:
     assert encode_event({"reason": "a\n\ndata: b"}).count(b"\n") == 2

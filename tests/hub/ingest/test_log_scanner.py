@@ -1,4 +1,4 @@
-"""The outcry: of what agents print, what matters is kept once, and a flood is told instead."""
+"""Log scanning: errors and warnings of agents are stored once, and log floods are rate-limited."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from argosy.hub.store.store_reader import StoredEvent
 from argosy.hub.store.store_writer import StoreWriter
 
 
-def heard(*texts: str) -> list[LogEvent]:
+def parse_lines(*texts: str) -> list[LogEvent]:
     listener = LineParser()
     found = [each for text in texts for each in listener.feed(LogLine(1.0, "A", text))]
     return [*found, *listener.finish()]
@@ -32,22 +32,22 @@ def heard(*texts: str) -> list[LogEvent]:
         ("forewarned is forearmed", None),
     ],
 )
-def test_lines_are_picked_by_their_level(text: str, level: str | None) -> None:
-    assert [each.level for each in heard(text)] == ([level] if level else [])
+def test_line_parser_selects_lines_by_level(text: str, level: str | None) -> None:
+    assert [each.level for each in parse_lines(text)] == ([level] if level else [])
 
 
-def test_a_traceback_is_one_text_and_the_lines_after_it_are_not_in_it() -> None:
+def test_line_parser_joins_traceback_into_one_event() -> None:
     trace = [
         "Traceback (most recent call last):",
         '  File "a.py", line 1, in <module>',
         "    f()",
         "ValueError: no",
     ]
-    assert [each.text for each in heard("before", *trace, "after")] == ["\n".join(trace)]
-    assert [each.text for each in heard(*trace[:3])] == ["\n".join(trace[:3])]
+    assert [each.text for each in parse_lines("before", *trace, "after")] == ["\n".join(trace)]
+    assert [each.text for each in parse_lines(*trace[:3])] == ["\n".join(trace[:3])]
 
 
-def test_of_a_flood_the_first_are_kept_and_the_number_of_the_others_is_told() -> None:
+def test_rate_limiter_keeps_first_lines_of_flood_and_counts_dropped_ones() -> None:
     allowance = RateLimiter("A", 0.0)
     flood = [LogEvent("A", 1.0, "error", str(number)) for number in range(1000)]
     events = allowance.admit(flood, 0.0)
@@ -59,7 +59,7 @@ def test_of_a_flood_the_first_are_kept_and_the_number_of_the_others_is_told() ->
     ]
 
 
-def test_bytes_of_a_log_that_grows_faster_than_it_is_read_are_counted_as_an_event(
+def test_log_scanner_reports_skipped_bytes_of_fast_growing_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "A.log"
@@ -98,7 +98,7 @@ def test_bytes_of_a_log_that_grows_faster_than_it_is_read_are_counted_as_an_even
     assert sum(skipped) < size
 
 
-def test_each_line_is_kept_once_through_a_restart_and_old_logs_are_left(
+def test_log_scanner_stores_each_line_once_across_restart_and_skips_old_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "A.log"
@@ -109,18 +109,18 @@ def test_each_line_is_kept_once_through_a_restart_and_old_logs_are_left(
     monkeypatch.setattr("argosy.hub.ingest.log_scanner.SCAN_EVERY_S", 0.01)
 
     async def follow(say: Callable[[], object], wanted: int) -> list[StoredEvent]:
-        keeper = StoreWriter(tmp_path / "hub.db", "mainpc", flush_s=0.01)
-        outcry = LogScanner(keeper, None)  # type: ignore[arg-type] - only `find_sources` asks for it
-        running = asyncio.ensure_future(outcry.run())
+        event_writer = StoreWriter(tmp_path / "hub.db", "mainpc", flush_s=0.01)
+        scanner = LogScanner(event_writer, None)  # type: ignore[arg-type] - only `find_sources` asks for it
+        running = asyncio.ensure_future(scanner.run())
         async with asyncio.timeout(30):
-            while outcry._is_first_scan:
+            while scanner._is_first_scan:
                 await asyncio.sleep(0.01)
             say()
-            while len(found := await keeper.read(lambda reading: reading.events())) < wanted:
+            while len(found := await event_writer.read(lambda reading: reading.events())) < wanted:
                 await asyncio.sleep(0.01)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await keeper.close()
+        await event_writer.close()
         return found
 
     def add(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Blocks: whatever doubles go in come out bit by bit, and what is no block is told as such."""
+"""Block codec: doubles round-trip bit by bit, and damaged blocks are rejected."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ROUNDED = st.lists(st.decimals(-1000, 1000, places=3), max_size=400)
 
 
 @given(DOUBLES, st.booleans())
-def test_any_doubles_come_back_bit_by_bit(values: list[float], is_final: bool) -> None:
+def test_block_codec_round_trips_any_doubles(values: list[float], is_final: bool) -> None:
     packed = array("d", values)
     assert decode_block(encode_block(packed, is_final=is_final)).tobytes() == packed.tobytes()
 
 
 @given(COUNTERS, st.integers(-(2**52), 2**52))
-def test_counters_come_back(steps: list[int], start: int) -> None:
+def test_block_codec_round_trips_counters(steps: list[int], start: int) -> None:
     values, total = array("d"), start
     for step in steps:
         total += step
@@ -35,18 +35,18 @@ def test_counters_come_back(steps: list[int], start: int) -> None:
 
 
 @given(ROUNDED)
-def test_rounded_gauges_come_back(values: list[object]) -> None:
+def test_block_codec_round_trips_rounded_gauges(values: list[object]) -> None:
     packed = array("d", [float(str(value)) for value in values])
     assert decode_block(encode_block(packed, is_final=True)).tobytes() == packed.tobytes()
 
 
 @pytest.mark.parametrize("value", [-0.0, math.nan, math.inf, -math.inf, 5e-324, 1.7e308, 2.0**53 + 2, 1e-7])
-def test_odd_numbers_among_whole_ones_come_back(value: float) -> None:
+def test_block_codec_round_trips_special_values_among_integers(value: float) -> None:
     values = array("d", [1.0] * 20 + [value] + [2.0] * 20)
     assert decode_block(encode_block(values)).tobytes() == values.tobytes()
 
 
-def test_an_hour_of_usual_figures_takes_a_fraction_of_its_bytes() -> None:
+def test_block_codec_compresses_one_hour_of_typical_metrics() -> None:
     chance = random.Random(1)
     still = array("d", [42.5] * 3600)
     counter = array("d", itertools.accumulate(chance.randrange(8) for _ in range(3600)))
@@ -62,14 +62,14 @@ def test_an_hour_of_usual_figures_takes_a_fraction_of_its_bytes() -> None:
 
 
 @given(DOUBLES, COUNTERS)
-def test_a_block_says_whether_its_values_fall(values: list[float], steps: list[int]) -> None:
+def test_is_ascending_reports_whether_block_values_never_fall(values: list[float], steps: list[int]) -> None:
     for each in (values, list(itertools.accumulate(steps))):
         block = encode_block(array("d", each))
         assert is_ascending(block) == all(a <= b for a, b in itertools.pairwise(each))
 
 
 @given(st.binary(max_size=200))
-def test_random_bytes_are_told(noise: bytes) -> None:
+def test_decode_block_raises_only_damaged_block_error_for_random_bytes(noise: bytes) -> None:
     try:
         decode_block(noise)
     except DamagedBlockError:
@@ -77,13 +77,13 @@ def test_random_bytes_are_told(noise: bytes) -> None:
 
 
 @given(DOUBLES, st.data())
-def test_a_block_that_was_cut_is_told(values: list[float], data: st.DataObject) -> None:
+def test_decode_block_rejects_truncated_block(values: list[float], data: st.DataObject) -> None:
     block = encode_block(array("d", values))
     kept = data.draw(st.integers(0, len(block) - 1))
     with pytest.raises(DamagedBlockError):
         decode_block(block[:kept])
 
 
-def test_a_head_that_says_more_than_memory_has_is_told() -> None:
+def test_decode_block_rejects_header_with_excessive_count() -> None:
     with pytest.raises(DamagedBlockError, match="invalid block header"):
         decode_block(struct.pack("<BBBI", 0, 1, 0, 2**32 - 1) + encode_block(array("d"))[7:])

@@ -1,4 +1,4 @@
-"""The bound of an agent's figures: names that never end, and sets of names that never are the same."""
+"""Cardinality limit: an agent with unbounded metric names or name sets stays within its limit."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ def said(names: Sequence[str], time_ms: int = 1, agent: str = "A") -> MetricSamp
     return MetricSample(agent, tuple(names), time_ms, array("d", range(len(names))).tobytes())
 
 
-def test_names_that_never_end_are_dropped_beyond_the_bound_and_that_is_told_once() -> None:
+def test_cardinality_limit_drops_excess_metric_names_and_reports_them_once() -> None:
     bound = CardinalityLimit(100)
-    told = []
+    reported = []
     for beat in range(5):
         kept, events = bound.admit([said(["uptime", *(f"user_{beat}_{n}" for n in range(MANY))])])
-        told += events
+        reported += events
         (each,) = kept
         assert each.names[0] == "uptime"
         assert len(each.names) == (100 if beat == 0 else 1)
         assert array("d", each.values)[0] == 0.0
-    (event,) = told
+    (event,) = reported
     assert (event.kind, event.subject, event.body["dropped"]) == ("metrics-dropped", "A", MANY + 1 - 100)
     kept, events = bound.admit([said(["uptime"], agent="B")])
     assert (len(kept), events) == (1, [])
 
 
-def test_a_name_that_is_not_heard_any_more_gives_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cardinality_limit_replaces_expired_metric_name(monkeypatch: pytest.MonkeyPatch) -> None:
     bound = CardinalityLimit(2)
     bound.admit([said(["a", "b"])])
     monkeypatch.setattr(cardinality_limit, "_EXPIRE_AFTER_S", -1.0)
@@ -47,7 +47,7 @@ def test_a_name_that_is_not_heard_any_more_gives_its_place(monkeypatch: pytest.M
     assert kept.names == ("c", "d")
 
 
-def test_ever_other_sets_of_known_names_end_as_names_alone() -> None:
+def test_cardinality_limit_splits_samples_beyond_max_name_sets() -> None:
     bound, dice = CardinalityLimit(50), random.Random(1)
     sets = set()
     for _ in range(500):
@@ -60,20 +60,20 @@ def test_ever_other_sets_of_known_names_end_as_names_alone() -> None:
     assert len(sets) <= MAX_NAME_SETS + 50
 
 
-def test_figures_that_do_not_come_in_any_more_leave_what_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    standings = CurrentState()
-    standings.update("pc1", [], [said(["a", "b"], 10**6)])
-    standings.expire_metrics()
-    assert set(standings.get_or_add("pc1", "A").metrics) == {"a", "b"}
+def test_current_state_expires_stale_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    current = CurrentState()
+    current.update("pc1", [], [said(["a", "b"], 10**6)])
+    current.expire_metrics()
+    assert set(current.get_or_add("pc1", "A").metrics) == {"a", "b"}
     monkeypatch.setattr(current_state, "EXPIRE_AFTER_S", -1.0)
-    standings.expire_metrics()
-    assert standings.get_or_add("pc1", "A").metrics == {}
+    current.expire_metrics()
+    assert current.get_or_add("pc1", "A").metrics == {}
     monkeypatch.undo()
-    standings.update("pc1", [], [said(["old"], 10**6 - 400_000), said(["new"], 10**6 + 1)])
-    assert set(standings.get_or_add("pc1", "A").metrics) == {"new"}
+    current.update("pc1", [], [said(["old"], 10**6 - 400_000), said(["new"], 10**6 + 1)])
+    assert set(current.get_or_add("pc1", "A").metrics) == {"new"}
 
 
-def test_no_piece_of_the_exposition_has_more_than_some_samples() -> None:
+def test_exposition_pieces_have_bounded_number_of_samples() -> None:
     agents = [
         AgentSnapshot(f"A{n}", "pc1", metrics={f"n{n}_{m}_total": 1.0 for m in range(1000)})
         for n in range(20)

@@ -1,4 +1,4 @@
-"""Records of earlier versions are read by today's names."""
+"""Legacy names: records of earlier versions are read under their current names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from argosy.hub.store.records import HubEvent
 from argosy.hub.store.store_reader import StoreReader
 
 
-def test_events_of_an_earlier_version_have_todays_kinds_and_fields(tmp_path: Path) -> None:
+def test_store_reader_translates_old_event_kinds_fields_and_sources(tmp_path: Path) -> None:
     store = RecordStore(tmp_path / "hub.db", "pc1")
     store.append(
         [
@@ -38,10 +38,10 @@ def test_events_of_an_earlier_version_have_todays_kinds_and_fields(tmp_path: Pat
     store.close()
 
 
-def test_a_position_under_todays_name_wins() -> None:
+def test_upgrade_sources_prefers_position_under_current_name() -> None:
     assert upgrade_sources({"diary": ("1.0", 7), "event-log": ("1.0", 9)})["event-log"] == ("1.0", 9)
 
 
-def test_todays_events_stay_as_they_are() -> None:
+def test_upgrade_event_leaves_current_event_unchanged() -> None:
     event = HubEvent(1, "alert", "A", {"category": "threshold", "delivered_to": ["command"]})
     assert upgrade_event(event) == event

@@ -1,4 +1,4 @@
-"""A loss of power: whatever it does to the log's end or to a checkpoint, the store opens and goes on."""
+"""Power loss: the store opens and continues after a torn write-ahead log or an unfinished checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from argosy.hub.store.record_store import RecordStore
 from argosy.hub.store.records import RecordOrigin, StreamPosition
 from argosy.hub.store.store_reader import StoreReader
 
-from .test_record_store import FOR_EVER, event, figures
+from .test_record_store import NO_EXPIRY, event, figures
 
 COMMITS: Final = 24
 MANY: Final = 200  # commits that make the file longer
@@ -65,8 +65,8 @@ def commit_ends(log: bytes) -> list[int]:
 @contextmanager
 def running(path: Path) -> Iterator[RecordStore]:
     """Yield a store in an epoch that was closed in order once."""
-    RecordStore(path, "mainpc", FOR_EVER).close()
-    store = RecordStore(path, "mainpc", FOR_EVER)
+    RecordStore(path, "mainpc", NO_EXPIRY).close()
+    store = RecordStore(path, "mainpc", NO_EXPIRY)
     store._database.execute("PRAGMA synchronous = OFF")  # the power is lost by hand
     try:
         yield store
@@ -105,7 +105,7 @@ def peer(disk: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     ours = path.with_name("ours.db")
     ours.write_bytes(disk.file)
     log_of(ours).write_bytes(disk.log)
-    with closing(RecordStore(path, "pc2", FOR_EVER)) as store, closing(StoreReader(ours)) as reading:
+    with closing(RecordStore(path, "pc2", NO_EXPIRY)) as store, closing(StoreReader(ours)) as reading:
         store.store_batches(reading.records_after([]))
     return path
 
@@ -116,7 +116,7 @@ def opened_after(file: bytes, log: bytes, look: Callable[[RecordStore, StoreRead
         path = Path(folder, "hub.db")
         path.write_bytes(file)
         log_of(path).write_bytes(log)
-        with closing(RecordStore(path, "mainpc", FOR_EVER)) as store, closing(StoreReader(path)) as reading:
+        with closing(RecordStore(path, "mainpc", NO_EXPIRY)) as store, closing(StoreReader(path)) as reading:
             assert store._database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             look(store, reading)
 
@@ -151,7 +151,7 @@ BACK = st.integers(0, LAST) | st.integers(0, 1 << 24)  # bytes before the end, m
 
 @given(back=BACK)
 @settings(deadline=None, max_examples=20)
-def test_a_log_that_is_cut_off_anywhere_has_what_was_whole(disk: Image, peer: Path, back: int) -> None:
+def test_store_recovers_whole_commits_of_truncated_wal(disk: Image, peer: Path, back: int) -> None:
     end = disk.ends[-1]
     cut = end - back % (end + 1)
     check(disk, disk.log[:cut], disk.kept(cut), peer)
@@ -159,7 +159,7 @@ def test_a_log_that_is_cut_off_anywhere_has_what_was_whole(disk: Image, peer: Pa
 
 @given(flips=st.dictionaries(BACK, st.integers(1, 255), min_size=1, max_size=4))
 @settings(deadline=None, max_examples=20)
-def test_a_log_with_bits_that_are_not_what_was_written_has_what_is_before_them(
+def test_store_recovers_commits_before_flipped_bits_of_wal(
     disk: Image, peer: Path, flips: dict[int, int]
 ) -> None:
     log = bytearray(disk.log)
@@ -196,7 +196,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Pages:
 
 @given(bits=st.integers(0, (1 << 64) - 1))
 @settings(deadline=None, max_examples=12)
-def test_a_checkpoint_that_wrote_some_of_its_pages_has_lost_nothing(checkpoint: Pages, bits: int) -> None:
+def test_store_loses_no_record_after_partial_checkpoint(checkpoint: Pages, bits: int) -> None:
     before, after, log = checkpoint
     assert len(before) < len(after) <= 64
     written = {at for at in range(64) if bits >> at & 1}

@@ -1,4 +1,4 @@
-"""The store: what is written is kept once and in order, across copies, kills and full disks."""
+"""Record store: append, compaction, retention, replication, and recovery after kills and a full disk."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from argosy.hub.store.store_file import StoreDamagedError, StoreError
 from argosy.hub.store.store_reader import StoreReader
 
 ENCODE = msgspec.msgpack.encode
-FOR_EVER = math.inf  # what these tests write is of 1970
+NO_EXPIRY = math.inf  # what these tests write is of 1970
 NAMES = ("handled", "lag")
 
 
@@ -48,7 +48,7 @@ def figures(number: int, agent: str = "A", names: tuple[str, ...] = NAMES) -> Me
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[RecordStore]:
-    made = RecordStore(tmp_path / "hub.db", "mainpc", FOR_EVER)
+    made = RecordStore(tmp_path / "hub.db", "mainpc", NO_EXPIRY)
     made._database.execute("PRAGMA synchronous = OFF")  # no power is lost here
     yield made
     made.close()
@@ -61,7 +61,7 @@ def reading(store: RecordStore, tmp_path: Path) -> Iterator[StoreReader]:
     made.close()
 
 
-def end_as_by_a_kill(store: RecordStore) -> None:
+def close_database_as_after_kill(store: RecordStore) -> None:
     """Let go of the file without the word that `close` leaves in it."""
     store._database.close()
 
@@ -70,7 +70,7 @@ def numbers(reading: StoreReader) -> list[int]:
     return [happened.event.body["number"] for happened in reading.events_of_kinds(["said"], 0, 1 << 62)][::-1]
 
 
-def test_events_and_figures_are_read_back(store: RecordStore, reading: StoreReader) -> None:
+def test_store_reads_back_events_and_metric_samples(store: RecordStore, reading: StoreReader) -> None:
     at = store.append([event(1), event(2)], [figures(1), figures(1, "B", ("lag",))])
     assert at == StreamPosition(store.origin, 2, 1)
     store.append([], [figures(2)])
@@ -81,7 +81,7 @@ def test_events_and_figures_are_read_back(store: RecordStore, reading: StoreRead
     assert reading.metric_names() == {("mainpc", "A"): {"handled", "lag"}, ("mainpc", "B"): {"lag"}}
 
 
-def test_a_sealed_segment_says_what_its_ticks_said(store: RecordStore, reading: StoreReader) -> None:
+def test_compaction_keeps_series_values_of_segment(store: RecordStore, reading: StoreReader) -> None:
     for number in range(1, SEGMENT_ROWS + 11):
         more = [figures(number, "Late", ("lag",))] if number % 3 == 0 else []
         store.append([], [figures(number), *more])
@@ -100,10 +100,10 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("short")
-def test_joined_segments_say_what_their_ticks_said_and_take_the_place_of_what_another_hub_has(
+def test_joined_segments_keep_values_and_replace_rows_of_replica(
     store: RecordStore, reading: StoreReader, tmp_path: Path
 ) -> None:
-    other, copy = RecordStore(tmp_path / "other.db", "pc2", FOR_EVER), StoreReader(tmp_path / "other.db")
+    other, copy = RecordStore(tmp_path / "other.db", "pc2", NO_EXPIRY), StoreReader(tmp_path / "other.db")
     for number in range(1, 76):
         more = [figures(number, "Late", ("lag",))] if number > 12 else []
         store.append([], [figures(number), *more])
@@ -126,7 +126,7 @@ def test_joined_segments_say_what_their_ticks_said_and_take_the_place_of_what_an
 
 
 @pytest.mark.usefixtures("short")
-def test_of_what_is_old_a_number_a_minute_stays_with_its_extremes(tmp_path: Path) -> None:
+def test_compaction_downsamples_old_metrics_to_one_minute_with_extremes(tmp_path: Path) -> None:
     store, reading = (
         RecordStore(tmp_path / "hub.db", "mainpc", full_detail_s=3600.0),
         StoreReader(tmp_path / "hub.db"),
@@ -153,7 +153,7 @@ def test_of_what_is_old_a_number_a_minute_stays_with_its_extremes(tmp_path: Path
 
 
 @pytest.mark.usefixtures("short")
-def test_figures_whose_names_went_with_the_oldest_are_known_to_a_hub_that_comes_late(
+def test_late_hub_reads_series_whose_name_rows_were_dropped(
     store: RecordStore, reading: StoreReader, tmp_path: Path
 ) -> None:
     store.append([], [figures(1, "Quiet", ("lag",))])
@@ -163,17 +163,17 @@ def test_figures_whose_names_went_with_the_oldest_are_known_to_a_hub_that_comes_
     while store.compact():
         pass
     assert store.drop_before(20_001)
-    other, copy = RecordStore(tmp_path / "other.db", "pc2", FOR_EVER), StoreReader(tmp_path / "other.db")
+    other, copy = RecordStore(tmp_path / "other.db", "pc2", NO_EXPIRY), StoreReader(tmp_path / "other.db")
     other.store_batches(reading.records_after([]))
     assert list(copy.series("Quiet", "lag", 0, 1 << 60)[1]) == [25.0]
     copy.close()
     other.close()
 
 
-def test_what_a_life_that_ended_left_unsealed_goes_too(tmp_path: Path) -> None:
+def test_retention_drops_uncompacted_rows_of_killed_hub(tmp_path: Path) -> None:
     first = RecordStore(tmp_path / "hub.db", "mainpc")
     first.append([], [figures(1)])
-    end_as_by_a_kill(first)
+    close_database_as_after_kill(first)
     second = RecordStore(tmp_path / "hub.db", "mainpc")
     second.append([], [figures(2)])
     later_ms = int(time.time() * 1000) + 1000
@@ -185,13 +185,13 @@ def test_what_a_life_that_ended_left_unsealed_goes_too(tmp_path: Path) -> None:
     second.close()
 
 
-def test_what_a_source_repeats_can_be_known(store: RecordStore, reading: StoreReader) -> None:
+def test_store_keeps_newest_position_of_each_source(store: RecordStore, reading: StoreReader) -> None:
     store.append([event(1)], sources={"A": ("life", 3)})
     store.append([event(2)], sources={"A": ("life", 4), "B": ("other", 1)})
     assert reading.source_positions() == {"A": ("life", 4), "B": ("other", 1)}
 
 
-def test_a_store_that_was_closed_goes_on_in_its_epoch_and_one_that_was_not_begins_another(
+def test_store_keeps_its_epoch_after_close_and_starts_new_epoch_after_kill(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "hub.db"
@@ -201,7 +201,7 @@ def test_a_store_that_was_closed_goes_on_in_its_epoch_and_one_that_was_not_begin
     second = RecordStore(path, "mainpc")
     assert second.origin == first.origin
     assert second.append([event(2)], [figures(2)]) == StreamPosition(first.origin, 2, 2)
-    end_as_by_a_kill(second)
+    close_database_as_after_kill(second)
     third = RecordStore(path, "mainpc")
     assert third.origin.epoch != first.origin.epoch
     assert third.append([event(3)], [figures(3)]) == StreamPosition(third.origin, 1, 1)
@@ -212,7 +212,7 @@ def test_a_store_that_was_closed_goes_on_in_its_epoch_and_one_that_was_not_begin
     reading.close()
 
 
-def test_a_store_of_another_version_and_a_file_that_is_none_are_told(tmp_path: Path) -> None:
+def test_store_refuses_other_version_and_file_that_is_not_sqlite(tmp_path: Path) -> None:
     path = tmp_path / "hub.db"
     RecordStore(path, "mainpc").close()
     with sqlite3.connect(path) as base:
@@ -225,8 +225,8 @@ def test_a_store_of_another_version_and_a_file_that_is_none_are_told(tmp_path: P
         RecordStore(tmp_path / "no.db", "mainpc")
 
 
-def test_what_a_hub_has_no_more_is_told_to_those_who_come_late(store: RecordStore, tmp_path: Path) -> None:
-    other = RecordStore(tmp_path / "other.db", "pc2", FOR_EVER)
+def test_replica_records_lost_range_once_as_gap_event(store: RecordStore, tmp_path: Path) -> None:
+    other = RecordStore(tmp_path / "other.db", "pc2", NO_EXPIRY)
     lost = RecordBatch(store.origin, RecordStream.EVENTS, 1, 7, is_lost=True)
     assert other.store_batches([lost]) == [lost]
     assert other.store_batches([lost]) == []
@@ -254,7 +254,7 @@ def test_what_a_hub_has_no_more_is_told_to_those_who_come_late(store: RecordStor
     other.close()
 
 
-def test_a_batch_that_is_not_the_next_changes_nothing(store: RecordStore) -> None:
+def test_store_ignores_batch_that_is_not_next_in_sequence(store: RecordStore) -> None:
     foreign = RecordOrigin("pc2", "ab", 5)
     row = ENCODE(event(1))
     assert store.store_batches([RecordBatch(foreign, RecordStream.EVENTS, 2, 2, (row,))]) == []
@@ -267,7 +267,7 @@ def test_a_batch_that_is_not_the_next_changes_nothing(store: RecordStore) -> Non
     )  # its own it knows best
 
 
-def test_what_is_too_old_goes_and_is_told_to_a_hub_that_comes_late(
+def test_retention_drops_old_records_and_reports_them_lost_to_late_hub(
     store: RecordStore, reading: StoreReader, tmp_path: Path
 ) -> None:
     for number in range(1, 2 * SEGMENT_ROWS + 11):
@@ -278,7 +278,7 @@ def test_what_is_too_old_goes_and_is_told_to_a_hub_that_comes_late(
     assert store.drop_before(1000 * SEGMENT_ROWS + 1) == 0
     assert list(reading.series("A", "handled", 0, 1 << 60)[1]) == list(range(301, 611))
     assert numbers(reading) == [1000 * number for number in range(301, 611)]
-    late = RecordStore(tmp_path / "late.db", "pc2", FOR_EVER)
+    late = RecordStore(tmp_path / "late.db", "pc2", NO_EXPIRY)
     copy = StoreReader(tmp_path / "late.db")
     batches = reading.records_after(copy.positions())
     assert [(b.stream, b.first, b.last) for b in batches if b.is_lost] == [
@@ -292,7 +292,7 @@ def test_what_is_too_old_goes_and_is_told_to_a_hub_that_comes_late(
     late.close()
 
 
-def test_what_was_dropped_makes_room(store: RecordStore) -> None:
+def test_store_reuses_space_of_dropped_records(store: RecordStore) -> None:
     def fill(first: int) -> None:
         for number in range(first, first + 200):
             store.append([HubEvent(number, "said", "A", {"text": "x" * 500}) for _ in range(10)])
@@ -322,7 +322,7 @@ for number in range(1, 10**6):
 """
 
 
-def test_what_was_acknowledged_before_a_kill_is_there(tmp_path: Path) -> None:
+def test_store_keeps_acknowledged_records_after_sigkill(tmp_path: Path) -> None:
     path = tmp_path / "hub.db"
     acknowledged: list[str] = []
     for life in range(3):
@@ -347,7 +347,7 @@ def test_what_was_acknowledged_before_a_kill_is_there(tmp_path: Path) -> None:
     reading.close()
 
 
-def test_a_full_disk_loses_nothing_that_was_kept_and_the_store_goes_on(tmp_path: Path) -> None:
+def test_store_keeps_records_on_full_disk_and_resumes_when_space_is_free(tmp_path: Path) -> None:
     path = tmp_path / "hub.db"
     store = RecordStore(path, "mainpc")
     store._database.execute("PRAGMA synchronous = OFF")  # no power is lost here
@@ -371,7 +371,7 @@ def test_a_full_disk_loses_nothing_that_was_kept_and_the_store_goes_on(tmp_path:
     store.close()
 
 
-class Hubs(RuleBasedStateMachine):
+class RecordStoreMachine(RuleBasedStateMachine):
     """Three stores that write, seal, die, and hand each other what they have, in any order."""
 
     @initialize()
@@ -388,9 +388,9 @@ class Hubs(RuleBasedStateMachine):
         self.ticks: dict[str, list[float]] = {}
         self.count = 0
 
-    @rule(who=st.integers(0, 2), events=st.integers(0, 3), ticks=st.integers(0, 35))
-    def write(self, who: int, events: int, ticks: int) -> None:
-        store = self.stores[who]
+    @rule(index=st.integers(0, 2), events=st.integers(0, 3), ticks=st.integers(0, 35))
+    def write(self, index: int, events: int, ticks: int) -> None:
+        store = self.stores[index]
         for _ in range(events):
             self.count += 1
             said = event(self.count)
@@ -398,37 +398,37 @@ class Hubs(RuleBasedStateMachine):
             self.written[store.origin.epoch, at.last_event] = said
         for _ in range(ticks):
             self.count += 1
-            store.append([], [figures(self.count, f"A{who}")])
-            self.ticks.setdefault(f"A{who}", []).append(float(self.count))
+            store.append([], [figures(self.count, f"A{index}")])
+            self.ticks.setdefault(f"A{index}", []).append(float(self.count))
 
-    @rule(who=st.integers(0, 2))
-    def seal(self, who: int) -> None:
-        while self.stores[who].compact():
+    @rule(index=st.integers(0, 2))
+    def seal(self, index: int) -> None:
+        while self.stores[index].compact():
             pass
 
-    @rule(who=st.integers(0, 2))
-    def die(self, who: int) -> None:
-        self.stores[who]._database.close()
-        self.stores[who] = self._opened(who)
+    @rule(index=st.integers(0, 2))
+    def die(self, index: int) -> None:
+        self.stores[index]._database.close()
+        self.stores[index] = self._opened(index)
 
-    def _opened(self, who: int) -> RecordStore:
-        store = RecordStore(self.paths[who], f"m{who}", FOR_EVER)
+    def _opened(self, index: int) -> RecordStore:
+        store = RecordStore(self.paths[index], f"m{index}", NO_EXPIRY)
         store._database.execute("PRAGMA synchronous = OFF")  # no power is lost here
         return store
 
-    @rule(whence=st.integers(0, 2), whither=st.integers(0, 2), most=st.sampled_from([1, 5000, 1 << 20]))
-    def pull(self, whence: int, whither: int, most: int) -> None:
-        self._pull(whence, whither, most)
+    @rule(source=st.integers(0, 2), target=st.integers(0, 2), most=st.sampled_from([1, 5000, 1 << 20]))
+    def pull(self, source: int, target: int, most: int) -> None:
+        self._pull(source, target, most)
 
-    def _pull(self, whence: int, whither: int, most: int = 1 << 20) -> int:
-        theirs, ours = StoreReader(self.paths[whence]), StoreReader(self.paths[whither])
-        taken = len(self.stores[whither].store_batches(theirs.records_after(ours.positions(), most)))
+    def _pull(self, source: int, target: int, most: int = 1 << 20) -> int:
+        theirs, ours = StoreReader(self.paths[source]), StoreReader(self.paths[target])
+        taken = len(self.stores[target].store_batches(theirs.records_after(ours.positions(), most)))
         theirs.close()
         ours.close()
         return taken
 
     @invariant()
-    def nothing_twice_and_nothing_invented(self) -> None:
+    def check_records_are_unique_and_were_written(self) -> None:
         for path in getattr(self, "paths", ()):
             reading = StoreReader(path)
             seen = [(h.origin.epoch, h.number, h.event) for h in reading.events(limit=10**6)]
@@ -436,11 +436,18 @@ class Hubs(RuleBasedStateMachine):
             assert all(self.written[epoch, number] == said for epoch, number, said in seen)
             reading.close()
 
-    @rule(who=st.integers(0, 2), whom=st.integers(0, 2), first=st.integers(0, 80), last=st.integers(0, 300))
-    def one_that_has_read_before_reads_the_same(self, who: int, whom: int, first: int, last: int) -> None:
-        fresh = StoreReader(self.paths[who])
-        asked = f"A{whom}", "lag", 1000 * first, 1000 * last
-        assert self.readings[who].series(*asked) == fresh.series(*asked)
+    @rule(
+        index=st.integers(0, 2),
+        other_index=st.integers(0, 2),
+        first=st.integers(0, 80),
+        last=st.integers(0, 300),
+    )
+    def check_cached_reader_agrees_with_new_reader(
+        self, index: int, other_index: int, first: int, last: int
+    ) -> None:
+        fresh = StoreReader(self.paths[index])
+        asked = f"A{other_index}", "lag", 1000 * first, 1000 * last
+        assert self.readings[index].series(*asked) == fresh.series(*asked)
         fresh.close()
 
     def teardown(self) -> None:
@@ -460,7 +467,7 @@ class Hubs(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-TestHubs = Hubs.TestCase
-TestHubs.settings = settings(
+TestRecordStoreMachine = RecordStoreMachine.TestCase
+TestRecordStoreMachine.settings = settings(
     max_examples=15, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -1,4 +1,4 @@
-"""Reading: what people look for is found by an index, and never keeps another hub waiting."""
+"""Store reader: queries use an index, and a long query does not delay another hub."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EVENTS = st.lists(
     ),
     max_size=30,
 )
-FOR_EVER = DEFAULT_LIMITS._replace(max_age_s=1e12)  # what these tests write is of 1970
+NO_EXPIRY = DEFAULT_LIMITS._replace(max_age_s=1e12)  # what these tests write is of 1970
 
 
 def steps_of(reading: StoreReader, look: Callable[[], object]) -> int:
@@ -47,7 +47,7 @@ def steps_of(reading: StoreReader, look: Callable[[], object]) -> int:
 
 @settings(max_examples=25, deadline=None)
 @given(EVENTS, st.sets(st.sampled_from(KINDS)), st.sampled_from([None, "A", "B"]), st.integers(1, 30))
-def test_events_of_some_kinds_are_those_among_all(
+def test_events_of_kinds_returns_matching_events_of_full_list(
     events: list[HubEvent], kinds: set[str], agent: str | None, most: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +66,7 @@ def test_events_of_some_kinds_are_those_among_all(
         store.close()
 
 
-def test_log_lines_are_no_weight_on_what_is_looked_for_by_kind_also_in_an_older_store(tmp_path: Path) -> None:
+def test_store_reader_answers_queries_by_index_also_in_upgraded_store(tmp_path: Path) -> None:
     store = RecordStore(tmp_path / "hub.db", "pc1")
     store._database.execute("DROP INDEX event_kind")
     store._database.execute("DROP INDEX event_state")
@@ -91,44 +91,44 @@ def test_log_lines_are_no_weight_on_what_is_looked_for_by_kind_also_in_an_older_
     reading.close()
 
 
-def test_a_peer_is_answered_while_somebody_looks_at_the_past(tmp_path: Path) -> None:
+def test_store_writer_serves_other_hub_during_long_read(tmp_path: Path) -> None:
     async def go() -> None:
-        keeper = StoreWriter(tmp_path / "hub.db", "pc1", 0.0, FOR_EVER)
-        await keeper.append([HubEvent(1, "state", "A", {})])
+        writer = StoreWriter(tmp_path / "hub.db", "pc1", 0.0, NO_EXPIRY)
+        await writer.append([HubEvent(1, "state", "A", {})])
         is_looking, may_end = threading.Event(), threading.Event()
 
         def look(_: StoreReader) -> bool:
             is_looking.set()
             return may_end.wait(60)
 
-        looking = asyncio.ensure_future(keeper.read(look))
+        looking = asyncio.ensure_future(writer.read(look))
         try:
             async with asyncio.timeout(30):
                 await asyncio.to_thread(is_looking.wait)
-                (batch,) = await keeper.records_after([], 1 << 20, 0.5)
-                (position,) = await keeper.positions()
+                (batch,) = await writer.records_after([], 1 << 20, 0.5)
+                (position,) = await writer.positions()
             assert (batch.last, position.last_event, looking.done()) == (1, 1, False)
         finally:
             may_end.set()
         assert await looking
-        await keeper.close()
+        await writer.close()
 
     asyncio.run(go())
 
 
-def test_a_gap_between_hubs_is_on_the_disk_with_what_was_taken_in_its_place_and_shown(tmp_path: Path) -> None:
+def test_store_writer_commits_and_publishes_gap_event_with_lost_batch(tmp_path: Path) -> None:
     async def go() -> None:
         shown: list[HubEvent] = []
-        keeper = StoreWriter(  # nothing else is written in this time
+        writer = StoreWriter(  # nothing else is written in this time
             tmp_path / "hub.db", "pc1", 60.0, on_appended=lambda events, _: shown.extend(events)
         )
         lost = RecordBatch(RecordOrigin("pc2", "ab", 5), RecordStream.EVENTS, 1, 7, is_lost=True)
-        assert await keeper.store_batches([lost, lost]) == 1
+        assert await writer.store_batches([lost, lost]) == 1
         reading = StoreReader(tmp_path / "hub.db")
         found = [each.event for each in reading.events_of_kinds(["gap"], 0, 1 << 62)]
         reading.close()
         assert found == shown
         assert [each.body["last"] for each in found] == [7]
-        await keeper.close()
+        await writer.close()
 
     asyncio.run(go())

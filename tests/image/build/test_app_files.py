@@ -1,4 +1,4 @@
-"""What of the tree goes into an image beside its modules."""
+"""App files: data files and argosy modules that go into an image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from argosy.image.build.app_files import copy_argosy, data_files, runtime_files
 
 
-def test_files_that_modules_name_come_along_and_secrets_do_not(tmp_path: Path) -> None:
+def test_data_files_include_named_files_but_no_secrets(tmp_path: Path) -> None:
     files = {
         "a.py": 'OPEN = ["config/a.yaml", "words.txt", "api.key", "db_password.txt", "https://x.y/z.json", '
         '".hidden.txt"]\n',
@@ -27,7 +27,7 @@ def test_files_that_modules_name_come_along_and_secrets_do_not(tmp_path: Path) -
     assert data_files(tmp_path, ["a.py"]) == ("config/a.yaml", "data/words.txt")
 
 
-def test_argosy_comes_without_packages_that_no_container_uses(tmp_path: Path) -> None:
+def test_copy_argosy_leaves_out_packages_unused_in_containers(tmp_path: Path) -> None:
     _, files = runtime_files()
     assert {"agent/agent.py", "image/runtime/container_init.py", "engine/supervisor/entrypoint.py"} <= set(
         files

@@ -1,4 +1,4 @@
-"""A base that is given: whose Python and architecture fit is read, whose do not is refused by name."""
+"""Base image: a suitable Python and architecture are detected, others are refused by name."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def refusal(text: str, store: Path) -> tuple[str, str]:
     return fault.code, fault.message
 
 
-def test_a_base_that_fits_keeps_its_layers_and_variables(tmp_path: Path) -> None:
+def test_read_base_image_keeps_layers_and_variables(tmp_path: Path) -> None:
     folder = (
         write(tmp_path, _PYTHON, (LayerEntry("etc/passwd", "file", data=b"root:x:0:0::/:/bin/sh\n"),))
         / "store"
@@ -101,7 +101,7 @@ def test_a_base_that_fits_keeps_its_layers_and_variables(tmp_path: Path) -> None
     assert read_base_image(f"{folder}:base:1", target) == msgspec.structs.replace(base, name="base:1")
 
 
-def test_a_python_of_its_own_has_a_folder_of_its_own(tmp_path: Path) -> None:
+def test_read_base_image_finds_site_packages_of_local_python(tmp_path: Path) -> None:
     loader = (LayerEntry("usr/lib64/ld-linux-x86-64.so.2", "file"),)
     folder = write(tmp_path, loader, _OWN) / "store"
     assert (
@@ -131,7 +131,7 @@ def test_a_python_of_its_own_has_a_folder_of_its_own(tmp_path: Path) -> None:
         ((_PYTHON[:3],), "base-libc", "has no `ld-linux-x86-64.so.2`"),
     ],
 )
-def test_another_python_is_refused_by_name(
+def test_base_image_with_unsuitable_python_is_refused(
     tmp_path: Path, layers: tuple[tuple[LayerEntry, ...], ...], code: str, said: str
 ) -> None:
     folder = write(tmp_path, *layers) / "store"
@@ -140,7 +140,7 @@ def test_another_python_is_refused_by_name(
     assert said in message
 
 
-def test_another_architecture_is_refused_by_name(tmp_path: Path) -> None:
+def test_base_image_of_other_architecture_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path, _PYTHON, architecture="arm64") / "store"
     assert refusal(str(folder), tmp_path / "target") == (
         "base-architecture",
@@ -148,7 +148,7 @@ def test_another_architecture_is_refused_by_name(tmp_path: Path) -> None:
     )
 
 
-def test_of_several_platforms_the_right_one_is_taken(tmp_path: Path) -> None:
+def test_read_base_image_selects_matching_platform(tmp_path: Path) -> None:
     folder = write(tmp_path, _PYTHON) / "store"
     (item,) = json.loads((folder / "index.json").read_text())["manifests"]
     store = BlobStore(folder)
@@ -164,7 +164,7 @@ def test_of_several_platforms_the_right_one_is_taken(tmp_path: Path) -> None:
             assert read_base_image(str(folder), BlobStore(tmp_path / "target")).digest == item["digest"]
 
 
-def test_what_is_no_layout_or_damaged_or_ambiguous_is_refused(tmp_path: Path) -> None:
+def test_missing_damaged_or_ambiguous_base_layout_is_refused(tmp_path: Path) -> None:
     assert refusal(str(tmp_path / "nowhere"), tmp_path / "target")[0] == "base-layout"
     folder = write(tmp_path, _PYTHON) / "store"
     write(tmp_path, _PYTHON, _OWN, name="base:2")
@@ -190,7 +190,7 @@ def test_what_is_no_layout_or_damaged_or_ambiguous_is_refused(tmp_path: Path) ->
         ("manifest", lambda value: {**value, "layers": [value["config"]]}, "does not match its bytes"),
     ],
 )
-def test_a_layout_of_another_kind_is_refused_by_what_is_wrong(
+def test_malformed_base_layout_is_refused_with_reason(
     tmp_path: Path, name: str, change: Callable[[Any], Any], said: str
 ) -> None:
     folder = write(tmp_path, _PYTHON) / "store"
@@ -204,7 +204,7 @@ def test_a_layout_of_another_kind_is_refused_by_what_is_wrong(
     assert said in message
 
 
-def test_a_wrong_base_ends_the_command_before_anything_is_built(
+def test_build_stops_on_wrong_base_before_it_writes_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -224,7 +224,7 @@ _NAMES = st.sampled_from(["usr", "bin", "lib", "python3", "python3.13", "..", ".
 @given(
     st.lists(st.tuples(st.lists(_NAMES, min_size=1, max_size=4), st.lists(_NAMES, max_size=4)), max_size=8)
 )
-def test_links_are_followed_to_an_end_whatever_they_say(links: list[tuple[list[str], list[str]]]) -> None:
+def test_layer_tree_resolves_any_links_without_endless_loop(links: list[tuple[list[str], list[str]]]) -> None:
     tree = LayerTree()
     entries = {
         posixpath.normpath("/" + "/".join(path))[1:]: LayerEntry(

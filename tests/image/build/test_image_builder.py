@@ -1,4 +1,4 @@
-"""Images built for real, from Debian's packages and wheels, and run: a light, a heavier, a broken one."""
+"""Image builder: real images from Debian packages and wheels, built, checked and run."""
 
 from __future__ import annotations
 
@@ -70,18 +70,18 @@ def argosy(folder: Path, action: str, *words: str, cache: str = "cache") -> subp
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
-def test_good_images_get_a_name_and_a_broken_one_gets_none(yard: Path) -> None:
+def test_build_names_images_that_pass_smoke_test_and_not_broken_image(yard: Path) -> None:
     done = argosy(yard, "build", "--json")
     assert done.returncode == 1, done.stderr
-    told = json.loads(done.stdout)
-    assert {name: image["named"] for name, image in told["images"].items()} == {
+    result = json.loads(done.stdout)
+    assert {name: image["named"] for name, image in result["images"].items()} == {
         "light": True,
         "heavy": True,
         "broken": False,
     }
-    assert told["unnamed"] == ["broken"]
-    assert "No module named 'missing_here'" in told["images"]["broken"]["proof"]["failed"]["Broken"]
-    light = told["images"]["light"]
+    assert result["unnamed"] == ["broken"]
+    assert "No module named 'missing_here'" in result["images"]["broken"]["proof"]["failed"]["Broken"]
+    light = result["images"]["light"]
     assert (light["proof"]["imported"], light["proof"]["ready"]) == (2, 2)
     layout = yard / "tree" / ".argosy" / "images"
     names = [
@@ -93,7 +93,7 @@ def test_good_images_get_a_name_and_a_broken_one_gets_none(yard: Path) -> None:
     assert planned["images"]["light"]["size"] == light["size"]
 
 
-def test_an_image_holds_what_is_needed_and_no_shell_or_installer(yard: Path) -> None:
+def test_image_contains_needed_files_and_no_shell_or_installer(yard: Path) -> None:
     assert argosy(yard, "build", "--only", "light", "--no-proof", "-o", str(yard / "look")).returncode == 0
     layout = yard / "look"
     (item,) = json.loads((layout / "index.json").read_text())["manifests"]
@@ -123,14 +123,14 @@ def test_an_image_holds_what_is_needed_and_no_shell_or_installer(yard: Path) -> 
     assert config["config"]["Labels"]["argosy.agents"] == "Light,Reader"
 
 
-def test_an_image_upon_a_given_base_has_its_layers_and_is_proven(yard: Path) -> None:
+def test_image_on_given_base_keeps_base_layers_and_passes_smoke_test(yard: Path) -> None:
     below = yard / "below"
     assert argosy(yard, "build", "--only", "light", "-o", str(below)).returncode == 0
     words = ("--only", "heavy", "-o", str(yard / "upon"), "--base", f"{below}:yard/light:latest", "--json")
     done = argosy(yard, "build", *words)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)["images"]["heavy"]
-    assert told["named"]
+    result = json.loads(done.stdout)["images"]["heavy"]
+    assert result["named"]
     manifests = [
         json.loads(blob(folder, json.loads((folder / "index.json").read_text())["manifests"][0]["digest"]))
         for folder in (below, yard / "upon")
@@ -138,10 +138,10 @@ def test_an_image_upon_a_given_base_has_its_layers_and_is_proven(yard: Path) -> 
     lower, upper = ([layer["digest"] for layer in manifest["layers"]] for manifest in manifests)
     assert upper[: len(lower)] == lower
     again = json.loads(argosy(yard, "build", *words, "--no-proof").stdout)["images"]["heavy"]
-    assert again["digest"] == told["digest"]
+    assert again["digest"] == result["digest"]
 
 
-def test_another_folder_and_an_empty_cache_give_the_same_digest(yard: Path) -> None:
+def test_build_gives_same_digest_in_other_dir_with_empty_cache(yard: Path) -> None:
     again = yard / "again"
     shutil.copytree(yard / "tree", again / "tree", ignore=shutil.ignore_patterns(".argosy"))
     digests = []
@@ -152,7 +152,7 @@ def test_another_folder_and_an_empty_cache_give_the_same_digest(yard: Path) -> N
     assert digests[0] == digests[1]
 
 
-def test_podman_runs_the_layout(yard: Path) -> None:
+def test_podman_runs_built_image(yard: Path) -> None:
     require("podman", "runc")
     assert argosy(yard, "build", "--only", "light", "-o", str(yard / "podman")).returncode == 0
     store = ["podman", "--root", str(yard / "pods"), "--runroot", str(yard / "podrun"), "--runtime", "runc"]
@@ -180,7 +180,7 @@ def test_podman_runs_the_layout(yard: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_build_that_is_ended_leaves_nothing_running_and_the_next_one_ends_well(
+def test_interrupted_build_leaves_no_process_and_next_build_succeeds(
     yard: Path, number: signal.Signals
 ) -> None:
     cache = yard / "cache" / "argosy" / "images"
@@ -191,12 +191,12 @@ def test_a_build_that_is_ended_leaves_nothing_running_and_the_next_one_ends_well
         for line in builder.stderr:
             if ": built, " in line:
                 break  # its proof comes next
-        inside = _await_cell(yard)
+        inside = _await_sandbox(yard)
         builder.send_signal(number)
         builder.stderr.read()  # it says that it was interrupted
     assert builder.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130}[number]
     _await_gone(inside)
-    assert cells(yard) == set()
+    assert sandbox_processes(yard) == set()
     for path in cache.glob("*/.new-*"):
         os.utime(path, (1, 1))  # long ago
     for path in cache.glob(".new-*"):
@@ -206,7 +206,7 @@ def test_a_build_that_is_ended_leaves_nothing_running_and_the_next_one_ends_well
     assert not [*cache.glob("*/.new-*"), *cache.glob(".new-*")]
 
 
-def test_a_layout_on_a_full_disk_is_named_and_stays_what_it_was(yard: Path) -> None:
+def test_build_on_full_disk_reports_disk_and_leaves_no_files(yard: Path) -> None:
     small = yard / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(small)], check=True)
@@ -221,7 +221,7 @@ def test_a_layout_on_a_full_disk_is_named_and_stays_what_it_was(yard: Path) -> N
         subprocess.run(["umount", "-l", str(small)], check=True)
 
 
-def cells(folder: Path) -> set[int]:
+def sandbox_processes(folder: Path) -> set[int]:
     """Return the processes that hold images of a folder, and those inside."""
     found: set[int] = set()
     for path in Path("/proc").glob("[0-9]*"):
@@ -232,9 +232,9 @@ def cells(folder: Path) -> set[int]:
     return found
 
 
-def _await_cell(folder: Path) -> set[int]:
+def _await_sandbox(folder: Path) -> set[int]:
     deadline = time.monotonic() + 30
-    while len(found := cells(folder)) < 2:
+    while len(found := sandbox_processes(folder)) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return found

@@ -1,4 +1,4 @@
-"""What groups take: by the lock, and by what was built; what is shared counts once."""
+"""Image sizes: measured from the lock and from the last build; shared parts count once."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def lock_of(*wheels: Wheel) -> ImageLock:
 WHEELS = (wheel("torch", 7_000_000, "jinja2"), wheel("jinja2", 500_000), wheel("numpy", 2_000_000))
 
 
-def test_what_is_shared_counts_once_and_what_a_wheel_needs_counts(tmp_path: Path) -> None:
+def test_plan_size_counts_shared_wheels_once_and_includes_dependencies(tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, UNGROUPED))
     write_lock(lock_of(*WHEELS), tmp_path / "images.lock")
     measured = measure_plan(plan)
@@ -66,7 +66,7 @@ def test_what_is_shared_counts_once_and_what_a_wheel_needs_counts(tmp_path: Path
     assert measured.unknown_reason == ""
 
 
-def test_without_a_lock_the_plan_says_how_to_have_sizes(
+def test_image_plan_without_lock_explains_how_to_get_sizes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_tree(tmp_path, UNGROUPED)
@@ -85,7 +85,7 @@ def test_without_a_lock_the_plan_says_how_to_have_sizes(
         (msgspec.structs.replace(lock_of(*WHEELS), python="3.9"), "for Python 3.9"),
     ],
 )
-def test_what_a_lock_does_not_tell_is_not_made_up(lock: ImageLock, why: str, tmp_path: Path) -> None:
+def test_plan_size_is_unknown_when_lock_lacks_data(lock: ImageLock, why: str, tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
     write_lock(lock, tmp_path / "images.lock")
     measured = measure_plan(plan)
@@ -94,7 +94,7 @@ def test_what_a_lock_does_not_tell_is_not_made_up(lock: ImageLock, why: str, tmp
     assert measured.images.deduplicated.wheels_bytes is None
 
 
-def test_a_broken_lock_does_not_stop_the_plan(tmp_path: Path) -> None:
+def test_plan_size_reports_unreadable_lock(tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
     (tmp_path / "images.lock").write_text("{")
     assert "not a lock of images" in measure_plan(plan).unknown_reason
@@ -103,7 +103,7 @@ def test_a_broken_lock_does_not_stop_the_plan(tmp_path: Path) -> None:
     assert "cannot be read" in measure_plan(plan).unknown_reason
 
 
-def test_a_lock_with_the_old_key_is_read(tmp_path: Path) -> None:
+def test_read_lock_accepts_old_key(tmp_path: Path) -> None:
     path = tmp_path / "images.lock"
     write_lock(lock_of(*WHEELS), path)
     lock = read_lock(path)
@@ -111,7 +111,7 @@ def test_a_lock_with_the_old_key_is_read(tmp_path: Path) -> None:
     assert read_lock(path) == lock
 
 
-def test_a_record_with_the_old_keys_is_read(tmp_path: Path) -> None:
+def test_read_build_record_accepts_old_keys(tmp_path: Path) -> None:
     result = SmokeTestResult("namespaces", 1, {"way": "ImportError"}, 0, 0, (), 0.0, 0.0)
     built(tmp_path, proof=msgspec.structs.replace(entry(("way",)), smoke_test=result))
     record = read_build_record(tmp_path)
@@ -130,7 +130,9 @@ def entry(agents: tuple[str, ...], **layers: int) -> BuiltImageEntry:
     return BuiltImageEntry("d", agents, sum(layers.values()), 1, tuple(layers), None, tuple(layers.values()))
 
 
-def test_a_proposal_beside_the_groups_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_image_plan_shows_proposed_groups_beside_declared_groups(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_tree(tmp_path, FILES)
     write_lock(lock_of(*WHEELS), tmp_path / "images.lock")
     built(
@@ -146,18 +148,18 @@ def test_a_proposal_beside_the_groups_of_the_file(tmp_path: Path, capsys: pytest
     assert "3 agents = 3 in 3 proposed images" in text
 
     assert main(["image", "plan", "--fleet", str(tmp_path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert {item["name"]: item["size"] for item in told["proposed"]} == {
+    answer = json.loads(capsys.readouterr().out)
+    assert {item["name"]: item["size"] for item in answer["proposed"]} == {
         "big-torch": None,
         "big-light": None,
         "small-light": 32_500_000,
     }
-    assert told["weights"]["proposed"]["size"] is None
-    assert told["weights"]["images"]["size"] == 41_500_000
-    assert told["images"]["far"]["wheels"] == 2_000_000 + len(OWN)
+    assert answer["weights"]["proposed"]["size"] is None
+    assert answer["weights"]["images"]["size"] == 41_500_000
+    assert answer["images"]["far"]["wheels"] == 2_000_000 + len(OWN)
 
 
-def test_an_image_of_other_agents_lends_no_size(tmp_path: Path) -> None:
+def test_built_size_is_ignored_when_image_has_other_agents(tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
     built(tmp_path, all=entry(("Seer",), base=1), far=entry(("Far",), base=1))
     measured = measure_plan(plan)
@@ -171,7 +173,9 @@ def test_an_image_of_other_agents_lends_no_size(tmp_path: Path) -> None:
     st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 99), min_size=1),
     st.lists(st.sets(st.sampled_from("abcdef")), min_size=1, max_size=5),
 )
-def test_together_is_the_union_and_alone_the_sum(sizes: dict[str, int], groups: list[set[str]]) -> None:
+def test_deduplicated_size_is_union_and_unshared_size_is_sum(
+    sizes: dict[str, int], groups: list[set[str]]
+) -> None:
     lock = lock_of(*(wheel(name, size) for name, size in sizes.items()))
     images = [
         Image(f"g{at}", "p", None, (), tuple(sorted(names & sizes.keys())), (), None, ())

@@ -1,4 +1,4 @@
-"""Layers on the disk: as they are on every Python, and never outside of their folder."""
+"""Unpacked layers: same on every Python version, and never outside the target dir."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def layer(*members: tuple[str, bytes, str]) -> tarfile.TarFile:
         [("a", tarfile.LNKTYPE, "../../secret")],
     ],
 )
-def test_a_layer_is_not_written_outside_of_its_folder(
+def test_unpack_layer_refuses_paths_outside_target_dir(
     members: list[tuple[str, bytes, str]], tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_text("x")
@@ -51,7 +51,7 @@ def test_a_layer_is_not_written_outside_of_its_folder(
     assert not list(tmp_path.rglob("out"))
 
 
-def test_links_and_modes_of_a_layer_stay_as_they_are(tmp_path: Path) -> None:
+def test_unpack_layer_keeps_links_and_modes(tmp_path: Path) -> None:
     members = [("usr/bin/sh", tarfile.REGTYPE, ""), ("bin", tarfile.SYMTYPE, "usr/bin")]
     members += [("bin/su", tarfile.REGTYPE, ""), ("etc/mtab", tarfile.SYMTYPE, "/proc/mounts")]
     with layer(*members) as archive:
@@ -65,7 +65,7 @@ EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "mainpc-pc2" / "fle
 
 @needs("unshare", "setpriv", "nsenter")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can prove an image")
-def test_a_layer_is_unpacked_where_tarfile_knows_no_filter(
+def test_smoke_tester_unpacks_layer_without_tarfile_filter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = tarfile.TarFile.extractall
@@ -79,8 +79,8 @@ def test_a_layer_is_unpacked_where_tarfile_knows_no_filter(
     store = BlobStore(tmp_path / "store")
     entries = [LayerEntry("a/b", "file", data=b"b", mode=0o640), LayerEntry("l", "link", target="/outside")]
     layer = store.get_or_build_layer("key", lambda _: entries)
-    prover = SmokeTester(store, tmp_path, plan_containers(plan_images(load_fleet(EXAMPLE))))
-    folder = prover.unpack_blob(layer)
+    tester = SmokeTester(store, tmp_path, plan_containers(plan_images(load_fleet(EXAMPLE))))
+    folder = tester.unpack_blob(layer)
     assert (folder / "a/b").read_bytes() == b"b"
     assert (folder / "a/b").stat().st_mode & 0o777 == 0o640
     assert os.readlink(folder / "l") == "/outside"

@@ -1,4 +1,4 @@
-"""Layers: the same bytes for the same content, whenever and wherever they are made."""
+"""Layers: the same bytes for the same content, on any machine and at any time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PATHS = st.lists(_NAMES, min_size=1, max_size=6).map("/".join)
 
 
 @given(st.dictionaries(_PATHS, st.binary(max_size=50), max_size=8), st.randoms())
-def test_an_archive_holds_what_it_was_given_in_any_order(files: dict[str, bytes], chance: object) -> None:
+def test_pack_layer_is_independent_of_entry_order(files: dict[str, bytes], chance: object) -> None:
     folders = {path.rpartition("/")[0] for path in files}
     while any(folders):
         folders |= {path.rpartition("/")[0] for path in folders}
@@ -48,13 +48,13 @@ def test_an_archive_holds_what_it_was_given_in_any_order(files: dict[str, bytes]
 
 
 @pytest.mark.parametrize("compression", ["zstd", "gzip"])
-def test_compressed_it_is_the_same_each_time(compression: str) -> None:
+def test_compress_is_deterministic_and_reversible(compression: str) -> None:
     data = os.urandom(1000) * 20
     assert compress(data, compression) == compress(data, compression)  # type: ignore[arg-type]
     assert decompress(compress(data, compression)) == data  # type: ignore[arg-type]
 
 
-def test_a_folder_gives_the_same_layer_wherever_it_lies(tmp_path: Path) -> None:
+def test_layer_of_dir_is_independent_of_location_and_time(tmp_path: Path) -> None:
     made = []
     for name, time_s in (("here", 1), ("there", 10**9)):
         folder = tmp_path / name
@@ -69,7 +69,7 @@ def test_a_folder_gives_the_same_layer_wherever_it_lies(tmp_path: Path) -> None:
     assert made[0] == made[1]
 
 
-def test_what_is_known_is_not_made_again_and_a_lost_blob_is(tmp_path: Path) -> None:
+def test_blob_store_rebuilds_layer_only_when_blob_is_lost(tmp_path: Path) -> None:
     store = BlobStore(tmp_path)
     asked = []
 

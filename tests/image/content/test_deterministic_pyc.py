@@ -1,4 +1,4 @@
-"""Bytecode written again says the same, and no longer depends on the process that wrote it."""
+"""Deterministic bytecode: rewritten files have the same meaning and do not depend on the writing process."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _VALUES = st.recursive(
 
 
 @given(_VALUES)
-def test_values_stay(value: object) -> None:
+def test_canonicalize_pyc_keeps_values(value: object) -> None:
     made = canonicalize_pyc(HEADER + marshal.dumps((value, value)))
     assert made[:16] == HEADER
     assert is_same(marshal.loads(made[16:]), (value, value))
@@ -54,7 +54,7 @@ def test_values_stay(value: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["functools", "dataclasses", "typing", "argparse", "enum", "asyncio/tasks"])
-def test_modules_stay_and_sharing_no_longer_matters(name: str) -> None:
+def test_canonicalize_pyc_keeps_modules_and_removes_reference_sharing(name: str) -> None:
     path = Path(sysconfig.get_path("stdlib")) / f"{name}.py"
     code = compile(path.read_bytes(), str(path), "exec")
     made = canonicalize_pyc(HEADER + marshal.dumps(code))
@@ -65,7 +65,7 @@ def test_modules_stay_and_sharing_no_longer_matters(name: str) -> None:
 
 
 @given(st.binary(max_size=60))
-def test_anything_else_is_refused(data: bytes) -> None:
+def test_canonicalize_pyc_rejects_invalid_data(data: bytes) -> None:
     try:
         canonicalize_pyc(HEADER + data)
     except (ValueError, IndexError, RecursionError):

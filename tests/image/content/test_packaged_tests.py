@@ -1,4 +1,4 @@
-"""Tests that packages bring along stay out of images, unless something asks for them."""
+"""Packaged tests: images leave out the tests of packages unless something imports them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def wheel(files: dict[str, str]) -> zipfile.ZipFile:
     return zipfile.ZipFile(memory)
 
 
-def test_what_only_tests_use_is_left_out() -> None:
+def test_unused_package_tests_are_left_out() -> None:
     assert unused_test_files(wheel(PACKAGE | TESTS)) == set(TESTS)
 
 
@@ -43,11 +43,11 @@ def test_what_only_tests_use_is_left_out() -> None:
         "import os\n\ngolden = os.path.join(os.path.dirname(__file__), 'tests/data/golden.bin')\n",
     ],
 )
-def test_what_the_package_itself_asks_for_stays(source: str) -> None:
+def test_tests_used_by_package_itself_are_kept(source: str) -> None:
     assert unused_test_files(wheel(PACKAGE | TESTS | {"pack/other.py": source})) == set()
 
 
-def test_of_tests_that_are_asked_for_only_those_stay_and_what_they_import() -> None:
+def test_only_used_tests_and_their_imports_are_kept() -> None:
     tests = {
         "pack/tests/__init__.py": "from . import base\n",
         "pack/tests/base.py": "",
@@ -76,23 +76,23 @@ def test_of_tests_that_are_asked_for_only_those_stay_and_what_they_import() -> N
         {"pack-1.data/purelib/tests/test_core.py": ""},
     ],
 )
-def test_what_may_be_more_than_tests_stays(files: dict[str, str]) -> None:
+def test_files_that_may_not_be_tests_are_kept(files: dict[str, str]) -> None:
     assert unused_test_files(wheel(PACKAGE | files)) == set()
 
 
 @pytest.mark.parametrize(
     "source", ["import pack.tests.(\n", "# see pack.tests\n", "x = 'the tests/of this'\n"]
 )
-def test_what_asks_for_nothing_keeps_nothing(source: str) -> None:
+def test_mere_mention_of_tests_keeps_no_files(source: str) -> None:
     assert unused_test_files(wheel(PACKAGE | TESTS | {"pack/other.py": source})) == set(TESTS)
 
 
-def test_only_the_folder_that_is_asked_for_stays() -> None:
+def test_only_used_tests_dir_is_kept() -> None:
     more = {"pack/sub/tests/test_sub.py": "", "pack/asks.py": "from pack.sub.tests import test_sub\n"}
     assert unused_test_files(wheel(PACKAGE | TESTS | more)) == set(TESTS)
 
 
-def test_others_may_ask_for_them() -> None:
+def test_tests_used_by_other_sources_are_kept() -> None:
     assert unused_test_files(wheel(PACKAGE | TESTS), ["pack.tests.test_core"]) == set()
     assert unused_test_files(wheel(PACKAGE | TESTS), ["other.tests"]) == set(TESTS)
     sources = {
@@ -102,15 +102,15 @@ def test_others_may_ask_for_them() -> None:
     assert referenced_tests(sources, lambda name: sources[name].encode()) == ("pack.tests", "pack.tests.data")
 
 
-def test_a_wheel_is_laid_out_without_them_and_weighed_so(tmp_path: Path) -> None:
+def test_unpack_wheel_leaves_tests_out_of_files_and_size(tmp_path: Path) -> None:
     path = tmp_path / "pack-1.0-py3-none-any.whl"
-    told = "Metadata-Version: 2.1\nName: pack\nVersion: 1.0\n"
+    metadata = "Metadata-Version: 2.1\nName: pack\nVersion: 1.0\n"
     with zipfile.ZipFile(path, "w") as archive:
-        for name, text in (PACKAGE | TESTS | {"pack-1.0.dist-info/METADATA": told}).items():
+        for name, text in (PACKAGE | TESTS | {"pack-1.0.dist-info/METADATA": metadata}).items():
             archive.writestr(name, text)
     for used, names in (((), PACKAGE), (("pack.tests.test_core",), PACKAGE | TESTS), (None, PACKAGE | TESTS)):
         folder = tmp_path / f"laid out {used}"
         unpack_wheel(path, folder, "site", used)
         laid = {item.relative_to(folder / "site").as_posix() for item in folder.rglob("*") if item.is_file()}
         assert laid == {*names, "pack-1.0.dist-info/METADATA"}
-    assert read_wheel(path, "0").unpacked_bytes == sum(map(len, PACKAGE.values())) + len(told)
+    assert read_wheel(path, "0").unpacked_bytes == sum(map(len, PACKAGE.values())) + len(metadata)

@@ -1,4 +1,4 @@
-"""Half made, and gone again: full disks, processes that are killed, two at once; all of them real."""
+"""Staging: full disks, killed processes and concurrent builds leave no partial files; all of them real."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_what_does_not_fit_leaves_what_was_there(disk: Path) -> None:
+def test_write_on_full_disk_keeps_old_file_and_reports_disk(disk: Path) -> None:
     write_atomic(disk / "one", b"old")
     with pytest.raises(RefusedError) as caught, disk_errors_as_faults(disk, disk / "not" / "there"):
         write_atomic(disk / "one", bytes(5 * 2**20))
@@ -61,7 +61,7 @@ def test_what_does_not_fit_leaves_what_was_there(disk: Path) -> None:
     assert list(disk.iterdir()) == [disk / "one"]
 
 
-def test_a_layout_on_a_full_disk_means_what_it_meant(disk: Path, tmp_path: Path) -> None:
+def test_layout_stays_valid_when_disk_is_full(disk: Path, tmp_path: Path) -> None:
     store, (light, heavy, _) = build_image_fleet(tmp_path / "store")
     layout = disk / "images"
     write_layout(layout, store, [light], ["light"], "v1")
@@ -72,9 +72,7 @@ def test_a_layout_on_a_full_disk_means_what_it_meant(disk: Path, tmp_path: Path)
     assert [(image.image, image.tag) for image in read_layout_images(layout, ())] == [("light", "v1")]
 
 
-def test_bytecode_that_finds_no_room_is_an_error_and_a_faulty_module_is_none(
-    disk: Path, tmp_path: Path
-) -> None:
+def test_compile_tree_fails_on_full_disk_but_not_on_syntax_error(disk: Path, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "usr").symlink_to(sys.base_prefix)
@@ -92,14 +90,14 @@ def test_bytecode_that_finds_no_room_is_an_error_and_a_faulty_module_is_none(
     assert caught.value.errno == errno.ENOSPC
 
 
-def test_the_first_refusal_of_a_tree_is_told(tmp_path: Path) -> None:
+def test_disk_fault_reports_first_error_of_copied_tree(tmp_path: Path) -> None:
     error = shutil.Error([("a", str(tmp_path / "b"), f"[Errno {errno.ENOSPC}] No space left on device: 'b'")])
     fault = disk_fault(error, (tmp_path,))
     assert (fault.where, fault.code) == (str(tmp_path / "b"), "disk-full")
     assert disk_fault(PermissionError(errno.EACCES, "Permission denied", "c"), ()).where == "c"
 
 
-def test_who_makes_the_same_at_once_gets_the_first_one(tmp_path: Path) -> None:
+def test_staged_folder_keeps_first_result_of_concurrent_writers(tmp_path: Path) -> None:
     with staged_folder(tmp_path / "tree") as first:
         (first / "file").write_text("first")
         with staged_folder(tmp_path / "tree") as second:
@@ -124,7 +122,7 @@ with temporary_folder(Path(sys.argv[1])) as folder:
 """
 
 
-def test_what_a_killed_process_left_goes_and_what_a_living_one_makes_stays(tmp_path: Path) -> None:
+def test_remove_stale_deletes_dirs_of_dead_processes_only(tmp_path: Path) -> None:
     with temporary_folder(tmp_path) as mine, python(MAKER, str(tmp_path)) as maker:
         try:
             assert maker.stdout is not None
@@ -151,7 +149,7 @@ with lock_folder(Path(sys.argv[1])):
 """
 
 
-def test_two_builds_write_one_layout_one_after_the_other(tmp_path: Path) -> None:
+def test_lock_folder_serializes_two_builds(tmp_path: Path) -> None:
     with python(HOLDER, str(tmp_path)) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "held\n"
@@ -174,7 +172,7 @@ def _await_waiting(pid: int) -> None:
         time.sleep(0.01)
 
 
-def test_a_layout_that_cannot_be_written_is_told_before_anything_is_built(
+def test_build_reports_unwritable_layout_before_it_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

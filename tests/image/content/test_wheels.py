@@ -1,4 +1,4 @@
-"""Wheels: what one says of itself, and what is in it, where an image has it."""
+"""Wheels: their metadata, and where an image puts their files."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def wheel(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_a_wheel_needs_on_the_python_of_an_image(wheel: Path) -> None:
-    told = msgspec.structs.replace(read_wheel(wheel, "0"), unpacked_bytes=0)
-    assert told == Wheel("odd-name", "1.2", wheel.name, "0", ("numpy", "zope-interface"))
+def test_read_wheel_selects_requirements_of_image_python(wheel: Path) -> None:
+    found_wheel = msgspec.structs.replace(read_wheel(wheel, "0"), unpacked_bytes=0)
+    assert found_wheel == Wheel("odd-name", "1.2", wheel.name, "0", ("numpy", "zope-interface"))
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,7 @@ def test_what_a_wheel_needs_on_the_python_of_an_image(wheel: Path) -> None:
         ("evil-1.dist-info/entry_points.txt", "[console_scripts]\nout = evil:main();import os\n"),
     ],
 )
-def test_a_name_that_leads_out_is_refused_before_a_byte_is_written(
-    member: str, text: str, tmp_path: Path
-) -> None:
+def test_unpack_wheel_refuses_path_traversal_before_writing(member: str, text: str, tmp_path: Path) -> None:
     path = tmp_path / "evil-1-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("evil/__init__.py", "")
@@ -72,7 +70,7 @@ def test_a_name_that_leads_out_is_refused_before_a_byte_is_written(
     assert sorted(tmp_path.rglob("*")) == [path]
 
 
-def test_where_its_members_go(wheel: Path, tmp_path: Path) -> None:
+def test_unpack_wheel_places_files_by_install_scheme(wheel: Path, tmp_path: Path) -> None:
     unpack_wheel(wheel, tmp_path / "root", "lib/site")
     root = tmp_path / "root"
     found = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
@@ -89,7 +87,7 @@ def test_where_its_members_go(wheel: Path, tmp_path: Path) -> None:
     assert (root / "usr/local/bin/odd").stat().st_mode & 0o111
 
 
-def test_a_closure_takes_what_there_is() -> None:
+def test_required_closure_ignores_missing_wheels() -> None:
     wheels = {
         "a": Wheel("a", "1", "", "", ("b",)),
         "b": Wheel("b", "1", "", "", ("a", "gone")),
@@ -98,7 +96,7 @@ def test_a_closure_takes_what_there_is() -> None:
     assert required_closure(["a"], wheels) == {"a", "b"}
 
 
-def test_a_lock_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_lock_round_trips(tmp_path: Path) -> None:
     lock = ImageLock(
         argosy="image-lock/1",
         python="3.13",
@@ -116,7 +114,7 @@ def test_a_lock_is_read_as_it_was_written(tmp_path: Path) -> None:
             read_lock(tmp_path / name)
 
 
-def test_a_bill_is_the_same_for_the_same_image() -> None:
+def test_bill_of_materials_is_deterministic() -> None:
     wheels = (Wheel("a", "1", "a.whl", "ef", ("b",)), Wheel("b", "2", "b.whl", "01"))
     packages = (DebianPackage("libc6", "1:2.41+x", "ab", ""),)
     text = bill_of_materials("f/core", packages, wheels)
@@ -130,7 +128,7 @@ def test_a_bill_is_the_same_for_the_same_image() -> None:
     assert value["dependencies"][0] == {"ref": "pkg:pypi/a@1", "dependsOn": ["pkg:pypi/b@2"]}
 
 
-def test_what_machine_code_needs_is_read_from_it(tmp_path: Path) -> None:
+def test_needed_libraries_reads_elf_dependencies(tmp_path: Path) -> None:
     import _ctypes  # noqa: PLC0415 - a library of machine code that every Python has
 
     needed = needed_libraries(Path(_ctypes.__file__))
@@ -140,7 +138,7 @@ def test_what_machine_code_needs_is_read_from_it(tmp_path: Path) -> None:
     assert needed_libraries(tmp_path / "text") == needed_libraries(tmp_path / "cut") == ()
 
 
-def test_its_size_is_what_is_laid_out(wheel: Path, tmp_path: Path) -> None:
+def test_unpacked_size_of_wheel_equals_written_bytes(wheel: Path, tmp_path: Path) -> None:
     unpack_wheel(wheel, tmp_path / "root", "lib/site")
     (tmp_path / "root/usr/local/bin/odd").unlink()  # a command is made of an entry point, not of a member
     tool = tmp_path / "root/usr/local/bin/tool"

@@ -48,7 +48,7 @@ def main(folder: Path, victim: str) -> None:
             read = yaml.safe_load(text)
             found = ask_all(read, tree, engine / "sock")
             if victim:
-                found |= lose_and_regain(read, victim, tree, engine / "sock")
+                found |= kill_and_await_restart(read, victim, tree, engine / "sock")
             found |= stop_all(compose, read, engine / "sock")
         finally:
             down = run([*compose, "down", "--volumes"])
@@ -104,9 +104,9 @@ def ask_all(compose: dict[str, Any], tree: Path, engine: Path) -> dict[str, Any]
     health: dict[str, str] = {}
     loose = []
     for name, service in compose["services"].items():
-        told = inspect(compose, name, engine)
-        address = address_of(told)
-        if not told["HostConfig"]["ReadonlyRootfs"] or told["Config"]["User"] in ("", "0", "root"):
+        details = inspect(compose, name, engine)
+        address = address_of(details)
+        if not details["HostConfig"]["ReadonlyRootfs"] or details["Config"]["User"] in ("", "0", "root"):
             loose.append(name)
         for agent in service["labels"][AGENTS_LABEL].split(","):
             health[agent] = ask(f"tcp://{address}:{fleet.agents[agent].port}")
@@ -117,11 +117,11 @@ def inspect(compose: dict[str, Any], service: str, engine: Path) -> Any:
     return get(engine, f"/containers/{compose['name']}-{service}-1/json")
 
 
-def address_of(told: Any) -> str:
-    return str(next(iter(told["NetworkSettings"]["Networks"].values()))["IPAddress"])
+def address_of(details: Any) -> str:
+    return str(next(iter(details["NetworkSettings"]["Networks"].values()))["IPAddress"])
 
 
-def lose_and_regain(compose: dict[str, Any], victim: str, tree: Path, engine: Path) -> dict[str, Any]:
+def kill_and_await_restart(compose: dict[str, Any], victim: str, tree: Path, engine: Path) -> dict[str, Any]:
     """Kill one container; return what its dependents say before, and after it is healthy again."""
     port = load_fleet(tree / "fleet.yaml").agents["Speaker"].port
     speaker = f"tcp://{address_of(inspect(compose, 'speaker', engine))}:{port}"
@@ -129,8 +129,10 @@ def lose_and_regain(compose: dict[str, Any], victim: str, tree: Path, engine: Pa
     os.kill(inspect(compose, victim, engine)["State"]["Pid"], signal.SIGKILL)
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        told = inspect(compose, victim, engine)
-        is_back = told["RestartCount"] == 1 and told["State"].get("Health", {}).get("Status") == "healthy"
+        details = inspect(compose, victim, engine)
+        is_back = (
+            details["RestartCount"] == 1 and details["State"].get("Health", {}).get("Status") == "healthy"
+        )
         if is_back or time.monotonic() > deadline:
             break
         time.sleep(0.1)

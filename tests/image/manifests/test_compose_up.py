@@ -1,4 +1,4 @@
-"""Fleets as containers, brought up by docker-compose: every agent healthy, asked from outside."""
+"""Fleets in containers, started by docker-compose: every agent is healthy and reachable from outside."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def variables(folder: Path) -> dict[str, str]:
     return {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(ROOT / "tests")}
 
 
-def test_all_agents_are_healthy_in_containers_of_their_groups(folder: Path) -> None:
+def test_agents_are_healthy_in_group_containers(folder: Path) -> None:
     shutil.copytree(EXAMPLE, folder / "tree", ignore=shutil.ignore_patterns(".argosy", "__pycache__"))
     assert max(image["size"] for image in build(folder).values()) <= 70 * 10**6
     found = bring_up(folder)
     assert found["health"] == dict.fromkeys(load_fleet(EXAMPLE / "fleet.yaml").agents, "ok")
 
 
-def test_each_agent_is_healthy_in_a_container_of_its_own_and_one_that_is_killed_comes_back(
+def test_agents_are_healthy_in_own_containers_and_killed_one_restarts(
     folder: Path,
 ) -> None:
     (folder / "tree").mkdir()

@@ -1,4 +1,4 @@
-"""The plan as a Containerfile: the GPU for those who compute on one, and for nobody else."""
+"""Containerfile of an image plan: GPU support only for images that compute on a GPU."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def containers(plan: ImagePlan) -> ContainerPlan:
     return plan_containers(plan)
 
 
-def test_the_architecture_of_the_machine_goes_to_what_compiles(
+def test_containerfile_passes_cuda_architecture_of_machine(
     plan: ImagePlan, containers: ContainerPlan
 ) -> None:
     for name, number in (("mind", "89"), ("little", "86")):
@@ -49,7 +49,7 @@ def test_the_architecture_of_the_machine_goes_to_what_compiles(
         assert "FROM nvidia/cuda:" in text
 
 
-def test_who_computes_on_no_gpu_gets_none(plan: ImagePlan, containers: ContainerPlan) -> None:
+def test_containerfile_without_gpu_agent_has_no_cuda(plan: ImagePlan, containers: ContainerPlan) -> None:
     text = render_containerfile(plan.images["words"], containers, None)
     assert not [
         word
@@ -59,9 +59,7 @@ def test_who_computes_on_no_gpu_gets_none(plan: ImagePlan, containers: Container
     assert "--only-binary=:all:" in text
 
 
-def test_it_is_a_containerfile_with_all_that_the_image_has(
-    plan: ImagePlan, containers: ContainerPlan
-) -> None:
+def test_containerfile_is_valid_and_complete(plan: ImagePlan, containers: ContainerPlan) -> None:
     for image in plan.images.values():
         found = list(read_instructions(render_containerfile(image, containers, None)))
         assert {item.keyword for item in found} <= INSTRUCTIONS
@@ -73,7 +71,7 @@ def test_it_is_a_containerfile_with_all_that_the_image_has(
         assert [item.arguments for item in found if item.keyword == "USER"] == ["10001:10001"]
 
 
-def test_with_a_lock_packages_come_by_their_digests(plan: ImagePlan, containers: ContainerPlan) -> None:
+def test_containerfile_with_lock_pins_packages_by_hash(plan: ImagePlan, containers: ContainerPlan) -> None:
     wheels = (Wheel("numpy", "2.4", "numpy.whl", "ab" * 32), Wheel("torch", "2", "torch.whl", "cd" * 32))
     lock = ImageLock("image-lock/1", "3.13", ("numpy",), (), {}, wheels)
     text = render_containerfile(plan.images["words"], containers, lock)
@@ -82,7 +80,9 @@ def test_with_a_lock_packages_come_by_their_digests(plan: ImagePlan, containers:
     assert "torch==" not in text
 
 
-def test_the_verb_prints_one(plan: ImagePlan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_containerfile_command_prints_one_image(
+    plan: ImagePlan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["image", "containerfile", "--fleet", str(tmp_path), "--only", "mind"]) == 0
     assert capsys.readouterr().out == render_containerfile(plan.images["mind"], plan_containers(plan), None)
     assert main(["image", "containerfile", "--fleet", str(tmp_path)]) == 2

@@ -1,4 +1,4 @@
-"""Compose and Kubernetes files of a fleet: needs gate, secrets stay out, the same text each time."""
+"""Compose and Kubernetes files: dependency gates, no secrets, deterministic text."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def deployments(containers: ContainerPlan) -> Iterator[dict[str, Any]]:
     return (item for item in build_manifests(containers) if item["kind"] == "Deployment")
 
 
-def test_a_group_that_is_in_between_is_cut_into_stages(services: dict[str, Any]) -> None:
+def test_container_plan_splits_group_with_intermediate_dependency_into_stages(
+    services: dict[str, Any],
+) -> None:
     assert list(services) == ["core-1", "deep-thought", "core-2", "small-light"]
     assert {name: list(service.get("depends_on", {})) for name, service in services.items()} == {
         "core-1": [],
@@ -82,7 +84,7 @@ def test_a_group_that_is_in_between_is_cut_into_stages(services: dict[str, Any])
     )
 
 
-def test_needs_gate_the_start(services: dict[str, Any]) -> None:
+def test_compose_service_waits_for_healthy_needs(services: dict[str, Any]) -> None:
     assert services["deep-thought"]["depends_on"] == {"core-1": {"condition": "service_healthy"}}
     # Of another machine's profile it need not be there.
     assert services["small-light"]["depends_on"] == {
@@ -90,7 +92,7 @@ def test_needs_gate_the_start(services: dict[str, Any]) -> None:
     }
 
 
-def test_every_service_is_watched_sheltered_and_labelled(services: dict[str, Any]) -> None:
+def test_compose_service_has_healthcheck_hardening_and_labels(services: dict[str, Any]) -> None:
     for service in services.values():
         assert service["healthcheck"]["test"][0] == "CMD"
         assert service["read_only"] is True
@@ -104,7 +106,9 @@ def test_every_service_is_watched_sheltered_and_labelled(services: dict[str, Any
     assert services["small-light"]["profiles"] == ["small"]
 
 
-def test_limits_and_gpus(containers: ContainerPlan, services: dict[str, Any]) -> None:
+def test_manifests_declare_resource_limits_and_gpus(
+    containers: ContainerPlan, services: dict[str, Any]
+) -> None:
     resources = services["deep-thought"]["deploy"]["resources"]
     assert resources["limits"] == {"cpus": "1.5", "memory": str(512 * 2**20)}
     assert resources["reservations"]["devices"][0]["capabilities"] == ["gpu"]
@@ -121,7 +125,7 @@ def test_limits_and_gpus(containers: ContainerPlan, services: dict[str, Any]) ->
     assert limits["core-1"] == {}
 
 
-def test_no_secret_is_in_any_file(containers: ContainerPlan, services: dict[str, Any]) -> None:
+def test_manifests_contain_no_secret_values(containers: ContainerPlan, services: dict[str, Any]) -> None:
     texts = [
         json.dumps(build_compose(containers)),
         json.dumps(build_manifests(containers)),
@@ -140,7 +144,9 @@ def test_no_secret_is_in_any_file(containers: ContainerPlan, services: dict[str,
     ]
 
 
-def test_a_secret_among_arguments_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_manifest_commands_refuse_secret_among_arguments(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = f"fleet: f\nagents:\n  A: {{run: a.py, args: [--api-key, {PASSWORD}]}}\n"
     make_tree(tmp_path, {"fleet.yaml": text, "a.py": ""})
     for verb in ("compose", "k8s"):
@@ -151,7 +157,7 @@ def test_a_secret_among_arguments_is_refused(tmp_path: Path, capsys: pytest.Capt
         assert PASSWORD not in said.err
 
 
-def test_the_fleet_file_of_the_containers_says_the_same(containers: ContainerPlan) -> None:
+def test_container_fleet_file_keeps_agents_of_fleet(containers: ContainerPlan) -> None:
     made = load_fleet("fleet.yaml", containers.fleet_text)
     plain = containers.fleet
     for name, agent in made.agents.items():
@@ -174,7 +180,7 @@ def test_the_fleet_file_of_the_containers_says_the_same(containers: ContainerPla
     }
 
 
-def test_every_container_has_three_probes_of_one_handler(containers: ContainerPlan) -> None:
+def test_kubernetes_container_has_three_exec_probes(containers: ContainerPlan) -> None:
     for item in deployments(containers):
         (container,) = item["spec"]["template"]["spec"]["containers"]
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
@@ -182,7 +188,7 @@ def test_every_container_has_three_probes_of_one_handler(containers: ContainerPl
         assert item["metadata"]["annotations"]["argosy.agents"]
 
 
-def test_the_network_follows_the_edges(containers: ContainerPlan) -> None:
+def test_network_policies_allow_only_declared_edges(containers: ContainerPlan) -> None:
     policies = {
         item["metadata"]["name"]: item["spec"]
         for item in build_manifests(containers)
@@ -191,16 +197,16 @@ def test_the_network_follows_the_edges(containers: ContainerPlan) -> None:
     (ingress,) = policies["core-2"]["ingress"]
     assert ingress["from"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "small-light"
     assert ingress["ports"] == [{"port": 7220, "protocol": "TCP"}]
-    callers = {
+    clients = {
         peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"]
         for rule in policies["core-1"]["ingress"]
         for peer in rule["from"]
     }
-    assert callers == {"deep-thought", "small-light"}
+    assert clients == {"deep-thought", "small-light"}
     assert policies["small-light"]["ingress"] == []
 
 
-def test_own_checks_find_nothing_here_and_faults_elsewhere(containers: ContainerPlan) -> None:
+def test_manifest_checks_accept_generated_files_and_report_broken_ones(containers: ContainerPlan) -> None:
     compose = build_compose(containers)
     assert check_compose(compose) == []
     compose["services"]["core-1"]["depends_on"] = {"core-2": {"condition": "service_started"}}
@@ -226,7 +232,7 @@ def test_own_checks_find_nothing_here_and_faults_elsewhere(containers: Container
 
 
 @pytest.mark.parametrize("verb", ["compose", "k8s"])
-def test_the_example_fleet_gives_the_same_text_each_time(
+def test_manifests_of_example_fleet_are_deterministic_and_complete(
     verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts = []
@@ -236,18 +242,18 @@ def test_the_example_fleet_gives_the_same_text_each_time(
     assert texts[0] == texts[1]
     documents = [item for item in yaml.safe_load_all(texts[0]) if item]
     if verb == "compose":
-        told = [service["labels"]["argosy.agents"] for service in documents[0]["services"].values()]
+        agent_labels = [service["labels"]["argosy.agents"] for service in documents[0]["services"].values()]
     else:
-        told = [
+        agent_labels = [
             item["metadata"]["annotations"]["argosy.agents"]
             for item in documents
             if item["kind"] == "Deployment"
         ]
-    agents = [agent for text in told for agent in text.split(",")]
+    agents = [agent for text in agent_labels for agent in text.split(",")]
     assert sorted(agents) == sorted(load_fleet(EXAMPLE).agents)
 
 
-def test_compose_itself_takes_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_docker_compose_accepts_generated_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     require("docker-compose")
     assert main(["compose", "--fleet", str(EXAMPLE)]) == 0
     file = tmp_path / "compose.yaml"
@@ -261,7 +267,7 @@ def test_compose_itself_takes_the_file(tmp_path: Path, capsys: pytest.CaptureFix
     assert set(json.loads(done.stdout)["services"]) == {service.name for service in services}
 
 
-def test_a_cell_that_needs_itself_through_another_does_not_wait(tmp_path: Path) -> None:
+def test_cell_does_not_wait_for_itself_through_another_service(tmp_path: Path) -> None:
     text = (
         "fleet: f\nagents:\n  A: {run: a:A, cell: c, port: 1001}\n"
         "  B: {run: a:A, group: g, port: 1002, needs: [A]}\n"
@@ -286,7 +292,7 @@ agents:
 """
 
 
-def test_each_agent_has_its_own_container_of_its_groups_image_where_the_file_says_so(tmp_path: Path) -> None:
+def test_containers_agent_option_gives_each_unit_its_own_container(tmp_path: Path) -> None:
     files = {
         **FILES,
         "fleet.yaml": EACH,
@@ -315,7 +321,7 @@ def test_each_agent_has_its_own_container_of_its_groups_image_where_the_file_say
     assert check_manifests(build_manifests(found)) == []
 
 
-def test_each_of_the_examples_agents_can_have_its_own_container(tmp_path: Path) -> None:
+def test_example_fleet_can_run_with_one_container_per_agent(tmp_path: Path) -> None:
     text = EXAMPLE.read_text()
     (tmp_path / "fleet.yaml").write_text(f"containers: agent\n{text}")
     found = plan_containers(plan_images(load_fleet(tmp_path / "fleet.yaml")))

@@ -1,4 +1,4 @@
-"""The plan of images: every agent in exactly one, and each package with the line that drags it in."""
+"""Image plan: each agent in exactly one image, and each package with the import that requires it."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ agents:
 }
 
 
-def test_every_agent_is_in_exactly_one_image(tmp_path: Path) -> None:
+def test_plan_puts_each_agent_into_exactly_one_image(tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
     held = [agent for image in plan.images.values() for agent in image.agents]
     assert sorted(held) == sorted(plan.fleet.agents)
     assert set(plan.images) == {"vision", "light-ones", "big-light", "small-torch", "bare-torch"}
 
 
-def test_an_image_has_what_its_agents_import(tmp_path: Path) -> None:
+def test_image_contains_packages_and_files_its_agents_import(tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
     assert plan.images["vision"].packages == ("argosy", "opencv-python", "torch")
     assert plan.images["vision"].files == ("seer.py", "shared/eyes.py")
@@ -57,7 +57,7 @@ def test_an_image_has_what_its_agents_import(tmp_path: Path) -> None:
     assert plan.images["light-ones"].packages == ("argosy", "numpy", "orjson", "pillow", "pyyaml", "scipy")
 
 
-def test_who_drags_a_package_in_and_by_which_line(tmp_path: Path) -> None:
+def test_plan_records_importing_line_of_each_package(tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
     seer = next(item for item in plan.pulled_in if (item.agent, item.package) == ("Seer", "torch"))
     assert (seer.use.path, seer.use.line, seer.use.import_chain) == ("shared/eyes.py", 2, ("seer.py:1",))
@@ -66,7 +66,7 @@ def test_who_drags_a_package_in_and_by_which_line(tmp_path: Path) -> None:
     assert adder.use.conditions == ("guarded",)
 
 
-def test_only_who_computes_gets_a_gpu_and_that_of_its_machine(tmp_path: Path) -> None:
+def test_plan_assigns_gpu_of_machine_only_to_computing_agents(tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
     assert plan.images["vision"].gpu == "sm_89"
     assert plan.images["small-torch"].gpu == "sm_86"
@@ -75,7 +75,7 @@ def test_only_who_computes_gets_a_gpu_and_that_of_its_machine(tmp_path: Path) ->
     assert [note for note in plan.notes if "`bare`" in note and "`bare-torch`" in note]
 
 
-def test_a_statistic_is_no_computation(tmp_path: Path) -> None:
+def test_metric_only_import_needs_no_gpu(tmp_path: Path) -> None:
     files = {
         **FILES,
         "fleet.yaml": FILES["fleet.yaml"].replace("  Mind: {run: mind.py, machine: small}\n", ""),
@@ -85,7 +85,7 @@ def test_a_statistic_is_no_computation(tmp_path: Path) -> None:
     assert plan.images["small-torch"].gpu is None
 
 
-def test_what_is_installed_for_nobody_and_missing_for_somebody(tmp_path: Path) -> None:
+def test_plan_lists_unused_and_missing_packages(tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
     assert plan.unused == {
         "flask": ("more/requirements.txt:2",),
@@ -97,7 +97,7 @@ def test_what_is_installed_for_nobody_and_missing_for_somebody(tmp_path: Path) -
     assert plan.missing["pillow"].agents == ("Torn",)
 
 
-def test_what_nobody_can_tell_is_a_question_and_in_no_image(tmp_path: Path) -> None:
+def test_plan_leaves_ambiguous_modules_out_of_images(tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
     assert set(plan.ambiguous_modules) == {"no_such_thing"}
     assert plan.ambiguous_modules["no_such_thing"].agents == ("Mind", "Poor")
@@ -107,13 +107,13 @@ def test_what_nobody_can_tell_is_a_question_and_in_no_image(tmp_path: Path) -> N
     }
 
 
-def test_a_script_that_does_not_parse_is_planned_and_told(tmp_path: Path) -> None:
+def test_plan_includes_unparsable_script_and_reports_it(tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
     assert set(plan.unread) == {"Torn", "Server"}
     assert plan.unread["Torn"].startswith("torn.py:5:")
 
 
-def test_members_of_a_cell_share_an_image(tmp_path: Path) -> None:
+def test_agents_of_cell_share_one_image(tmp_path: Path) -> None:
     plan = plan_images(
         make_tree(
             tmp_path,
@@ -129,19 +129,19 @@ def test_members_of_a_cell_share_an_image(tmp_path: Path) -> None:
     assert {name: image.agents for name, image in plan.images.items()} == {"one": ("A", "B"), "two": ("C",)}
 
 
-def test_the_plan_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_image_plan_command_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_tree(tmp_path, FILES)
     assert main(["image", "plan", "--fleet", str(tmp_path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert next(iter(told.items())) == ("argosy", "image-plan/1")
-    assert told["images"]["vision"]["agents"] == ["Seer"]
-    assert told["images"]["vision"]["gpu"] == "sm_89"
-    assert {image["size"] for image in told["images"].values()} == {None}
-    assert "flask" in told["unused"]
-    assert told["missing"]["scipy"]["where"] == "torn.py:5"
+    answer = json.loads(capsys.readouterr().out)
+    assert next(iter(answer.items())) == ("argosy", "image-plan/1")
+    assert answer["images"]["vision"]["agents"] == ["Seer"]
+    assert answer["images"]["vision"]["gpu"] == "sm_89"
+    assert {image["size"] for image in answer["images"].values()} == {None}
+    assert "flask" in answer["unused"]
+    assert answer["missing"]["scipy"]["where"] == "torn.py:5"
 
 
-def test_the_plan_for_people_adds_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_image_plan_command_prints_totals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_tree(tmp_path, FILES)
     assert main(["image", "plan", "--fleet", str(tmp_path)]) == 0
     text = capsys.readouterr().out
@@ -149,7 +149,7 @@ def test_the_plan_for_people_adds_up(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "Meter: `torch` (torch.cuda.is_available, torch.cuda.memory_allocated)" in text
 
 
-def test_one_package_is_told_with_its_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_image_plan_command_explains_one_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_tree(tmp_path, FILES)
     assert main(["image", "plan", "--fleet", str(tmp_path), "--package", "torch"]) == 0
     assert "Seer: shared/eyes.py:2 imports `torch` (lazy) by seer.py:1\n" in capsys.readouterr().out
@@ -157,7 +157,7 @@ def test_one_package_is_told_with_its_way(tmp_path: Path, capsys: pytest.Capture
     assert "did you mean `torch`?" in capsys.readouterr().err
 
 
-def test_the_example_fleet_is_light() -> None:
+def test_example_fleet_needs_only_argosy_and_msgspec() -> None:
     plan = plan_images(load_fleet(EXAMPLE))
     assert sum(len(image.agents) for image in plan.images.values()) == len(plan.fleet.agents) == 84
     assert {name for image in plan.images.values() for name in image.packages} == {"argosy", "msgspec"}
@@ -166,7 +166,7 @@ def test_the_example_fleet_is_light() -> None:
 
 
 @pytest.mark.corpus
-def test_the_real_fleet_has_a_plan(corpus: Path, tmp_path: Path) -> None:
+def test_real_fleet_can_be_planned(corpus: Path, tmp_path: Path) -> None:
     target = tmp_path / "fleet.yaml"
     paths = [str(corpus / part / "config" / "startup_config.yaml") for part in ("main_pc_code", "pc2_code")]
     assert main(["import", *paths, "-o", str(target)]) == 0
@@ -179,7 +179,7 @@ def test_the_real_fleet_has_a_plan(corpus: Path, tmp_path: Path) -> None:
     assert set(plan.other_systems) == {"pywin32"}
 
 
-def test_a_script_outside_of_the_fleet_files_folder_is_told(tmp_path: Path) -> None:
+def test_plan_reports_script_outside_fleet_dir(tmp_path: Path) -> None:
     files = {"fleet.yaml": "fleet: f\nagents:\n  A: {run: ../a.py}\n"}
     plan = plan_images(make_tree(tmp_path / "tree", files))
     (tmp_path / "a.py").write_text("")

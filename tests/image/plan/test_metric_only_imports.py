@@ -1,4 +1,4 @@
-"""What counts as reading a statistic, and what as computing."""
+"""Metric-only imports: reading a statistic is not a computation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from argosy.image.plan.metric_only_imports import find_metric_only_import
         "import torch\n",
     ],
 )
-def test_a_statistic(tmp_path: Path, text: str) -> None:
+def test_import_used_for_statistics_is_metric_only(tmp_path: Path, text: str) -> None:
     file = tmp_path / "a.py"
     file.write_text(text)
     assert find_metric_only_import(str(file), "torch", "a.py") is not None
@@ -38,13 +38,13 @@ def test_a_statistic(tmp_path: Path, text: str) -> None:
         "import torch\ndef f(:\n",
     ],
 )
-def test_a_computation(tmp_path: Path, text: str) -> None:
+def test_import_used_for_computation_is_not_metric_only(tmp_path: Path, text: str) -> None:
     file = tmp_path / "a.py"
     file.write_text(text)
     assert find_metric_only_import(str(file), "torch", "a.py") is None
 
 
-def test_a_package_without_statistics_is_never_one(tmp_path: Path) -> None:
+def test_package_without_statistics_is_never_metric_only(tmp_path: Path) -> None:
     file = tmp_path / "a.py"
     file.write_text("import scipy\nscipy.__version__\n")
     assert find_metric_only_import(str(file), "scipy", "a.py") is None

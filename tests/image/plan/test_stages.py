@@ -1,4 +1,4 @@
-"""Services that wait for each other: never in a ring, every unit in exactly one."""
+"""Start stages of services: no cycle, and each unit in exactly one stage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def fleets(draw: st.DrawFn) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]
 
 
 @given(fleets())
-def test_every_need_is_inside_or_earlier(drawn: tuple[dict[str, str], dict[str, tuple[str, ...]]]) -> None:
+def test_stage_groups_puts_needs_into_same_or_earlier_stage(
+    drawn: tuple[dict[str, str], dict[str, tuple[str, ...]]],
+) -> None:
     group_of, needs = drawn
     stages = stage_groups(group_of, needs)
     assert sorted(unit for stage in stages for unit in stage) == sorted(group_of)
@@ -34,11 +36,11 @@ def test_every_need_is_inside_or_earlier(drawn: tuple[dict[str, str], dict[str, 
     assert stages == stage_groups(group_of, needs)
 
 
-def test_groups_that_can_wait_for_each_other_stay_whole() -> None:
+def test_stage_groups_keeps_groups_without_cycle_whole() -> None:
     group_of = {"a": "x", "b": "x", "c": "y", "d": "y"}
     assert stage_groups(group_of, {"c": ("a",), "d": ("b",)}) == [("a", "b"), ("c", "d")]
 
 
-def test_groups_that_need_each_other_are_cut() -> None:
+def test_stage_groups_splits_groups_that_need_each_other() -> None:
     group_of = {"a": "x", "b": "x", "c": "y"}
     assert stage_groups(group_of, {"c": ("a",), "b": ("c",)}) == [("a",), ("c",), ("b",)]

@@ -1,4 +1,4 @@
-"""Images pushed to a real registry: what it has is the layout's to the byte; what goes wrong has a name."""
+"""Push to a real registry: the registry holds the same bytes as the layout, and errors are named."""
 
 from __future__ import annotations
 
@@ -32,40 +32,40 @@ def port(tmp_path: Path) -> Iterator[int]:
         yield found
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def pushed_images(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(capsys.readouterr().out)["images"]
     return found
 
 
-def pulled(port: int, repository: str, tag: str) -> bytes:
+def pull_manifest(port: int, repository: str, tag: str) -> bytes:
     url = f"http://127.0.0.1:{port}/v2/{repository}/manifests/{tag}"
     with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": MANIFEST_TYPE})) as answer:
         return bytes(answer.read())
 
 
-def test_what_is_pulled_is_what_was_pushed_and_nothing_is_sent_twice(
+def test_push_stores_identical_bytes_and_sends_each_blob_once(
     tree: Path, port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert push(tree, "--to", f"127.0.0.1:{port}/team", "--json") == 0
-    first = told(capsys)
+    first = pushed_images(capsys)
     assert list(first) == ["light", "heavy"]
     assert first["light"]["blobs"] == {"sent": 3, "mounted": 0, "there": 0}
     assert first["heavy"]["blobs"] == {"sent": 2, "mounted": 1, "there": 0}
     for name, item in first.items():
         assert item["place"] == f"127.0.0.1:{port}/team/yard/{name}:v1"
-        data = pulled(port, f"team/yard/{name}", "v1")
+        data = pull_manifest(port, f"team/yard/{name}", "v1")
         assert f"sha256:{hashlib.sha256(data).hexdigest()}" == item["digest"] == manifests(tree)[name]
         for layer in json.loads(data)["layers"]:
             url = f"http://127.0.0.1:{port}/v2/team/yard/{name}/blobs/{layer['digest']}"
             with urllib.request.urlopen(url) as answer:
                 assert f"sha256:{hashlib.sha256(answer.read()).hexdigest()}" == layer["digest"]
     assert push(tree, "--to", f"127.0.0.1:{port}/team", "--only", "heavy", "--tag", "v2", "--json") == 0
-    again = told(capsys)
+    again = pushed_images(capsys)
     assert again["heavy"]["blobs"] == {"sent": 0, "mounted": 0, "there": 3}
-    assert pulled(port, "team/yard/heavy", "v2") == pulled(port, "team/yard/heavy", "v1")
+    assert pull_manifest(port, "team/yard/heavy", "v2") == pull_manifest(port, "team/yard/heavy", "v1")
 
 
-def test_a_push_that_was_cut_goes_on_where_it_ended(
+def test_push_resumes_after_lost_connection(
     tree: Path, port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Relay(port, 4 * 2**20) as relay:
@@ -74,24 +74,24 @@ def test_a_push_that_was_cut_goes_on_where_it_ended(
     assert "the connection ended during blob sha256:" in error
     assert "hint: run the command again: blobs that arrived are not sent again" in error
     with pytest.raises(urllib.error.HTTPError, match="404"):
-        pulled(port, "yard/heavy", "v1")
+        pull_manifest(port, "yard/heavy", "v1")
     assert push(tree, "--to", f"127.0.0.1:{port}", "--only", "heavy", "--json") == 0
-    assert told(capsys)["heavy"]["blobs"] == {"sent": 2, "mounted": 0, "there": 1}
-    assert hashlib.sha256(pulled(port, "yard/heavy", "v1")).hexdigest() == manifests(tree)["heavy"][7:]
+    assert pushed_images(capsys)["heavy"]["blobs"] == {"sent": 2, "mounted": 0, "there": 1}
+    assert hashlib.sha256(pull_manifest(port, "yard/heavy", "v1")).hexdigest() == manifests(tree)["heavy"][7:]
 
 
-def test_a_large_blob_goes_in_pieces(
+def test_push_sends_large_blob_in_chunks(
     tree: Path, port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("argosy.image.registry.registry_client._CHUNK_BYTES", 2**20 + 1)
     assert push(tree, "--to", f"localhost:{port}", "--only", "heavy", "--json") == 0
-    large = json.loads(pulled(port, "yard/heavy", "v1"))["layers"][1]
+    large = json.loads(pull_manifest(port, "yard/heavy", "v1"))["layers"][1]
     assert large["size"] == 6 * 2**20
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/yard/heavy/blobs/{large['digest']}") as answer:
         assert f"sha256:{hashlib.sha256(answer.read()).hexdigest()}" == large["digest"]
 
 
-def test_a_closed_registry_lets_in_who_it_knows_and_nobody_else(
+def test_push_reports_missing_and_wrong_credentials(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with registry(tmp_path / "registry", is_closed=True) as port:
@@ -107,21 +107,21 @@ def test_a_closed_registry_lets_in_who_it_knows_and_nobody_else(
         assert "wrong" not in error
         log_in(tmp_path, f"127.0.0.1:{port}", USER, PASSWORD)
         assert push(tree, *words, "--json") == 0
-        assert told(capsys)["light"]["digest"] == manifests(tree)["light"]
+        assert pushed_images(capsys)["light"]["digest"] == manifests(tree)["light"]
 
 
-def test_who_is_not_there_is_told_at_once(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_push_reports_unreachable_registry(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (port,) = free_ports(1)
     assert push(tree, "--to", f"127.0.0.1:{port}") == 3
     error = capsys.readouterr().err
     assert f"no registry answers at http://127.0.0.1:{port}: Connection refused" in error
 
 
-def test_a_full_or_faulty_place_is_named(
+def test_push_reports_digest_error_of_registry(
     tree: Path, port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert push(tree, "--to", f"127.0.0.1:{port}/v2", "--only", "light") == 0
-    digest = json.loads(pulled(port, "v2/yard/light", "v1"))["layers"][1]["digest"]
+    digest = json.loads(pull_manifest(port, "v2/yard/light", "v1"))["layers"][1]["digest"]
     path = tree / ".argosy" / "images" / "blobs" / "sha256" / digest[7:]
     path.unlink()
     path.write_bytes(b"something else")
@@ -142,7 +142,7 @@ def test_a_full_or_faulty_place_is_named(
         (("--to", "host.lan", "-o", "nowhere"), 2, "there is no layout in `nowhere`"),
     ],
 )
-def test_what_cannot_be_pushed_is_told_before_anybody_is_asked(
+def test_push_rejects_invalid_arguments_before_contacting_registry(
     tree: Path, words: tuple[str, ...], code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
@@ -161,19 +161,19 @@ def test_what_cannot_be_pushed_is_told_before_anybody_is_asked(
         ("yard.example/a/b-c", False),
     ],
 )
-def test_only_this_machine_is_spoken_to_without_tls(text: str, is_plain: bool) -> None:
+def test_push_target_is_plain_http_only_on_loopback(text: str, is_plain: bool) -> None:
     assert parse_target(text).is_plain is is_plain
     assert parse_target(text, is_plain=True).is_plain
 
 
 @given(st.text("aZ0.:/[]-_@", max_size=30))
-def test_a_target_is_read_or_refused_by_name(text: str) -> None:
+def test_parse_target_accepts_target_or_raises_input_error(text: str) -> None:
     with contextlib.suppress(InputError):
         target = parse_target(text)
         assert text in (target.host, f"{target.host}/{target.prefix}", f"{target.host}/")
 
 
-def test_files_of_credentials_are_those_of_podman_and_then_of_docker() -> None:
+def test_credential_files_lists_podman_files_before_docker_file() -> None:
     def files(**environ: str) -> list[str]:
         return [str(path) for path in credential_files({"HOME": "/home/ann", **environ})]
 
@@ -188,7 +188,7 @@ def test_files_of_credentials_are_those_of_podman_and_then_of_docker() -> None:
     assert files(REGISTRY_AUTH_FILE="/one") == ["/one"]
 
 
-def test_credentials_come_from_the_first_file_that_has_them_or_its_helper(tmp_path: Path) -> None:
+def test_find_credentials_uses_first_file_with_entry_or_helper(tmp_path: Path) -> None:
     environ = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
     assert find_credentials(("yard.example",), environ) is None
     auth = base64.b64encode(b"ann:a:b").decode()
@@ -219,7 +219,7 @@ def test_credentials_come_from_the_first_file_that_has_them_or_its_helper(tmp_pa
             find_credentials(names, environ)
 
 
-def test_a_helper_program_is_asked_by_the_protocol_of_docker(
+def test_find_credentials_asks_docker_credential_helper(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     helper = tmp_path / "docker-credential-yard"

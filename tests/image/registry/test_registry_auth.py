@@ -1,4 +1,4 @@
-"""Pushes to a registry that wants tokens, with a token service that is a process's own; nothing is mocked."""
+"""Push to a registry with token authentication; the token service is a real process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def place(tmp_path: Path, service: TokenService) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
 
 
-def pulled(service: TokenService, place: str, repository: str, tag: str) -> bytes:
+def pull_manifest(service: TokenService, place: str, repository: str, tag: str) -> bytes:
     """Return a manifest as somebody without a password gets it."""
     words = f"service={SERVICE}&scope=repository:{repository}:pull"
     with urllib.request.urlopen(f"{service.realm}?{words}") as answer:
@@ -45,15 +45,15 @@ def pulled(service: TokenService, place: str, repository: str, tag: str) -> byte
         return bytes(answer.read())
 
 
-def test_a_token_is_asked_for_each_repository_and_each_right(
+def test_push_requests_token_for_each_repository_and_permission(
     tree: Path, tmp_path: Path, service: TokenService, place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log_in(tmp_path, place, USER, PASSWORD)
     # A `.netrc` is of no account: it would be sent in place of the token.
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login somebody password else\n")
     assert push(tree, "--to", f"{place}/team", "--json") == 0
-    told = json.loads(capsys.readouterr().out)["images"]
-    assert told["heavy"]["blobs"] == {"sent": 2, "mounted": 1, "there": 0}
+    pushed = json.loads(capsys.readouterr().out)["images"]
+    assert pushed["heavy"]["blobs"] == {"sent": 2, "mounted": 1, "there": 0}
     light, heavy = "repository:team/yard/light", "repository:team/yard/heavy"
     assert {user for user, _ in service.asked} == {USER}
     assert [list(scopes) for _, scopes in service.asked] == [
@@ -64,13 +64,13 @@ def test_a_token_is_asked_for_each_repository_and_each_right(
     ]
     for name, digest in manifests(tree).items():
         if name != "broken":
-            data = pulled(service, place, f"team/yard/{name}", "v1")
+            data = pull_manifest(service, place, f"team/yard/{name}", "v1")
             assert f"sha256:{hashlib.sha256(data).hexdigest()}" == digest
     assert push(tree, "--to", f"{place}/team", "--only", "light", "--tag", "v2") == 0
     assert "0 sent" in capsys.readouterr().out
 
 
-def test_a_token_for_tokens_that_a_login_left_is_taken(
+def test_push_uses_identity_token_of_login(
     tree: Path, tmp_path: Path, service: TokenService, place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_login(tmp_path, place, {"auth": "", "identitytoken": IDENTITY})
@@ -82,7 +82,9 @@ def test_a_token_for_tokens_that_a_login_left_is_taken(
     assert f"rejects the credentials of `<token>` (from {tmp_path}/.docker/config.json)" in error
 
 
-def test_a_helper_may_keep_a_token_for_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_find_credentials_reads_identity_token_from_helper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     helper = tmp_path / "docker-credential-yard"
     helper.write_text('#!/bin/sh\necho \'{"Username": "<token>", "Secret": "kept"}\'\n')
     helper.chmod(0o755)
@@ -93,7 +95,7 @@ def test_a_helper_may_keep_a_token_for_tokens(tmp_path: Path, monkeypatch: pytes
     assert (found.is_token, found.password) == (True, "kept")
 
 
-def test_who_may_not_push_is_told_what_and_as_whom(
+def test_push_without_permission_reports_user_and_blob(
     tree: Path, tmp_path: Path, service: TokenService, place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("--to", place, "--only", "light")
@@ -114,7 +116,7 @@ def test_who_may_not_push_is_told_what_and_as_whom(
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"token": 7}'])
-def test_a_service_that_gives_no_token_is_named(
+def test_push_reports_token_service_without_token(
     tree: Path, service: TokenService, place: str, body: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service.answer = (200, body)
@@ -123,7 +125,7 @@ def test_a_service_that_gives_no_token_is_named(
     assert found in capsys.readouterr().err
 
 
-def test_a_service_that_is_not_there_is_named(
+def test_push_reports_unreachable_token_service(
     tree: Path, service: TokenService, place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service.close()
@@ -156,7 +158,9 @@ def test_a_service_that_is_not_there_is_named(
         ),
     ],
 )
-def test_challenges_are_read(header: str, found: tuple[tuple[str, dict[str, str]], ...]) -> None:
+def test_parse_challenges_reads_authenticate_headers(
+    header: str, found: tuple[tuple[str, dict[str, str]], ...]
+) -> None:
     assert parse_challenges(header) == tuple(AuthChallenge(*each) for each in found)
 
 
@@ -164,7 +168,7 @@ _WORDS = st.text("abcdefgh-_1", min_size=1, max_size=6)
 
 
 @given(st.lists(st.tuples(_WORDS, st.dictionaries(_WORDS, st.text(max_size=12), min_size=1)), max_size=4))
-def test_what_is_written_as_a_challenge_is_read_again(ways: list[tuple[str, dict[str, str]]]) -> None:
+def test_parse_challenges_round_trips_written_header(ways: list[tuple[str, dict[str, str]]]) -> None:
     def quoted(text: str) -> str:
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -176,6 +180,6 @@ def test_what_is_written_as_a_challenge_is_read_again(ways: list[tuple[str, dict
 
 
 @given(st.text('aB =",\\\t', max_size=40))
-def test_any_header_is_read_to_its_end(header: str) -> None:
+def test_parse_challenges_accepts_any_header(header: str) -> None:
     for challenge in parse_challenges(header):
         assert challenge.scheme

@@ -1,4 +1,4 @@
-"""TLS with real certificates: whom one trusts, and what is said of a certificate that is not good."""
+"""Registry TLS with real certificates: trusted authorities, and errors for invalid certificates."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def trust(home: Path, place: str, authority: Authority) -> Path:
     return folder / "ca.crt"
 
 
-def test_an_own_authority_is_trusted_once_its_certificate_is_where_podman_looks(
+def test_push_trusts_private_ca_in_podman_certs_dir(
     tree: Path, tmp_path: Path, authority: Authority, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with registry(tmp_path / "registry", shows=authority.sign(HERE), is_closed=True) as port:
@@ -41,19 +41,19 @@ def test_an_own_authority_is_trusted_once_its_certificate_is_where_podman_looks(
         log_in(tmp_path, place, USER, PASSWORD)
         words = ("--to", place, "--only", "light", "--json")
         assert push(tree, *words) == 1
-        told = json.loads(capsys.readouterr().out)["errors"][0]
-        assert (told["where"], told["code"]) == (place, "registry-tls")
-        assert "the certificate is not trusted (" in told["message"]
-        assert "for `127.0.0.1`, issued by `Yard CA`, valid from 2020-01-01 to 2049-12-31" in told["message"]
+        issue = json.loads(capsys.readouterr().out)["errors"][0]
+        assert (issue["where"], issue["code"]) == (place, "registry-tls")
+        assert "the certificate is not trusted (" in issue["message"]
+        assert "for `127.0.0.1`, issued by `Yard CA`, valid from 2020-01-01 to 2049-12-31" in issue["message"]
         folder = f"{tmp_path}/.config/containers/certs.d/{place}"
-        assert f"`mkdir -p {folder}`" in told["hint"]
+        assert f"`mkdir -p {folder}`" in issue["hint"]
         file = trust(tmp_path, place, authority)
         assert str(file.parent) == folder
         assert push(tree, *words) == 0
         assert json.loads(capsys.readouterr().out)["images"]["light"]["digest"] == manifests(tree)["light"]
 
 
-def test_the_variable_of_openssl_names_whom_to_trust(
+def test_push_trusts_ca_of_ssl_cert_file_variable(
     tree: Path, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
@@ -61,7 +61,7 @@ def test_the_variable_of_openssl_names_whom_to_trust(
         assert push(tree, "--to", f"127.0.0.1:{port}", "--only", "light") == 0
 
 
-def test_a_certificate_that_signs_itself_is_trusted_by_itself(
+def test_push_trusts_self_signed_certificate_by_its_own_file(
     tree: Path, tmp_path: Path, authority: Authority, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with registry(
@@ -91,7 +91,7 @@ def test_a_certificate_that_signs_itself_is_trusted_by_itself(
         ),
     ],
 )
-def test_a_certificate_that_is_not_good_is_shown(
+def test_push_reports_invalid_certificate(
     tree: Path,
     tmp_path: Path,
     authority: Authority,
@@ -110,7 +110,7 @@ def test_a_certificate_that_is_not_good_is_shown(
     assert f"valid from 2020-01-01 to 20{until[:2]}-" in error
 
 
-def test_the_token_service_has_a_certificate_of_its_own(
+def test_push_verifies_certificate_of_token_service(
     tree: Path, tmp_path: Path, authority: Authority, capsys: pytest.CaptureFixture[str]
 ) -> None:
     signs = Authority(tmp_path / "signs", "Signs")
@@ -130,7 +130,7 @@ def test_the_token_service_has_a_certificate_of_its_own(
         assert push(tree, "--to", place, "--only", "light") == 0
 
 
-def test_a_token_is_not_fetched_without_tls_for_a_registry_with(
+def test_push_refuses_plain_http_token_service_of_tls_registry(
     tree: Path, tmp_path: Path, authority: Authority, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with (
@@ -144,7 +144,7 @@ def test_a_token_is_not_fetched_without_tls_for_a_registry_with(
         assert service.asked == []
 
 
-def test_who_does_not_speak_tls_is_told_apart(tree: Path, tmp_path: Path) -> None:
+def test_push_reports_server_without_tls(tree: Path, tmp_path: Path) -> None:
     from argosy.image.registry.registry_client import OrasRegistry  # noqa: PLC0415 - an extra
 
     with registry(tmp_path / "registry") as port:
@@ -154,7 +154,7 @@ def test_who_does_not_speak_tls_is_told_apart(tree: Path, tmp_path: Path) -> Non
             OrasRegistry(PushTarget(place, place, "", is_plain=False, is_loopback=False))
 
 
-def test_files_of_certificates_that_are_none_are_named(tmp_path: Path) -> None:
+def test_tls_context_rejects_invalid_certificate_files(tmp_path: Path) -> None:
     folder = tmp_path / ".config" / "containers" / "certs.d" / "yard.example:5000"
     folder.mkdir(parents=True)
     environ = {"HOME": str(tmp_path)}

@@ -1,4 +1,4 @@
-"""What runs first in a container, as processes: it waits, reaps, answers health, and ends in order."""
+"""Container init: it waits for dependencies, reaps orphans, answers health checks and stops in order."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def pair(tmp_path: Path) -> Iterator[tuple[Container, Container]]:
         container.close()
 
 
-def test_a_container_waits_for_another_and_ends_in_order(pair: tuple[Container, Container]) -> None:
+def test_container_waits_for_dependency_and_stops_in_order(pair: tuple[Container, Container]) -> None:
     first, second = pair
     second.start()
     assert second.checkup() == (1, "no supervisor answers")
@@ -129,7 +129,7 @@ def test_a_container_waits_for_another_and_ends_in_order(pair: tuple[Container, 
     assert first.end()[0] == 0
 
 
-def test_told_to_end_while_it_waits_it_ends(pair: tuple[Container, Container]) -> None:
+def test_container_stops_on_sigterm_while_it_waits(pair: tuple[Container, Container]) -> None:
     _, second = pair
     second.start()
     assert second.process is not None
@@ -149,7 +149,7 @@ def _await_handler(pid: int) -> None:
         time.sleep(0.01)
 
 
-def test_a_container_without_its_name_says_which_there_are(pair: tuple[Container, Container]) -> None:
+def test_container_with_unknown_name_lists_container_names(pair: tuple[Container, Container]) -> None:
     first, _ = pair
     first.env["ARGOSY_MACHINE"] = "third"
     first.start()
@@ -159,7 +159,9 @@ def test_a_container_without_its_name_says_which_there_are(pair: tuple[Container
     assert "found `third`, expected one of the fleet's containers: `first`, `second`" in output
 
 
-def test_what_is_needed_elsewhere_is_waited_for_and_then_wanted(pair: tuple[Container, Container]) -> None:
+def test_local_fleet_turns_remote_needs_into_dependencies_and_wants(
+    pair: tuple[Container, Container],
+) -> None:
     fleet = load_fleet(pair[0].file)
     (gate,) = remote_dependencies(fleet, place(fleet, "container", {}), "second")
     assert (gate.agent, gate.kind, gate.port) == ("Base", "tcp", fleet.agents["Base"].port)
@@ -169,7 +171,7 @@ def test_what_is_needed_elsewhere_is_waited_for_and_then_wanted(pair: tuple[Cont
     assert ([need.agent for need in agents["Last"].needs], agents["Last"].wants) == (["Next"], ("Base",))
 
 
-def test_each_agent_in_its_own_container_by_what_compose_says(tmp_path: Path) -> None:
+def test_one_container_per_agent_starts_and_stops_with_compose_settings(tmp_path: Path) -> None:
     ports = free_ports(port.PORTS)
     fleet = make_tree(tmp_path, {"fleet.yaml": port.FLEET.format(*ports), **port.FILES})
     laid = plan_containers(plan_images(fleet))
@@ -228,7 +230,7 @@ sys.exit(forward_signals_and_reap(child))
 """
 
 
-def test_process_one_reaps_orphans_and_hands_signals_on() -> None:
+def test_container_init_reaps_orphans_and_forwards_signals() -> None:
     process = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE)
     assert process.stdout is not None
     orphan = Path(f"/proc/{process.stdout.read(7).decode().strip()}")
@@ -241,7 +243,7 @@ def test_process_one_reaps_orphans_and_hands_signals_on() -> None:
     assert process.returncode == 7
 
 
-def test_as_process_one_in_a_namespace_of_its_own(pair: tuple[Container, Container]) -> None:
+def test_container_init_runs_as_pid_1_of_namespace(pair: tuple[Container, Container]) -> None:
     first, _ = pair
     require("unshare")
     if os.geteuid() != 0:
@@ -267,7 +269,7 @@ def test_as_process_one_in_a_namespace_of_its_own(pair: tuple[Container, Contain
     ("module", "line"),
     [("first", "the file cannot be read"), ("checkup", "no supervisor answers")],
 )
-def test_modules_that_old_manifests_name_still_run(module: str, line: str, tmp_path: Path) -> None:
+def test_legacy_container_modules_still_run(module: str, line: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", f"argosy.image.{module}", str(tmp_path / "fleet.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0
