@@ -416,13 +416,13 @@ class RecordStoreMachine(RuleBasedStateMachine):
         store._database.execute("PRAGMA synchronous = OFF")  # no power is lost here
         return store
 
-    @rule(source=st.integers(0, 2), target=st.integers(0, 2), most=st.sampled_from([1, 5000, 1 << 20]))
-    def pull(self, source: int, target: int, most: int) -> None:
-        self._pull(source, target, most)
+    @rule(source=st.integers(0, 2), receiver=st.integers(0, 2), most=st.sampled_from([1, 5000, 1 << 20]))
+    def pull(self, source: int, receiver: int, most: int) -> None:
+        self._pull(source, receiver, most)
 
-    def _pull(self, source: int, target: int, most: int = 1 << 20) -> int:
-        theirs, ours = StoreReader(self.paths[source]), StoreReader(self.paths[target])
-        taken = len(self.stores[target].store_batches(theirs.records_after(ours.positions(), most)))
+    def _pull(self, source: int, receiver: int, most: int = 1 << 20) -> int:
+        theirs, ours = StoreReader(self.paths[source]), StoreReader(self.paths[receiver])
+        taken = len(self.stores[receiver].store_batches(theirs.records_after(ours.positions(), most)))
         theirs.close()
         ours.close()
         return taken
