@@ -200,14 +200,14 @@ def test_down_stops_cells_without_supervisor(fleet: Rig) -> None:
 
 
 def test_watchdog_names_agent_and_handler_that_blocks_cell(fleet: Rig) -> None:
-    text = (FLEET % PORTS).replace("cell: one,", "cell: one, liveness: {watchdog: 500ms},")
+    text = (FLEET % PORTS).replace("cell: one,", "cell: one, liveness: {watchdog: 1s},")
     fleet.write(text.replace("stop_timeout: 2s", "stop_timeout: 100ms"))
     fleet.json("up", "-d")
     before = fleet.pid("Voice")
     fleet.argosy("call", "Voice", "hang", "--timeout", "3")
     fleet.until(lambda: all_ready(fleet) and fleet.pid("Front") != before)
     event_log = next((fleet.folder / "state" / "argosy").glob("*/event-log")).read_text()
-    assert "its cell `one` sent no heartbeat for 0.5 s" in event_log
+    assert "its cell `one` sent no heartbeat for 1.0 s" in event_log
     assert "`Voice` runs `hang`" in event_log
     told = [line for agent, line in lines(fleet, "Voice") if agent == "Voice"]
     assert any("the work loop has been blocked" in line and "`Voice` runs `hang`" in line for line in told)
