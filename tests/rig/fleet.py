@@ -159,7 +159,8 @@ class Rig:
                 process.kill()
             process.communicate()
         self.argosy("down")
-        self.until(lambda: not self.leftovers(), 5)
+        # A supervisor that was on its way out removes its files last: nothing of it may run when they are deleted.
+        self.until(lambda: not self.leftovers(), 20)
 
 
 def is_alive(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""A small code base of the old kind: a base that binds one port twice, and agents that it stops."""
+"""A small legacy code base: its base class binds one port twice, so that its agents fail to start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ablation: each part is really out in the environment of a run, and in no other."""
+"""Ablations: each part is removed in the environment of its run only."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("part", ["", *PLACES])
-def test_the_part_is_out_and_nothing_else(python: str, part: str) -> None:
+def test_ablation_removes_exactly_one_part(python: str, part: str) -> None:
     environment = {**os.environ, "PYTHONPATH": "", "REAL_FLEET_ABLATION": part}
-    told = subprocess.run(
+    completed = subprocess.run(
         [python, "-c", LOOK, *PLACES.values()], env=environment, capture_output=True, text=True, check=True
     )
-    assert told.stderr == ""
-    out = [name for name, line in zip(PLACES, told.stdout.split(), strict=True) if line == "True"]
+    assert completed.stderr == ""
+    out = [name for name, line in zip(PLACES, completed.stdout.split(), strict=True) if line == "True"]
     assert out == ([part] if part else [])

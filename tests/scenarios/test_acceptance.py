@@ -1,4 +1,4 @@
-"""What was promised of a tree, counted on one that is small enough to count by hand."""
+"""Acceptance scenario: its counts on a tree that is small enough to count by hand."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def promised(tree: Path, *words: str) -> dict[str, Any]:
     return told
 
 
-def test_before_between_and_after(tree: Path) -> None:
+def test_acceptance_counts_before_and_after_refit(tree: Path) -> None:
     before = {path.name: path.read_bytes() for path in tree.iterdir()}
     told = promised(tree)
     assert told["argosy"] == "promises/1"
@@ -62,7 +62,7 @@ def test_before_between_and_after(tree: Path) -> None:
     assert {path.name: path.read_bytes() for path in tree.iterdir()} == before, "the tree itself is left"
 
 
-def test_an_archive_is_as_good(tree: Path) -> None:
+def test_acceptance_accepts_archive(tree: Path) -> None:
     archive = tree.parent / "tree.tar.xz"
     with tarfile.open(archive, "w:xz") as file:
         file.add(tree, ".")

@@ -1,4 +1,4 @@
-"""Two audits side by side: copies are one implementation, and what one side cannot read is told apart."""
+"""Comparison of two audits: copies count as one implementation, and unparseable files are excluded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def audit(*findings: dict[str, Any], unparseable: tuple[str, ...] = ()) -> dict[
     return {"counts": {"H201": 3}, "unparseable": list(unparseable), "findings": list(findings)}
 
 
-def test_loops_that_are_copies_are_one_implementation() -> None:
+def test_copied_loops_count_as_one_implementation() -> None:
     told = audit_counts(
         audit(
             *(loop("a.py", 12), loop("b.py", 112), loop("c.py", 12), loop("a.py", 60, "B._health_loop")),
@@ -34,7 +34,7 @@ def test_loops_that_are_copies_are_one_implementation() -> None:
     assert compare_audits(told, told)["all"]["after"]["implementations"] == 3
 
 
-def test_what_only_one_side_could_read_is_in_no_comparison() -> None:
+def test_comparison_excludes_files_parsed_on_one_side_only() -> None:
     address = finding("A401", "a.py", 1)
     before = audit_counts(audit(loop("a.py", 1), address, unparseable=("b.py", "c.py")))
     late = (finding("A402", "b.py", 4), loop("b.py", 9))

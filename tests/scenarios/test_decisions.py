@@ -1,4 +1,4 @@
-"""The decision file of a scenario: its limits hold, and what is not there as it says is an error."""
+"""Decision file of a scenario: its limits, and errors where a decision does not fit its file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def entry(number: int = 0, **more: object) -> dict[str, object]:
         ([entry(unknown=1)], "is not a decision file"),
     ],
 )
-def test_what_goes_beyond_the_limits_is_refused(
+def test_decision_file_beyond_limits_is_refused(
     tmp_path: Path, entries: list[dict[str, object]], reason: str
 ) -> None:
     with pytest.raises(ScenarioError, match=reason):
@@ -53,13 +53,13 @@ def apply(folder: Path, **more: object) -> tuple[str, decisions.Applied]:
     return (folder / "0.py").read_text(), applied
 
 
-def test_a_doubled_body_goes(tmp_path: Path) -> None:
+def test_delete_decision_removes_duplicated_body(tmp_path: Path) -> None:
     text, told = apply(tmp_path, delete=[{"first": "def f(self):", "until": "# end", "nth": 2}])
     assert text == "class A:\n    def f(self):\n        one()\n\n    # end\n"
     assert (told.kind, told.added, told.removed) == ("delete", 0, 3)
 
 
-def test_methods_come_back_from_another_file_and_are_counted_apart(tmp_path: Path) -> None:
+def test_restore_decision_counts_restored_lines_separately(tmp_path: Path) -> None:
     body = "    def g(self):\n        return self.x + self.xs + self.x.x\n"
     (tmp_path / "old.py").write_text(f"class B:\n{body}")
     text, told = apply(
@@ -71,7 +71,7 @@ def test_methods_come_back_from_another_file_and_are_counted_apart(tmp_path: Pat
     assert (told.restored, told.added, told.removed) == (3, 4, 1)
 
 
-def test_an_adapter_of_forty_lines_is_let_through(tmp_path: Path) -> None:
+def test_adapter_of_40_lines_is_accepted(tmp_path: Path) -> None:
     told = read(tmp_path, [{"file": "a.py", "why": "w", "adapter": "x\n" * 40}])
     assert decisions.apply(tmp_path, told.decisions)[0].added == 40
 
@@ -87,14 +87,14 @@ def test_an_adapter_of_forty_lines_is_let_through(tmp_path: Path) -> None:
         ({"restore": {"source": "0.py", "into": "A", "names": ["A.gone"]}}, "no `A.gone`"),
     ],
 )
-def test_what_is_not_there_as_decided_is_an_error(
+def test_decision_that_does_not_fit_file_raises_error(
     tmp_path: Path, more: dict[str, object], reason: str
 ) -> None:
     with pytest.raises(ScenarioError, match=reason):
         apply(tmp_path, **more)
 
 
-def test_the_decisions_on_the_real_fleet_are_within_their_limits() -> None:
+def test_real_fleet_decisions_are_within_limits() -> None:
     folder = Path(__file__).resolve().parents[2] / "scenarios" / "real-fleet"
     assert decisions.read_decisions(folder / "decisions.yaml").decisions
 
@@ -128,13 +128,13 @@ GOOD = {"status": "ok", "name": "A", "pid": 7, "uptime": 1.0}
         ),
     ],
 )
-def test_ready_is_more_than_an_answer(look: AgentObservation, reason: str) -> None:
+def test_not_ready_reason_checks_state_and_health_answer(look: AgentObservation, reason: str) -> None:
     told = outcome.not_ready_reason("A", look, "")
     assert told.startswith(reason) if reason.endswith(": ") else reason in told
     assert bool(told) == bool(reason)
 
 
-def test_the_last_traceback_is_part_of_the_account() -> None:
+def test_last_error_is_read_from_log() -> None:
     log = (
         "A | ValueError: an earlier one\n"
         "A | Traceback (most recent call last):\n"
@@ -157,7 +157,5 @@ def test_the_last_traceback_is_part_of_the_account() -> None:
         ({"status": "degraded"}, ["it says so itself: no reason given"]),
     ],
 )
-def test_the_own_word_of_an_agent_is_its_reason_or_what_it_denies(
-    health: dict[str, object], said: list[str]
-) -> None:
+def test_degraded_reason_is_read_from_health(health: dict[str, object], said: list[str]) -> None:
     assert outcome.degraded_reasons(AgentObservation(7, "ready", "", health)) == said

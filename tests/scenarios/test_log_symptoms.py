@@ -1,4 +1,4 @@
-"""What a log says of what is not there, and of threads that have died; and who is asked again."""
+"""Log symptoms: missing capabilities and dead threads; and rechecks of degraded agents."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from realfleet.recheck import recheck_degraded
         ("bash: line 1: espeak: command not found", "the program `espeak`"),
     ],
 )
-def test_what_libraries_say_of_devices_and_programs_is_read(line: str, what: str) -> None:
+def test_log_symptoms_name_missing_devices_and_programs(line: str, what: str) -> None:
     (told,) = missing_capabilities(["begin", line, line])
     assert told.startswith(f"goes without {what}, by its log: ")
     assert "2026-01-02" not in told
@@ -51,18 +51,18 @@ def test_what_libraries_say_of_devices_and_programs_is_read(line: str, what: str
         "ValueError: no such thing",
     ],
 )
-def test_other_errors_are_no_missing_device(line: str) -> None:
+def test_log_symptoms_ignore_other_errors(line: str) -> None:
     assert missing_capabilities([line]) == []
 
 
-def test_a_program_that_is_not_there_is_named_as_python_says_it() -> None:
+def test_log_symptoms_name_missing_program_of_python_error() -> None:
     code = "import subprocess; subprocess.run(['no-such-program', '--version'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     (told,) = missing_capabilities(done.stderr.splitlines())
     assert "goes without the program `no-such-program`" in told
 
 
-DYING = """
+THREAD_ERRORS = """
 import threading
 def fails():
     try:
@@ -79,9 +79,9 @@ print("ValueError: told by no thread")
 """
 
 
-def test_threads_that_died_are_told_by_what_ended_them() -> None:
+def test_log_symptoms_report_dead_threads_with_error() -> None:
     done = subprocess.run(
-        [sys.executable, "-u", "-c", DYING],
+        [sys.executable, "-u", "-c", THREAD_ERRORS],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -97,7 +97,7 @@ def degraded(reason: str) -> dict[str, Any]:
     return {"status": "degraded", "reason": reason}
 
 
-class Asked:
+class ScriptedHealth:
     """Agents that tell one health after the other, and are silent when they have told all."""
 
     def __init__(self, told: dict[str, list[dict[str, Any]]]) -> None:
@@ -111,9 +111,9 @@ class Asked:
         return {name: self.told[name].pop(0) for name in names if self.told[name]}
 
 
-def test_who_says_degraded_is_asked_until_it_means_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recheck_polls_degraded_agent_until_health_settles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realfleet.recheck.PAUSE_S", 0.01)
-    ask = Asked(
+    ask = ScriptedHealth(
         {
             "Steady": [degraded("cpu 100")],
             "Moving": [degraded(f"cpu {each}") for each in (99, 98, 97, 97)],
@@ -132,11 +132,11 @@ def test_who_says_degraded_is_asked_until_it_means_it(monkeypatch: pytest.Monkey
     ]
 
 
-def test_who_is_silent_or_never_sure_is_asked_until_the_start_is_over(
+def test_recheck_polls_silent_and_unsettled_agents_until_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("realfleet.recheck.PAUSE_S", 0.01)
-    ask = Asked({"Silent": [], "Moving": [degraded(f"cpu {each}") for each in range(10_000)]})
+    ask = ScriptedHealth({"Silent": [], "Moving": [degraded(f"cpu {each}") for each in range(10_000)]})
     until_s = time.monotonic() + 0.1
     found = recheck_degraded(ask.looks, ask, until_s)
     assert time.monotonic() >= until_s
@@ -144,7 +144,7 @@ def test_who_is_silent_or_never_sure_is_asked_until_the_start_is_over(
     assert found["Moving"].health == degraded(f"cpu {ask.times['Moving'] - 1}")
 
 
-def test_nobody_is_waited_for_when_all_are_sure() -> None:
+def test_recheck_does_not_wait_without_degraded_agents() -> None:
     began_s = time.monotonic()
     looks = {"A": AgentObservation(7, "ready", "", {"status": "ok"})}
     assert recheck_degraded(looks, lambda _: pytest.fail("it is asked"), began_s + 600) == looks

@@ -1,4 +1,4 @@
-"""The scenario of the real fleet: its machinery on a small old tree, its counts on the real one."""
+"""Real fleet scenario: end to end on a small legacy tree, and its counts on the real tree."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from rig.needs import require
 from scenarios.legacy_tree import DECISIONS, write_tree
 
 ROOT = Path(__file__).resolve().parents[2]
-LACKS = 3  # the exit code for what this machine has not
+EXIT_UNAVAILABLE = 3  # the exit code for what this machine has not
 # Its packages are a gigabyte, and compiled in part.
-once = pytest.mark.skipif(
+needs_default_venv = pytest.mark.skipif(
     os.environ.get("ARGOSY_VENV", ".venv") != ".venv",
     reason="it comes up on the Python of .venv alone",
 )
@@ -37,28 +37,28 @@ def run(*words: str, within_s: float) -> dict[str, Any]:
         check=False,
         timeout=within_s,
     )
-    if done.returncode == LACKS and ("namespaces" in done.stderr or "apt-get" in done.stderr):
+    if done.returncode == EXIT_UNAVAILABLE and ("namespaces" in done.stderr or "apt-get" in done.stderr):
         pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stderr[-3000:]
-    told: dict[str, Any] = json.loads(done.stdout)
-    assert told["argosy"] == "scenario/1"
-    return told
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert result["argosy"] == "scenario/1"
+    return result
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_a_small_old_tree_from_nothing_to_what_can_start(tmp_path: Path) -> None:
+def test_real_fleet_scenario_starts_small_legacy_tree(tmp_path: Path) -> None:
     write_tree(tmp_path / "old tree")
     (tmp_path / "decisions.yaml").write_text(DECISIONS)
     base = str(Path(sys.prefix))
-    told = run(
+    result = run(
         f"--tree={tmp_path / 'old tree'}",
         f"--decisions={tmp_path / 'decisions.yaml'}",
         f"--base={base}",
         "--settle=1",
         within_s=220,
     )
-    before, after = told["before"], told["after"]
+    before, after = result["before"], result["after"]
     assert before["ready"] == []
     assert all("Address already in use" in before["not_ready"][name] for name in ("Registry", "Writer"))
     ready = ["Clock", "Gauge", "Limited", "Painter", "Reader", "Registry", "Teller", "Writer"]
@@ -71,7 +71,7 @@ def test_a_small_old_tree_from_nothing_to_what_can_start(tmp_path: Path) -> None
     assert after["most_contexts"] == 1
     assert after["killed"] == []
     assert after["decisions"] == 1
-    audits = told["audits"]["both"]
+    audits = result["audits"]["both"]
     assert audits["before"]["health"] > audits["after"]["health"]
     assert after["written"]["new"] >= 1  # in the overlay
     assert not (tmp_path / "old tree" / "written.txt").exists()
@@ -79,29 +79,29 @@ def test_a_small_old_tree_from_nothing_to_what_can_start(tmp_path: Path) -> None
     assert not [path for path in found if ".argosy" in path or path == "fleet.yaml"]
 
 
-@once
+@needs_default_venv
 @pytest.mark.slow
 @pytest.mark.corpus
 @pytest.mark.timeout(1200)
-def test_the_real_fleet_comes_up(corpus: Path) -> None:
+def test_real_fleet_starts(corpus: Path) -> None:
     require("gcc", "/usr/include/portaudio.h")
-    told = run(f"--tree={corpus}", "--quick", within_s=1150)["after"]
-    assert len(told["ready"]) + len(told["not_ready"]) == 84
-    assert len(told["ready"]) >= 76
-    assert len(told["ready"]) - len(told["degraded"]) >= (60 if told["absent_programs"] else 63)
-    assert len(told["main_port"]) >= 66
-    assert told["decisions"] <= 16
-    assert told["contexts"] <= told["processes"] + 6
+    result = run(f"--tree={corpus}", "--quick", within_s=1150)["after"]
+    assert len(result["ready"]) + len(result["not_ready"]) == 84
+    assert len(result["ready"]) >= 76
+    assert len(result["ready"]) - len(result["degraded"]) >= (60 if result["absent_programs"] else 63)
+    assert len(result["main_port"]) >= 66
+    assert result["decisions"] <= 16
+    assert result["contexts"] <= result["processes"] + 6
 
 
-@once
+@needs_default_venv
 @pytest.mark.soak
 @pytest.mark.corpus
 @pytest.mark.timeout(3600)
-def test_each_part_of_what_brings_the_real_fleet_up_is_worth_something(corpus: Path) -> None:
+def test_every_ablation_starts_fewer_agents_of_real_fleet(corpus: Path) -> None:
     require("gcc", "/usr/include/portaudio.h")
-    told = run(f"--tree={corpus}", "--full", within_s=3500)
-    before, after = told["before"], told["after"]
+    result = run(f"--tree={corpus}", "--full", within_s=3500)
+    before, after = result["before"], result["after"]
     assert before["ready"] == []
     assert after["rules_only"] >= 30
     assert after["shared_only"] >= 66
@@ -109,23 +109,23 @@ def test_each_part_of_what_brings_the_real_fleet_up_is_worth_something(corpus: P
     assert len(after["ready"]) - len(after["degraded"]) >= (63 if after["absent_programs"] else 66)
     assert len(after["main_port"]) >= 68
     assert after["decisions"] <= 16
-    assert all(count <= len(after["ready"]) - 3 for count in told["ablation"].values())
+    assert all(count <= len(after["ready"]) - 3 for count in result["ablation"].values())
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_of_a_run_that_is_ended(tmp_path: Path, number: int) -> None:
+def test_killed_scenario_leaves_no_processes_or_files(tmp_path: Path, number: int) -> None:
     write_tree(tmp_path / "tree")
-    rooms = tmp_path / "rooms"
-    rooms.mkdir()
+    temp_dir = tmp_path / "temp_dir"
+    temp_dir.mkdir()
     words = [f"--tree={tmp_path / 'tree'}", f"--base={sys.prefix}", "--settle=60", "--no-before"]
     empty = tmp_path / "decisions.yaml"
     empty.write_text("{}")
     command = [str(ROOT / "scenarios" / "real-fleet" / "run"), f"--decisions={empty}", *words]
     started = subprocess.Popen(
         command,
-        env={**os.environ, "TMPDIR": str(rooms)},
+        env={**os.environ, "TMPDIR": str(temp_dir)},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -139,13 +139,13 @@ def test_nothing_is_left_of_a_run_that_is_ended(tmp_path: Path, number: int) -> 
         pytest.skip("".join(said))
     started.send_signal(number)
     started.communicate(timeout=90)
-    until(lambda: not any(str(rooms).encode() in said for said in _processes()))
+    until(lambda: not any(str(temp_dir).encode() in said for said in _processes()))
     if number == signal.SIGKILL:  # the next run, for a tree that is not there, takes its folder away
         done = subprocess.run(
-            [*command, "--tree=none"], env={**os.environ, "TMPDIR": str(rooms)}, check=False
+            [*command, "--tree=none"], env={**os.environ, "TMPDIR": str(temp_dir)}, check=False
         )
-        assert done.returncode == LACKS
-    assert list(rooms.iterdir()) == []
+        assert done.returncode == EXIT_UNAVAILABLE
+    assert list(temp_dir.iterdir()) == []
 
 
 def _processes() -> Iterator[bytes]:

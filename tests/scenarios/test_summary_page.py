@@ -1,4 +1,4 @@
-"""The page of a full run: every figure and every agent of the account is on it."""
+"""Summary page of a full scenario run: it shows every figure and every agent."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ _AUDITS = {
 }
 
 
-def _told(before: dict[str, Any]) -> dict[str, Any]:
+def _result(before: dict[str, Any]) -> dict[str, Any]:
     sides = {"before": before, "after": _SIDE, "audits": _AUDITS}
     return {**sides, "ablation": {"bind-arbiter": 0}, "seconds": 61.5}
 
 
-def test_the_page_has_all_of_the_account() -> None:
-    page = render_page(_told(_SIDE))
+def test_summary_page_shows_every_figure() -> None:
+    page = render_page(_result(_SIDE))
     for row in (
         "| **ready** | **2** | **2** |",
         "| complete | 1 | 1 |",
@@ -96,15 +96,15 @@ def test_the_page_has_all_of_the_account() -> None:
         assert row in page
 
 
-def test_the_page_says_what_it_has_not_measured() -> None:
-    said = "none comes up the old\nway, so there is no start time of old"
-    assert said not in render_page(_told(_SIDE))
-    assert said in render_page(_told({**_SIDE, "ready": []}))
+def test_summary_page_says_that_old_start_time_is_unknown() -> None:
+    sentence = "none comes up the old\nway, so there is no start time of old"
+    assert sentence not in render_page(_result(_SIDE))
+    assert sentence in render_page(_result({**_SIDE, "ready": []}))
 
 
-def test_addresses_that_have_moved_are_counted() -> None:
+def test_summary_page_counts_migrated_addresses() -> None:
     sites = {"A401": {"migrated": 5, "refused": 1}}
     after = {**_SIDE, "made": {"decisions": [], "refit": {"sites": sites}}}
-    page = render_page({**_told(_SIDE), "after": after})
+    page = render_page({**_result(_SIDE), "after": after})
     assert "5 became the fleet's, and 1 were refused" in page
     assert "stay as they are" not in page

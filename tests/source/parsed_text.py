@@ -1,4 +1,4 @@
-"""Small sources for the tests of this room."""
+"""Parsing of small sources for the tests of `argosy.source`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms of bytecode: equal up to names and constants, unequal for anything else."""
+"""Bytecode normal form: equal for code that differs only in names and constants."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def shape(text: str) -> bytes:
 @given(
     NAMES, st.integers(), st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False), st.booleans()
 )
-def test_names_constants_and_imports_do_not_matter(
+def test_normal_form_ignores_names_constants_and_imports(
     names: list[str], one: int, two: str, three: float, is_imported: bool
 ) -> None:
     usual = dict(zip("abcde", ("first", "second", "third", "attribute", "method"), strict=True))
@@ -68,23 +68,23 @@ def test_names_constants_and_imports_do_not_matter(
         ("a(b=b, c=c)", "a(b=b, c=b)"),
     ],
 )
-def test_what_is_done_matters(one: str, other: str) -> None:
+def test_normal_form_distinguishes_different_operations(one: str, other: str) -> None:
     assert shape(f"def f():\n    {one}\n") != shape(f"def f():\n    {other}\n")
 
 
-def test_names_of_keyword_arguments_do_not_matter_whatever_constants_come_before_them() -> None:
+def test_normal_form_ignores_keyword_argument_names() -> None:
     one = "def f():\n    a('x')\n    b(port=1, name='x')\n"
     other = "def f():\n    a('x')\n    b(port=1, out='y')\n"
     assert shape(one) == shape(other)
 
 
-def test_a_coroutine_that_neither_calls_nor_branches_does_not_act() -> None:
+def test_trivial_coroutine_has_no_effects() -> None:
     module = compile("async def f(self):\n    return self.a\n", "a.py", "exec", dont_inherit=True)
     function = next(item for item in module.co_consts if isinstance(item, CodeType))
     assert not normalize_bytecode(function.co_code).has_effects
 
 
-def test_long_functions_with_wide_arguments() -> None:
+def test_normal_form_handles_extended_arguments() -> None:
     def text(prefix: str, value: int, imported: str) -> str:
         lines = [f"    if {prefix}{at}:\n        log.{prefix}x({at + value})" for at in range(400)]
         return f"{imported}\ndef f():\n" + "\n".join(lines) + "\n"
@@ -104,7 +104,7 @@ print(json.dumps([[form.shape.hex() for form in forms], [form.has_effects for fo
 """
 
 
-def test_another_python_takes_the_same_functions_for_equal() -> None:
+def test_normal_form_equality_is_same_in_every_python() -> None:
     bodies = [
         "log.x(1)",
         "self.x(1)",
@@ -124,7 +124,7 @@ def test_another_python_takes_the_same_functions_for_equal() -> None:
     heads = ["def f(self, a, b):", "import log\ndef f(self, a, b):", "async def g(this, c, d):"]
     texts = [f"{head}\n    {body}\n" for head in heads for body in (*bodies, *bodies[:4])]
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    told = [
+    outputs = [
         json.loads(
             subprocess.run(
                 [python, "-c", FORMS],
@@ -137,6 +137,6 @@ def test_another_python_takes_the_same_functions_for_equal() -> None:
         )
         for python in (sys.executable, other_bare())
     ]
-    own, other = ([shapes.index(shape) for shape in shapes] for shapes, _ in told)
+    own, other = ([shapes.index(shape) for shape in shapes] for shapes, _ in outputs)
     assert own == other
-    assert told[0][1] == told[1][1]
+    assert outputs[0][1] == outputs[1][1]

@@ -1,4 +1,4 @@
-"""Git is asked, and nothing that a stranger's repository names is run."""
+"""Git tree: git is used without running programs that a foreign repository configures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from argosy.source.git_tree import run_git, tree_files
 
 
 @pytest.fixture
-def strange(tmp_path: Path) -> Path:
+def hostile_tree(tmp_path: Path) -> Path:
     """A repository whose settings name a program, which leaves a mark when it runs."""
     tree = tmp_path / "a tree"
     tree.mkdir()
@@ -27,18 +27,18 @@ def strange(tmp_path: Path) -> Path:
     return tree
 
 
-def test_a_program_that_the_tree_names_is_not_run(strange: Path) -> None:
-    assert tree_files(strange) == ["a.py"]
-    assert find_uncommitted(str(strange), ("a.py",)) == ("a.py",)
-    assert run_git(strange, "status").returncode == 0
-    assert not (strange.parent / "ran").exists()
-    subprocess.run(["git", "-C", str(strange), "status"], check=True, capture_output=True)
-    assert (strange.parent / "ran").exists(), "git alone would have run it"
+def test_git_runs_no_program_configured_by_tree(hostile_tree: Path) -> None:
+    assert tree_files(hostile_tree) == ["a.py"]
+    assert find_uncommitted(str(hostile_tree), ("a.py",)) == ("a.py",)
+    assert run_git(hostile_tree, "status").returncode == 0
+    assert not (hostile_tree.parent / "ran").exists()
+    subprocess.run(["git", "-C", str(hostile_tree), "status"], check=True, capture_output=True)
+    assert (hostile_tree.parent / "ran").exists(), "git alone would have run it"
 
 
-def test_a_hook_s_own_repository_is_not_taken_for_the_tree_s(
-    strange: Path, monkeypatch: pytest.MonkeyPatch
+def test_git_ignores_repository_variables_of_hook(
+    hostile_tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GIT_DIR", str(strange.parent / "elsewhere"))
-    monkeypatch.setenv("GIT_INDEX_FILE", str(strange.parent / "elsewhere" / "index"))
-    assert tree_files(strange) == ["a.py"]
+    monkeypatch.setenv("GIT_DIR", str(hostile_tree.parent / "elsewhere"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(hostile_tree.parent / "elsewhere" / "index"))
+    assert tree_files(hostile_tree) == ["a.py"]

@@ -1,4 +1,4 @@
-"""Closures of small trees: which files are reached, how surely, and what leads nowhere."""
+"""Import graph: which files are reached, how certainly, and which imports are missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from argosy.source.import_graph import (
 from argosy.source.module_finder import ModuleFinder
 
 
-def grow(root: Path, files: dict[str, str]) -> Path:
+def write_files(root: Path, files: dict[str, str]) -> Path:
     """Write a tree of files."""
     for name, text in files.items():
         path = root / name
@@ -25,8 +25,8 @@ def grow(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-def closure_of(root: Path, files: dict[str, str], entry: str = "main.py") -> ImportGraph:
-    grow(root, files)
+def graph_of(root: Path, files: dict[str, str], entry: str = "main.py") -> ImportGraph:
+    write_files(root, files)
     return build_import_graph(
         str(root / entry), ModuleFinder([str((root / entry).parent), str(root)]), FileFactsCache()
     )
@@ -36,7 +36,7 @@ def reached(closure: ImportGraph, root: Path) -> dict[str, LoadCertainty]:
     return {str(Path(path).relative_to(root)): node.certainty for path, node in closure.nodes.items()}
 
 
-def test_packages_are_loaded_with_their_modules(tmp_path: Path) -> None:
+def test_import_graph_includes_parent_packages(tmp_path: Path) -> None:
     files = {
         "main.py": "import a.b.c\nfrom d import e, f\n",
         "a/__init__.py": "",
@@ -47,14 +47,14 @@ def test_packages_are_loaded_with_their_modules(tmp_path: Path) -> None:
         "d/__init__.py": "f = 1\n",
         "d/e.py": "",
     }
-    closure = closure_of(tmp_path, files)
+    closure = graph_of(tmp_path, files)
     assert set(reached(closure, tmp_path)) == set(files)
     assert closure.missing_imports == ()
     assert closure.external_imports == ()
     assert closure.entry.path == str(tmp_path / "main.py")
 
 
-def test_the_surest_way_to_a_file_is_kept(tmp_path: Path) -> None:
+def test_import_graph_keeps_most_certain_import_chain(tmp_path: Path) -> None:
     files = {
         "main.py": "def f():\n    import x\ntry:\n    import y\nexcept ImportError:\n    pass\nimport z\n",
         "x.py": "",
@@ -62,7 +62,7 @@ def test_the_surest_way_to_a_file_is_kept(tmp_path: Path) -> None:
         "z.py": "import w\n",
         "w.py": "import y\n",
     }
-    closure = closure_of(tmp_path, files)
+    closure = graph_of(tmp_path, files)
     assert reached(closure, tmp_path) == dict.fromkeys(files, LoadCertainty.CERTAIN)
     node = closure.nodes[str(tmp_path / "x.py")]
     assert [(Path(step.path).name, step.line) for step in node.import_chain] == [
@@ -70,19 +70,19 @@ def test_the_surest_way_to_a_file_is_kept(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_guards_hold_for_all_that_is_behind_them(tmp_path: Path) -> None:
+def test_guarded_import_makes_its_imports_guarded(tmp_path: Path) -> None:
     files = {
         "main.py": "try:\n    import a\nexcept ImportError:\n    pass\n",
         "a.py": "import b\n",
         "b.py": "import nowhere\n",
     }
-    closure = closure_of(tmp_path, files)
+    closure = graph_of(tmp_path, files)
     assert reached(closure, tmp_path)["b.py"] is LoadCertainty.GUARDED
     (external,) = closure.external_imports
     assert (external.top, external.caught) == ("nowhere", {"ImportError"})
 
 
-def test_lazy_typing_and_main_imports(tmp_path: Path) -> None:
+def test_import_graph_classifies_lazy_typing_and_main_imports(tmp_path: Path) -> None:
     files = {
         "main.py": "from typing import TYPE_CHECKING\nimport m\nif TYPE_CHECKING:\n    import t\n"
         "def f():\n    import lazy\nif __name__ == '__main__':\n    import started\n",
@@ -92,7 +92,7 @@ def test_lazy_typing_and_main_imports(tmp_path: Path) -> None:
         "started.py": "",
         "never.py": "",
     }
-    assert reached(closure_of(tmp_path, files), tmp_path) == {
+    assert reached(graph_of(tmp_path, files), tmp_path) == {
         "main.py": LoadCertainty.CERTAIN,
         "m.py": LoadCertainty.CERTAIN,
         "started.py": LoadCertainty.CERTAIN,
@@ -100,9 +100,9 @@ def test_lazy_typing_and_main_imports(tmp_path: Path) -> None:
     }
 
 
-def test_circles_and_imports_of_oneself_end(tmp_path: Path) -> None:
+def test_import_graph_handles_cycles_and_self_imports(tmp_path: Path) -> None:
     files = {"main.py": "import a\nimport main\n", "a.py": "import b\n", "b.py": "import a, main\n"}
-    assert set(reached(closure_of(tmp_path, files), tmp_path)) == set(files)
+    assert set(reached(graph_of(tmp_path, files), tmp_path)) == set(files)
 
 
 @pytest.mark.parametrize(
@@ -119,14 +119,16 @@ def test_circles_and_imports_of_oneself_end(tmp_path: Path) -> None:
         ("from .one import x", "package", ".one", ""),
     ],
 )
-def test_imports_that_lead_nowhere(tmp_path: Path, line: str, why: str, module: str, name: str) -> None:
+def test_import_graph_reports_missing_imports(
+    tmp_path: Path, line: str, why: str, module: str, name: str
+) -> None:
     files = {
         "main.py": line + "\n",
         "pkg/__init__.py": "x = 1\n",
         "one.py": "x = 1\n",
         "space/inner.py": "",
     }
-    (missing,) = closure_of(tmp_path, files).missing_imports
+    (missing,) = graph_of(tmp_path, files).missing_imports
     assert (missing.reason, missing.module, missing.name, missing.certainty) == (
         why,
         module,
@@ -149,26 +151,26 @@ def test_imports_that_lead_nowhere(tmp_path: Path, line: str, why: str, module: 
         "def x(:\n",
     ],
 )
-def test_a_module_that_may_bind_the_name_is_not_blamed(tmp_path: Path, text: str) -> None:
+def test_import_graph_accepts_name_module_may_bind(tmp_path: Path, text: str) -> None:
     files = {"main.py": "from a import x\nfrom a import __name__, __file__\n", "a.py": text, "m.py": ""}
-    assert closure_of(tmp_path, files).missing_imports == ()
+    assert graph_of(tmp_path, files).missing_imports == ()
 
 
-def test_a_folder_of_the_same_word_is_no_package(tmp_path: Path) -> None:
-    grow(tmp_path, {"docker/Dockerfile": "FROM x\n"})
-    closure = closure_of(tmp_path, {"main.py": "import docker\nfrom docker import client\n"})
+def test_directory_without_python_files_is_no_package(tmp_path: Path) -> None:
+    write_files(tmp_path, {"docker/Dockerfile": "FROM x\n"})
+    closure = graph_of(tmp_path, {"main.py": "import docker\nfrom docker import client\n"})
     assert [item.top for item in closure.external_imports] == ["docker", "docker"]
     assert closure.missing_imports == ()
 
 
-def test_dots_out_of_a_package(tmp_path: Path) -> None:
+def test_relative_import_beyond_package_is_missing(tmp_path: Path) -> None:
     files = {"main.py": "import p.q\n", "p/__init__.py": "from . import q\n", "p/q.py": "from ... import x\n"}
-    (missing,) = closure_of(tmp_path, files).missing_imports
+    (missing,) = graph_of(tmp_path, files).missing_imports
     assert (missing.reason, missing.statement.line) == ("package", 1)
 
 
-def test_a_module_is_closed_with_its_packages(tmp_path: Path) -> None:
-    grow(tmp_path, {"p/__init__.py": "import other\n", "p/m.py": "class A: pass\n", "other.py": ""})
+def test_module_import_graph_includes_parent_packages(tmp_path: Path) -> None:
+    write_files(tmp_path, {"p/__init__.py": "import other\n", "p/m.py": "class A: pass\n", "other.py": ""})
     finder = ModuleFinder([str(tmp_path)])
     module = finder.find("p.m")
     assert module is not None
@@ -177,10 +179,10 @@ def test_a_module_is_closed_with_its_packages(tmp_path: Path) -> None:
     assert closure.entry.path == str(tmp_path / "p/m.py")
 
 
-def test_a_file_is_read_once(tmp_path: Path) -> None:
-    grow(tmp_path, {"one.py": "import shared\n", "two.py": "import shared\n", "shared.py": ""})
-    library, finder = FileFactsCache(), ModuleFinder([str(tmp_path)])
-    build_import_graph(str(tmp_path / "one.py"), finder, library)
+def test_file_facts_cache_reads_file_once(tmp_path: Path) -> None:
+    write_files(tmp_path, {"one.py": "import shared\n", "two.py": "import shared\n", "shared.py": ""})
+    cache, finder = FileFactsCache(), ModuleFinder([str(tmp_path)])
+    build_import_graph(str(tmp_path / "one.py"), finder, cache)
     (tmp_path / "shared.py").write_text("def broken(:\n")
-    closure = build_import_graph(str(tmp_path / "two.py"), finder, library)
-    assert closure.nodes[str(tmp_path / "shared.py")].facts is library.facts(str(tmp_path / "shared.py"))
+    closure = build_import_graph(str(tmp_path / "two.py"), finder, cache)
+    assert closure.nodes[str(tmp_path / "shared.py")].facts is cache.facts(str(tmp_path / "shared.py"))

@@ -1,4 +1,4 @@
-"""Import statements and the circumstances of each."""
+"""Import statements: their modules, names and conditions."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def only(text: str) -> Import:
     return item
 
 
-def test_each_module_of_a_statement_is_one_import() -> None:
+def test_import_statement_yields_one_import_per_module() -> None:
     first, second = find_imports(parsed("import a.b as c, d"))
     assert (first.module, first.names, second.module) == ("a.b", (), "d")
     assert first.conditions == frozenset()
 
 
-def test_from_keeps_dots_and_names() -> None:
+def test_from_import_keeps_level_and_names() -> None:
     item = only("from ..pkg import x as y, z")
     assert (item.module, item.level, item.names, item.written_name()) == ("pkg", 2, ("x", "z"), "..pkg")
 
@@ -64,27 +64,27 @@ def test_from_keeps_dots_and_names() -> None:
         ("def f():\n    return __import__('a')", {ImportCondition.LAZY, ImportCondition.DYNAMIC}),
     ],
 )
-def test_circumstances(text: str, when: set[ImportCondition]) -> None:
+def test_import_has_conditions_of_its_context(text: str, when: set[ImportCondition]) -> None:
     found = [item for item in find_imports(parsed(text)) if item.module == "a"]
     assert [item.conditions for item in found] == [frozenset(when)]
 
 
-def test_an_import_by_call_needs_a_literal_name() -> None:
+def test_dynamic_import_is_found_only_with_literal_name() -> None:
     text = "import importlib\nimportlib.import_module(name)\nimportlib.import_module('not a name')\n"
     assert [item.module for item in find_imports(parsed(text))] == ["importlib"]
 
 
-def test_a_call_in_a_nested_statement_is_found_once() -> None:
+def test_nested_dynamic_import_is_found_once() -> None:
     text = "if x:\n    for y in z:\n        __import__('a.b')\n"
     assert [item.module for item in find_imports(parsed(text))] == ["a.b"]
 
 
-def test_places_are_those_of_the_statement() -> None:
+def test_import_has_position_of_statement() -> None:
     item = only("x = 'é'; import a\n")
     assert (item.line, item.column) == (1, 10)
 
 
-def test_what_a_handler_survives_is_kept() -> None:
+def test_import_records_caught_exceptions() -> None:
     item = only(
         "try:\n    try:\n        import a\n    except ImportError:\n        pass\nexcept Exception:\n    pass"
     )
@@ -96,7 +96,7 @@ _NAMES = st.sampled_from(["a", "b_1", "Größe", "zmq"])
 _DOTTED = st.lists(_NAMES, min_size=1, max_size=3).map(".".join)
 
 
-def test_what_stands_at_the_beginning_of_lines() -> None:
+def test_scan_imports_reads_lines_of_broken_file() -> None:
     text = (
         "import os, sys as s  # both\nfrom . import x\n  from ..a.b import (c,\n  d as e,  # no\n)\ndef f(:\n"
     )
@@ -110,12 +110,12 @@ def test_what_stands_at_the_beginning_of_lines() -> None:
     assert [item.conditions for item in scan_imports(text)][-1] == {ImportCondition.CONDITIONAL}
 
 
-def test_prose_is_no_import() -> None:
+def test_scan_imports_ignores_prose() -> None:
     assert scan_imports("import the wares from there\nfrom here on\nfrom the\n") == ()
 
 
 @given(st.lists(st.tuples(_DOTTED, st.lists(_NAMES, max_size=3)), max_size=6))
-def test_the_same_as_the_parser_where_it_parses(lines: list[tuple[str, list[str]]]) -> None:
+def test_scan_imports_agrees_with_parser(lines: list[tuple[str, list[str]]]) -> None:
     text = "".join(
         f"from {module} import {', '.join(names)}\n" if names else f"import {module}\n"
         for module, names in lines
@@ -131,6 +131,6 @@ def test_the_same_as_the_parser_where_it_parses(lines: list[tuple[str, list[str]
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_taken(text: str) -> None:
+def test_scan_imports_accepts_any_text(text: str) -> None:
     for item in scan_imports(text):
         assert item.module or item.level

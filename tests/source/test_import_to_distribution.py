@@ -1,4 +1,4 @@
-"""From a module to its distribution: the tree's own choice, the tables, the records here, and no guess."""
+"""Module to distribution: declared requirements, the tables, and installed distributions."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ from argosy.source.import_to_distribution import find_distribution, find_install
         ("my_own_thing", ("my-own-thing",), "my-own-thing", "declared"),
     ],
 )
-def test_known(module: str, declared: tuple[str, ...], distribution: str, source: str) -> None:
+def test_find_distribution_returns_distribution_and_source(
+    module: str, declared: tuple[str, ...], distribution: str, source: str
+) -> None:
     found = find_distribution(module, declared)
     assert found is not None
     assert (found.distribution, found.source) == (distribution, source)
 
 
-def test_an_unknown_name_is_not_guessed() -> None:
+def test_find_distribution_does_not_guess_unknown_module() -> None:
     assert find_distribution("surely_no_such_package", ()) is None
     assert find_distribution("utils", ()) is None
 
 
-def test_the_records_here_are_asked_last() -> None:
+def test_find_distribution_asks_installed_distributions_last() -> None:
     found = find_distribution("hypothesis", (), find_installed_distribution)
     assert found is not None
     assert (found.distribution, found.source) == ("hypothesis", "installed")

@@ -1,4 +1,4 @@
-"""Literal ports, and when a file is open to others."""
+"""Literal ports, and which files compute their ports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from source.parsed_text import parsed
         ("s.bind('tcp://*:5558')", 5558, "bind"),
     ],
 )
-def test_shapes_of_a_literal_port(text: str, port: int, how: str) -> None:
+def test_literal_port_is_found(text: str, port: int, how: str) -> None:
     ports = extract_facts(parsed(text)).ports
     assert [(item.port, item.pattern) for item in ports.literals] == [(port, how)]
     assert not ports.has_computed_ports
@@ -38,11 +38,11 @@ def test_shapes_of_a_literal_port(text: str, port: int, how: str) -> None:
         "import os\nx = os.environ.get('MY_PORT')",
     ],
 )
-def test_a_port_from_elsewhere_opens_the_file(text: str) -> None:
+def test_computed_port_is_noticed(text: str) -> None:
     assert extract_facts(parsed(text)).ports.has_computed_ports
 
 
-def test_other_numbers_and_schemes_are_no_ports() -> None:
+def test_other_numbers_and_schemes_are_not_literal_ports() -> None:
     ports = extract_facts(
         parsed("s.bind('ipc:///tmp/x')\nself.count = 5\nsuper().__init__(name='a')\nx = True\n")
     ).ports
@@ -50,5 +50,5 @@ def test_other_numbers_and_schemes_are_no_ports() -> None:
     assert ports.numbers == {5}
 
 
-def test_numbers_in_short_strings_count_as_named() -> None:
+def test_numbers_in_short_strings_are_collected() -> None:
     assert extract_facts(parsed("x = 'tcp://host:7200/a1'\ny = -1\n")).ports.numbers >= {7200, 1}

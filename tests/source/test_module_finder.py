@@ -1,4 +1,4 @@
-"""Dotted names to files, held against Python's own path finder."""
+"""Module finder: it agrees with Python's own path finder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def plant(root: Path, *names: str) -> Path:
     return root
 
 
-def test_a_module_a_package_and_a_folder_without_init(tmp_path: Path) -> None:
+def test_module_finder_finds_module_package_and_namespace(tmp_path: Path) -> None:
     finder = ModuleFinder([str(plant(tmp_path, "one.py", "two/__init__.py", "two/sub.py", "three/sub.py"))])
     one, sub, three = finder.find("one"), finder.find("two.sub"), finder.find("three")
     assert one is not None
@@ -39,7 +39,7 @@ def test_a_module_a_package_and_a_folder_without_init(tmp_path: Path) -> None:
     assert finder.find("one.sub") is None
 
 
-def test_a_script_folder_hides_the_standard_library_as_in_python(tmp_path: Path) -> None:
+def test_script_directory_shadows_standard_library_as_in_python(tmp_path: Path) -> None:
     plant(tmp_path / "beside", "queue.py", "os.py", "sys.py", "logging/a.py")
     plant(tmp_path / "tree", "json.py", "own.py")
     finder = ModuleFinder([str(tmp_path / "beside")], [str(tmp_path / "tree")])
@@ -51,7 +51,7 @@ def test_a_script_folder_hides_the_standard_library_as_in_python(tmp_path: Path)
     assert finder.find("own") is not None
 
 
-def test_what_lies_only_in_an_assumed_root_is_told(tmp_path: Path) -> None:
+def test_module_finder_marks_modules_of_assumed_root(tmp_path: Path) -> None:
     plant(tmp_path, "a/x.py", "b/x.py", "b/y.py")
     finder = ModuleFinder([str(tmp_path / "a")], [str(tmp_path / "b")])
     x, y = finder.find("x"), finder.find("y")
@@ -61,14 +61,14 @@ def test_what_lies_only_in_an_assumed_root_is_told(tmp_path: Path) -> None:
     assert finder.folder_of(y) == str(tmp_path / "b")
 
 
-def test_namespace_portions_of_several_roots_are_one_package(tmp_path: Path) -> None:
+def test_module_finder_merges_namespace_portions(tmp_path: Path) -> None:
     plant(tmp_path, "a/pkg/one.py", "b/pkg/two.py")
     finder = ModuleFinder([str(tmp_path / "a"), str(tmp_path / "b")])
     assert finder.find("pkg.one") is not None
     assert finder.find("pkg.two") is not None
 
 
-def test_folders_know_where_python_is(tmp_path: Path) -> None:
+def test_directory_listings_find_python_files(tmp_path: Path) -> None:
     plant(tmp_path, "docker/Dockerfile", "src/deep/er/a.py", "link/")
     folders = DirectoryListings()
     assert not folders.has_python_files(str(tmp_path / "docker"))
@@ -76,13 +76,13 @@ def test_folders_know_where_python_is(tmp_path: Path) -> None:
     assert not folders.has_python_files(str(tmp_path / "missing"))
 
 
-def test_a_loop_of_links_ends(tmp_path: Path) -> None:
+def test_module_finder_handles_symlink_loop(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path)
     assert not DirectoryListings().has_python_files(str(tmp_path))
     assert ModuleFinder([str(tmp_path)]).find("loop.loop.loop") is not None
 
 
-def test_installed_and_standard() -> None:
+def test_installed_and_standard_modules_are_recognised() -> None:
     assert is_installed("msgspec")
     assert not is_installed("surely_nobody_has_this")
     assert is_standard("json")
@@ -102,7 +102,7 @@ _FILES = st.builds(
     st.lists(st.tuples(st.sampled_from(["r1", "r2"]), _FILES), max_size=8),
     st.lists(_PARTS, min_size=1, max_size=3),
 )
-def test_agrees_with_pythons_path_finder(files: list[tuple[str, str]], parts: list[str]) -> None:
+def test_module_finder_agrees_with_python_path_finder(files: list[tuple[str, str]], parts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for top, file in files:

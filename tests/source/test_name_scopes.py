@@ -1,4 +1,4 @@
-"""Scopes, held against the compiler's own symbol table, and the names that nothing binds."""
+"""Name scopes: they agree with symtable; and undefined names."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_agrees_with_symtable(text: str) -> None:
+def test_name_scopes_agree_with_symtable(text: str) -> None:
     found = global_names_by_scopes(find_scopes(parsed(text)))
     expected = global_names_by_symtable(text)
     # The compiler counts an annotation that it never computes as a reference too, and so do we.
@@ -113,7 +113,7 @@ def functions(draw: st.DrawFn, depth: int = 0) -> list[str]:
 
 
 @given(functions())
-def test_random_nests_agree_with_symtable(lines: list[str]) -> None:
+def test_name_scopes_of_random_functions_agree_with_symtable(lines: list[str]) -> None:
     text = "\n".join(lines) + "\n"
     assert global_names_by_scopes(find_scopes(parsed(text))) == global_names_by_symtable(text)
 
@@ -140,17 +140,17 @@ def test_random_nests_agree_with_symtable(lines: list[str]) -> None:
         ("def f():\n    return __qualname__x", ["__qualname__x"]),
     ],
 )
-def test_undefined_names(text: str, names: list[str]) -> None:
+def test_find_undefined_returns_unbound_names(text: str, names: list[str]) -> None:
     assert undefined(text) == names
 
 
-def test_a_name_is_told_once_at_its_first_use() -> None:
+def test_undefined_name_is_reported_once_at_first_use() -> None:
     found = parsed("class C:\n    def b(self): return np\n    def a(self): return np + np\n")
     (item,) = find_undefined(found, find_scopes(found))
     assert (item.name, item.line, item.column, item.scope, item.use_count) == ("np", 2, 25, "C.b", 3)
 
 
-def test_a_scope_goes_with_its_module() -> None:
+def test_scope_has_parent_and_qualified_name() -> None:
     module = find_scopes(parsed("def f(): pass\n"))
     (child,) = module.children
     assert child.parent is module
@@ -158,7 +158,7 @@ def test_a_scope_goes_with_its_module() -> None:
 
 
 @pytest.mark.corpus
-def test_the_real_code_base_agrees_with_symtable(corpus: Path) -> None:
+def test_name_scopes_of_real_code_base_agree_with_symtable(corpus: Path) -> None:
     """Every fifth file of the corpus; a module name mangled by the compiler is no name of ours."""
     differing = {}
     for path in sorted(corpus.rglob("*.py"))[::5]:

@@ -1,4 +1,4 @@
-"""Whom a file speaks to."""
+"""Peer references: which agents and addresses a file refers to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from argosy.source.python_parser import Parsed, parse
 from argosy.source.python_source import SourceText
 
 
-def speech(text: str) -> PeerReferences:
+def scan(text: str) -> PeerReferences:
     source = SourceText("a.py", textwrap.dedent(text).encode(), "utf-8", False, "\n")
     parsed = parse(source)
     assert isinstance(parsed, Parsed)
@@ -35,8 +35,8 @@ def speech(text: str) -> PeerReferences:
         ('requests.get_endpoint(url="http://h:80/x")', "http://h:80/x", 80),
     ],
 )
-def test_what_is_handed_to_what_reaches(code: str, text: str, port: int | None) -> None:
-    assert (text, port) in [(mention.text, mention.port) for mention in speech(code).references]
+def test_scan_finds_peer_references_in_calls(code: str, text: str, port: int | None) -> None:
+    assert (text, port) in [(mention.text, mention.port) for mention in scan(code).references]
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ def test_what_is_handed_to_what_reaches(code: str, text: str, port: int | None) 
         's.connect(f"tcp://{host}:{port}")',
     ],
 )
-def test_other_uses_reach_nobody(code: str) -> None:
-    assert [each for each in speech(code).references if each.text == "Memory" or each.port] == []
+def test_scan_ignores_other_uses_of_names_and_ports(code: str) -> None:
+    assert [each for each in scan(code).references if each.text == "Memory" or each.port] == []
 
 
-def test_a_mention_has_its_place_and_the_class_it_stands_in() -> None:
-    found = speech(
+def test_peer_reference_has_position_and_scope() -> None:
+    found = scan(
         """
         class One:
             def go(self):
@@ -69,13 +69,13 @@ def test_a_mention_has_its_place_and_the_class_it_stands_in() -> None:
     ]
 
 
-def test_words_and_numbers_are_those_of_all_texts() -> None:
-    found = speech('x = "to Memory: 5595"\ny = 7200\nz = True\n')
+def test_scan_collects_words_and_ports_of_all_strings() -> None:
+    found = scan('x = "to Memory: 5595"\ny = 7200\nz = True\n')
     assert {"to", "Memory"} <= found.text_words
     assert {5595, 7200} <= found.possible_ports
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_read(text: str) -> None:
-    found = speech(f"connect({text!r})")
+def test_scan_accepts_any_text(text: str) -> None:
+    found = scan(f"connect({text!r})")
     assert [each.text for each in found.references] == [text]

@@ -1,4 +1,4 @@
-"""Trees, and files that have none: where and why."""
+"""Python parser: syntax trees, and the place and reason where there is none."""
 
 from __future__ import annotations
 
@@ -36,43 +36,43 @@ def parse_bytes(data: bytes, *, is_compiled: bool = True) -> Parsed | Unparsed:
         (b"x = '\xff'\n", "read", 1, 1),
     ],
 )
-def test_what_does_not_run_has_a_place(data: bytes, stage: str, line: int, column: int) -> None:
+def test_unparsed_file_has_stage_and_place(data: bytes, stage: str, line: int, column: int) -> None:
     failed = parse_bytes(data)
     assert isinstance(failed, Unparsed)
     assert (failed.stage, failed.line, failed.column) == (stage, line, column)
     assert failed.message
 
 
-def test_the_compiler_can_be_left_out() -> None:
+def test_parser_can_skip_compile_check() -> None:
     assert isinstance(parse_bytes(b"return 1\n", is_compiled=False), Parsed)
 
 
 @pytest.mark.parametrize("data", [b"(" * 300, b"x = " + b"-" * 100_000 + b"1\n", b"x" + b".a" * 50_000])
-def test_deep_nesting_is_data(data: bytes) -> None:
+def test_parser_returns_unparsed_for_deep_nesting(data: bytes) -> None:
     assert isinstance(parse_bytes(data), Unparsed)
 
 
-def test_invalid_escapes_warn_nobody() -> None:
+def test_parser_emits_no_warnings() -> None:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         assert isinstance(parse_bytes(b"x = '\\d'\nassert (x, 'y')\nx is 1\n"), Parsed)
     assert seen == []
 
 
-def test_columns_count_characters_where_ast_counts_bytes() -> None:
+def test_parsed_columns_count_characters() -> None:
     parsed = parse_bytes("é = 'ü'; name\n".encode())
     assert isinstance(parsed, Parsed)
     statement = parsed.tree.body[1]
     assert (statement.col_offset, parsed.column(statement)) == (11, 10)
 
 
-def test_columns_of_another_encoding() -> None:
+def test_parsed_columns_count_characters_of_other_encoding() -> None:
     parsed = parse_bytes("# coding: latin-1\né = 1; name\n".encode("latin-1"))
     assert isinstance(parsed, Parsed)
     assert parsed.column(parsed.tree.body[1]) == 8
 
 
-def test_a_long_sum_and_a_long_chain_of_elif_are_no_recursion() -> None:
+def test_fact_extraction_handles_long_sum_and_elif_chain() -> None:
     chain = "if a == 0: pass\n" + "".join(f"elif a == {number}: x = b\n" for number in range(300))
     parsed = parse_bytes(f"a = {' + '.join(['b'] * 800)}\n{chain}".encode())
     assert isinstance(parsed, Parsed)
@@ -95,7 +95,7 @@ _WORDS = st.sampled_from(
         st.binary(max_size=120), st.lists(_WORDS, max_size=30).map(lambda words: "".join(words).encode())
     )
 )
-def test_no_bytes_crash_the_readers(data: bytes) -> None:
+def test_parser_accepts_any_bytes(data: bytes) -> None:
     parsed = parse_bytes(data)
     if isinstance(parsed, Parsed):
         assert isinstance(parsed.tree, ast.Module)
@@ -106,7 +106,7 @@ def test_no_bytes_crash_the_readers(data: bytes) -> None:
 
 
 @pytest.mark.corpus
-def test_the_real_code_base(corpus: Path) -> None:
+def test_parser_counts_broken_files_of_real_code_base(corpus: Path) -> None:
     """194 of its 989 files do not parse, and 15 that do would not compile."""
     stages: Counter[str] = Counter()
     for path in sorted(corpus.rglob("*.py")):

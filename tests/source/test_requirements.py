@@ -1,4 +1,4 @@
-"""What lists of requirements ask for, whichever tool they are written for."""
+"""Requirements: what each kind of requirements file asks for."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def names(asked: requirements.Requirements) -> list[str]:
         ("six# a comment", "six"),
     ],
 )
-def test_a_line_names_its_distribution(line: str, name: str) -> None:
+def test_requirement_line_names_distribution(line: str, name: str) -> None:
     assert names(requirements.read_requirements(line)) == [name]
 
 
-def test_options_comments_and_paths_name_none() -> None:
+def test_options_comments_and_paths_name_no_distribution() -> None:
     asked = requirements.read_requirements("-r base.txt\n--index-url https://x\n# six\n\n-c limits.txt\n")
     assert (asked.packages, asked.includes, asked.has_unnamed) == ((), ("base.txt",), False)
     assert requirements.read_requirements("-e .\n").has_unnamed
     assert requirements.read_requirements("./wheels/x.whl\n").has_unnamed
 
 
-def test_pip_lines_of_a_shell() -> None:
+def test_pip_commands_of_shell_line_are_read() -> None:
     text = (
         "apt-get install -y git && pip3 install -U --no-cache-dir 'numpy>=1' six -r a.txt"
         " && python -m pip install ."
@@ -54,7 +54,7 @@ def test_pip_lines_of_a_shell() -> None:
     assert requirements.read_pip_lines("pip install $EXTRA", 1).has_unnamed
 
 
-def test_pyproject_tells_those_for_running_from_helpers() -> None:
+def test_pyproject_separates_runtime_and_dev_dependencies() -> None:
     asked = requirements.read_pyproject(
         "[project]\nname = 'My.App'\ndependencies = [\n  'numpy',\n]\n"
         "[project.optional-dependencies]\ngpu = ['torch']\ntest = ['pytest']\n"
@@ -67,7 +67,7 @@ def test_pyproject_tells_those_for_running_from_helpers() -> None:
     assert names(poetry) == ["flask"]
 
 
-def test_other_formats() -> None:
+def test_setup_cfg_pipfile_and_conda_are_read() -> None:
     assert names(requirements.read_setup_cfg("[options]\ninstall_requires =\n  six\n  numpy>1\n")) == [
         "six",
         "numpy",
@@ -82,7 +82,7 @@ def test_other_formats() -> None:
 
 
 @given(st.text(max_size=400))
-def test_no_text_makes_a_reader_fail(text: str) -> None:
+def test_requirements_readers_accept_any_text(text: str) -> None:
     for read in (
         requirements.read_requirements,
         requirements.read_pyproject,
@@ -94,7 +94,7 @@ def test_no_text_makes_a_reader_fail(text: str) -> None:
         read(text)
 
 
-def test_what_gives_a_module() -> None:
+def test_provider_of_module_is_recognised() -> None:
     assert is_provider("opencv-python", ["cv2"])
     assert not is_provider("opencv-python", ["opencv_python"])
     assert is_provider("tts", ["TTS"])
@@ -109,7 +109,7 @@ TOPS = st.sampled_from(
 
 
 @given(st.sets(NAMES), st.sets(TOPS))
-def test_many_are_told_as_each_is(names: set[str], tops: set[str]) -> None:
+def test_find_providers_agrees_with_is_provider(names: set[str], tops: set[str]) -> None:
     assert find_providers(names, tops) == {name for name in names if is_provider(name, tops)}
     assert modules_provided_by(names, tops) == {
         top for top in tops if any(is_provider(name, [top]) for name in names)

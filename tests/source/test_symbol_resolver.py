@@ -1,4 +1,4 @@
-"""Where names lead, and the line of a class's bases, by source alone."""
+"""Symbol resolver: where names are defined, and the base classes of a class."""
 
 from __future__ import annotations
 
@@ -69,25 +69,25 @@ def tree(tmp_path: Path) -> SymbolResolver:
         ("broken", "Name", None),
     ],
 )
-def test_a_name_leads_to_where_it_is_defined(
+def test_symbol_resolver_finds_definition_of_name(
     tree: SymbolResolver, module: str, written: str, place: SymbolRef | None
 ) -> None:
     assert tree.resolve(module, written) == place
 
 
-def test_a_shared_base_comes_after_all_that_derive_from_it(tree: SymbolResolver) -> None:
+def test_base_chain_puts_shared_base_after_its_subclasses(tree: SymbolResolver) -> None:
     both = tree.find_class("main", "Both")
     assert both
     assert [each.node.name for each in tree.base_chain(both)] == ["Both", "Left", "Right", "Base", "Root"]
 
 
-def test_a_class_that_is_its_own_base_ends(tree: SymbolResolver) -> None:
+def test_base_chain_handles_class_that_is_its_own_base(tree: SymbolResolver) -> None:
     loop = tree.find_class("round_a", "Loop")
     assert loop
     assert tree.base_chain(loop) == (loop,)
 
 
-def test_what_is_no_class_of_the_tree(tree: SymbolResolver) -> None:
+def test_symbol_resolver_finds_no_class_outside_tree(tree: SymbolResolver) -> None:
     assert tree.find_class("main", "np") is None
     assert tree.find_class("main", "Thing") is None
     assert tree.find_class("nowhere", "Thing") is None

@@ -1,4 +1,4 @@
-"""What scripts add to sys.path, held against the running script."""
+"""Additions to sys.path: the analysis agrees with the running script."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def additions(path: Path) -> PathAdditions:
         "def main():\n    sys.path.append('/opt/lib')\nmain()",
     ],
 )
-def test_agrees_with_the_running_script(tmp_path: Path, text: str) -> None:
+def test_path_additions_agree_with_running_script(tmp_path: Path, text: str) -> None:
     script = tmp_path / "tree" / "agents" / "agent.py"
     script.parent.mkdir(parents=True)
     script.write_text(f"import os, sys\nfrom pathlib import Path\nbefore = list(sys.path)\n{text}\n")
@@ -68,13 +68,13 @@ def test_agrees_with_the_running_script(tmp_path: Path, text: str) -> None:
         "A = B\nB = A\nsys.path.append(A)",
     ],
 )
-def test_what_cannot_be_told_is_said_so(tmp_path: Path, text: str) -> None:
+def test_unknown_path_addition_is_marked_incomplete(tmp_path: Path, text: str) -> None:
     script = tmp_path / "agent.py"
     script.write_text(f"import os, sys\n{text}\n")
     assert additions(script) == PathAdditions((), is_complete=False)
 
 
-def test_a_script_that_leaves_sys_path_alone(tmp_path: Path) -> None:
+def test_script_without_path_additions_has_none(tmp_path: Path) -> None:
     script = tmp_path / "agent.py"
     script.write_text("import sys\nprint(sys.path)\nmy.path.append('x')\n")
     assert additions(script) == PathAdditions()

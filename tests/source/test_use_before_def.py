@@ -1,4 +1,4 @@
-"""Names read while a module loads, held against what happens when it really loads."""
+"""Use before definition: the analysis agrees with really loading the module."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from argosy.source.use_before_def import UseBeforeDefinition, find_uses_before_d
 from source.parsed_text import parsed
 
 
-def early(text: str, *, is_main: bool = False) -> list[UseBeforeDefinition]:
+def early_uses(text: str, *, is_main: bool = False) -> list[UseBeforeDefinition]:
     found = parsed(text)
     return list(find_uses_before_definition(found, find_scopes(found), is_main=is_main))
 
 
 def certain(text: str, *, is_main: bool = False) -> list[str]:
-    return [item.name for item in early(text, is_main=is_main) if item.is_certain]
+    return [item.name for item in early_uses(text, is_main=is_main) if item.is_certain]
 
 
 def load(text: str) -> NameError | SystemExit | None:
@@ -30,8 +30,8 @@ def load(text: str) -> NameError | SystemExit | None:
     return None
 
 
-def test_a_name_read_before_its_import() -> None:
-    (item,) = early("import sys\nsys.path.insert(0, join_path('a'))\nfrom paths import join_path\n")
+def test_use_before_import_is_found() -> None:
+    (item,) = early_uses("import sys\nsys.path.insert(0, join_path('a'))\nfrom paths import join_path\n")
     assert (item.name, item.line, item.column, item.bound_line, item.bound_by) == (
         "join_path",
         2,
@@ -42,13 +42,13 @@ def test_a_name_read_before_its_import() -> None:
     assert item.is_certain
 
 
-def test_a_name_never_bound() -> None:
-    (item,) = early("class A(aseAgent):\n    pass\n")
+def test_name_without_binding_is_found() -> None:
+    (item,) = early_uses("class A(aseAgent):\n    pass\n")
     assert (item.name, item.bound_line, item.bound_by, item.is_certain) == ("aseAgent", 0, None, True)
 
 
-def test_each_name_is_told_once_at_its_surest_place() -> None:
-    (item,) = early("if len('a'):\n    a\na\na\n")
+def test_early_use_is_reported_once_at_most_certain_place() -> None:
+    (item,) = early_uses("if len('a'):\n    a\na\na\n")
     assert (item.line, item.is_certain) == (3, True)
 
 
@@ -89,7 +89,7 @@ def test_each_name_is_told_once_at_its_surest_place() -> None:
         "x = 1\ndel x\nx.y = a",
     ],
 )
-def test_what_surely_raises(text: str) -> None:
+def test_certain_use_raises_name_error(text: str) -> None:
     assert "a" in certain(text)
     assert isinstance(load(text), NameError)
 
@@ -128,7 +128,7 @@ def test_what_surely_raises(text: str) -> None:
         "try:\n    raise SystemExit\nexcept SystemExit as a:\n    a",
     ],
 )
-def test_what_runs_is_not_certain(text: str) -> None:
+def test_module_that_loads_has_no_certain_use(text: str) -> None:
     assert load(text) is None
     assert certain(text) == []
 
@@ -146,24 +146,24 @@ def test_what_runs_is_not_certain(text: str) -> None:
         "class C:\n    raise SystemExit\n",
     ],
 )
-def test_nothing_is_certain_after_the_process_has_ended(text: str) -> None:
+def test_no_use_is_certain_after_system_exit(text: str) -> None:
     assert certain(text + "a\n") == []
     assert not isinstance(load(text + "a\n"), NameError)
 
 
-def test_the_main_block_runs_in_a_script_only() -> None:
+def test_main_block_is_checked_only_in_script() -> None:
     text = "if __name__ == '__main__':\n    main()\n"
     assert certain(text, is_main=True) == ["main"]
-    assert early(text) == []
+    assert early_uses(text) == []
 
 
-def test_a_name_of_the_type_checker_is_not_there_at_run_time() -> None:
+def test_type_checking_import_binds_no_name_at_run_time() -> None:
     text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a\nx = a\n"
     assert certain(text) == ["a"]
 
 
-def test_a_star_import_may_bind_anything() -> None:
-    assert early("from m import *\na\n") == []
+def test_star_import_hides_early_uses() -> None:
+    assert early_uses("from m import *\na\n") == []
 
 
 _NAMES = st.sampled_from("abc")
@@ -215,10 +215,10 @@ def modules(draw: st.DrawFn, depth: int = 0) -> list[str]:
 
 
 @given(modules())
-def test_what_is_certain_really_happens(lines: list[str]) -> None:
+def test_certain_use_ends_module_at_or_before_its_line(lines: list[str]) -> None:
     """A module with a certain finding is ended by an error, no later than at the first of them."""
     text = "\n".join(["from contextlib import nullcontext as o", *lines]) + "\n"
-    found = [item for item in early(text) if item.is_certain]
+    found = [item for item in early_uses(text) if item.is_certain]
     ended = [last_line(error) for error in chain(load(text))]
     assert not found or (ended != [] and min(ended) <= found[0].line)
 
@@ -244,11 +244,11 @@ def last_line(error: BaseException) -> int:
 @given(
     st.lists(st.tuples(st.sampled_from(["{} = 1", "{}", "import {}", "def {}(): pass"]), _NAMES), max_size=8)
 )
-def test_a_straight_module_raises_exactly_where_it_is_said(parts: list[tuple[str, str]]) -> None:
+def test_first_certain_use_is_where_straight_module_raises(parts: list[tuple[str, str]]) -> None:
     text = (
         "\n".join(form.format({"a": "ast", "b": "bisect", "c": "copy"}[name]) for form, name in parts) + "\n"
     )
-    found = [item for item in early(text) if item.is_certain]
+    found = [item for item in early_uses(text) if item.is_certain]
     error = load(text)
     expected = [(last_line(error), error.name)] if isinstance(error, NameError) else []
     assert [(item.line, item.name) for item in found][:1] == expected

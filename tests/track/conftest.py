@@ -1,4 +1,4 @@
-"""A tracked tree of its own for each test, in git."""
+"""Fixtures for the tests of `argosy track`: a tracked tree in git."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Old trackers: their figures and their contradictions."""
+"""Markdown import: the figures and contradictions of a hand-written tracker."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ A sentence with 12 of something is no figure.
 """
 
 
-def test_every_figure_is_found_with_its_line() -> None:
+def test_markdown_import_finds_every_figure_with_line() -> None:
     tracker = parse_markdown_tracker(OLD)
     assert tracker.title == "Optimization tracker"
     found = {
@@ -49,7 +49,7 @@ def test_every_figure_is_found_with_its_line() -> None:
     assert (units["Startup"], units["Image size"]) == ("min", "GB")
 
 
-def test_contradictions_are_found_and_nothing_else() -> None:
+def test_markdown_import_finds_contradictions() -> None:
     told = {each.lines: each.description for each in parse_markdown_tracker(OLD).contradictions}
     assert "is open" in told[5, 15]
     assert "but unchanged" in told[7,]
@@ -57,12 +57,12 @@ def test_contradictions_are_found_and_nothing_else() -> None:
     assert set(told) == {(5, 15), (7,), (14,)}
 
 
-def test_one_figure_with_two_values() -> None:
+def test_markdown_import_reports_figure_with_two_values() -> None:
     tracker = parse_markdown_tracker("## Agents\n- Running agents: 84\n## Later\n- Running agents: 77\n")
     assert [each.lines for each in tracker.contradictions] == [(2, 4)]
 
 
-def test_what_is_imported_is_a_tracker_in_which_nothing_is_proven() -> None:
+def test_imported_tracker_has_stated_values_without_measures() -> None:
     text = render_imported(parse_markdown_tracker(OLD), "OLD.md")
     track = load_track("track.yaml", text)
     assert {metric.measure for metric in track.metrics()} == {None}
@@ -72,7 +72,7 @@ def test_what_is_imported_is_a_tracker_in_which_nothing_is_proven() -> None:
     assert text.count("# contradiction:") == 3
 
 
-def test_numbers_as_people_write_them() -> None:
+def test_quantity_parser_reads_common_notations() -> None:
     read = {
         text: parse_quantity(text)
         for text in ("3,350 lines", "15+", "3-5 min", "~1.1GB", "462/464", "99.6%", "v2")
@@ -88,7 +88,7 @@ def test_numbers_as_people_write_them() -> None:
 
 
 @given(st.text(alphabet="#|- *0123456789.,%+→>abAB ✅[]x\n", max_size=400))
-def test_any_text_is_read_and_what_is_written_of_it_loads(text: str) -> None:
+def test_markdown_import_of_any_text_renders_loadable_track(text: str) -> None:
     tracker = parse_markdown_tracker(text)
     if tracker.metrics:
         written = render_imported(tracker, "a.md")

@@ -1,4 +1,4 @@
-"""The ledger: it only grows, merges, and does not take what nobody measured."""
+"""Measurement ledger: it appends, merges, and refuses changed records."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def record(value: float | None, at: str = "2026-11-01T10:00:00Z", **more: object
     return msgspec.structs.replace(made, **more).with_digest()
 
 
-def test_what_is_written_comes_back(tmp_path: Path) -> None:
+def test_ledger_reads_back_written_records(tmp_path: Path) -> None:
     rows = [record(1.0), record(None, trouble="gone"), record(2.5, values=(2.0, 2.5, 3.0), spread=0.7)]
     file = LedgerRunFile(str(tmp_path))
     for row in rows:
@@ -40,7 +40,7 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     assert not ledger.damaged
 
 
-def test_a_changed_record_is_not_taken_and_is_told(tmp_path: Path) -> None:
+def test_ledger_rejects_and_reports_changed_record(tmp_path: Path) -> None:
     path = LedgerRunFile(str(tmp_path)).append(record(113.0))
     path.write_text(
         path.read_text().replace('"value":113.0', '"value":20.0') + '{"argosy":"measured/1"}\nnot json\n'
@@ -51,7 +51,7 @@ def test_a_changed_record_is_not_taken_and_is_told(tmp_path: Path) -> None:
     assert ledger.damaged[0].where.endswith(":1")
 
 
-def test_two_branches_that_both_measured_merge(tree: Tree) -> None:
+def test_ledgers_of_two_branches_merge(tree: Tree) -> None:
     tree.write("x", "")
     tree.commit()
     tree.git("checkout", "-q", "-b", "other")

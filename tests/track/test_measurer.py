@@ -1,4 +1,4 @@
-"""What is measured: commands that are really run, trees that are really read, and what goes wrong."""
+"""Measurer: values from commands and audits, failed measures, and stale metrics."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def measured(tree: Tree, metric: str, **variables: str) -> MeasurementRecord:
         ("{run: [sh, -c, 'exit 7'], read: {exit: true}}", 7.0),
     ],
 )
-def test_an_output_becomes_a_number(tree: Tree, metric: str, value: float) -> None:
+def test_measurer_parses_command_output(tree: Tree, metric: str, value: float) -> None:
     record = measured(tree, metric)
     assert (record.value, record.trouble) == (value, "")
 
@@ -59,13 +59,13 @@ def test_an_output_becomes_a_number(tree: Tree, metric: str, value: float) -> No
         ("{measure: audit.Z301.count, tree: nowhere}", "there is no directory"),
     ],
 )
-def test_a_broken_measure_is_unknown_and_says_why(tree: Tree, metric: str, trouble: str) -> None:
+def test_failed_measure_has_no_value_and_reason(tree: Tree, metric: str, trouble: str) -> None:
     record = measured(tree, metric)
     assert record.value is None
     assert trouble in record.trouble
 
 
-def test_a_noisy_one_is_repeated_and_the_median_counts(tree: Tree) -> None:
+def test_repeated_measure_records_median_and_spread(tree: Tree) -> None:
     tree.write(
         "next.py",
         "from pathlib import Path\np = Path('n')\nn = int(p.read_text()) if p.exists() else 0\n"
@@ -76,7 +76,7 @@ def test_a_noisy_one_is_repeated_and_the_median_counts(tree: Tree) -> None:
     assert record.spread == pytest.approx(1.4826 * 2)
 
 
-def test_metrics_that_read_one_command_run_it_once(tree: Tree) -> None:
+def test_metrics_share_one_run_of_their_command(tree: Tree) -> None:
     text = (
         "track: t\nmeasures: {both: {run: [sh, -c, 'echo x >> ran; echo 1; echo 2']}}\n"
         "objectives: {o: {title: t, metrics: {"
@@ -90,7 +90,7 @@ def test_metrics_that_read_one_command_run_it_once(tree: Tree) -> None:
     assert (tree.root / "ran").read_text() == "x\n"
 
 
-def test_what_was_measured_is_stale_once_an_input_is_another(tree: Tree) -> None:
+def test_metric_is_stale_after_input_change(tree: Tree) -> None:
     tree.write("a.py", "x = 1\n")
     tree.write("b.txt", "1\n")
     text = (
@@ -131,7 +131,7 @@ def test_what_was_measured_is_stale_once_an_input_is_another(tree: Tree) -> None
     assert stale(records) == [], "the ledger and the report are no inputs"
 
 
-def test_the_past_is_measured_in_a_tree_of_its_own(tree: Tree) -> None:
+def test_baseline_commit_is_measured_in_separate_worktree(tree: Tree) -> None:
     tree.write("a.py", "import zmq\ncontext = zmq.Context()\n")
     metric = "{measure: audit.Z301.count, baseline: {at: 'HEAD~1'}}"
     text = f"track: t\nobjectives: {{o: {{title: t, metrics: {{m: {metric}}}}}}}\n"
@@ -157,7 +157,7 @@ def test_the_past_is_measured_in_a_tree_of_its_own(tree: Tree) -> None:
     ),
     st.lists(st.text(max_size=3), max_size=3),
 )
-def test_any_json_gives_a_number_or_says_why(value: Any, path: list[str]) -> None:
+def test_json_parser_returns_number_or_error(value: Any, path: list[str]) -> None:
     import json  # noqa: PLC0415
 
     output = MeasureOutput(json.dumps(value), 0, "")
@@ -168,9 +168,7 @@ def test_any_json_gives_a_number_or_says_why(value: Any, path: list[str]) -> Non
     assert isinstance(number, float)
 
 
-def test_what_was_built_and_what_a_hub_lacks_is_read_where_it_is_kept(
-    tree: Tree, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_image_and_hub_measures_read_stored_state(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tree.root.parent / "state"))
     tree.write("fleet.yaml", "fleet: f\nagents: {A: {run: a.py}}\n")
     assert "no image of" in measured(tree, "{measure: image.size}").trouble

@@ -1,4 +1,4 @@
-"""Each status word from the records that give it, and claims held against what is measured."""
+"""Metric status: the status that records give, and verdicts on claims."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def judged(
     def is_fresh(metric: Metric, one: MeasurementRecord) -> bool:
         return one.inputs.inside == "i"
 
-    (outlook,) = evaluate(track, MeasurementLedger(tuple(records), tuple(accepted)), is_fresh)
-    return outlook
+    (objective_status,) = evaluate(track, MeasurementLedger(tuple(records), tuple(accepted)), is_fresh)
+    return objective_status
 
 
 def series(*values: float | None) -> list[MeasurementRecord]:
@@ -59,34 +59,34 @@ def series(*values: float | None) -> list[MeasurementRecord]:
         ("unit: s", series(3), "measured", "no target"),
     ],
 )
-def test_a_status_is_computed(
+def test_metric_status_follows_from_records(
     metric: str, records: list[MeasurementRecord], status: str, because: str
 ) -> None:
-    (standing,) = judged(tracked(metric), records).metric_statuses
-    assert standing.status == status
-    assert because in standing.because
-    assert (standing.current is None) == (status == "unknown")
+    (metric_result,) = judged(tracked(metric), records).metric_statuses
+    assert metric_result.status == status
+    assert because in metric_result.because
+    assert (metric_result.current is None) == (status == "unknown")
 
 
-def test_noise_is_no_regression() -> None:
+def test_change_within_spread_is_no_regression() -> None:
     calm, noisy = record(10.0, DAYS[0], spread=0.1), record(11.0, DAYS[1], spread=0.5)
     assert judged(tracked("target: 20"), [calm, noisy]).status == "achieved"
     assert judged(tracked("target: 20"), [calm, record(11.0, DAYS[1], spread=0.2)]).status == "regressed"
 
 
-def test_what_it_hangs_on_has_changed() -> None:
+def test_metric_is_stale_after_input_change() -> None:
     from argosy.track.inputs import InputDigests  # noqa: PLC0415
 
     assert judged(tracked("target: 5"), [record(3.0, inputs=InputDigests("another"))]).status == "stale"
 
 
-def test_another_machine_is_not_compared_unless_the_value_is_portable() -> None:
+def test_records_of_other_machine_count_only_if_portable() -> None:
     records = [record(3.0, DAYS[0], machine_id="fast"), record(4.0, DAYS[1])]
     assert judged(tracked("target: 5", portable=False), records).status == "achieved"
     assert judged(tracked("target: 5"), records).status == "regressed"
 
 
-def test_what_is_accepted_is_the_best_from_then_on() -> None:
+def test_accepted_regression_becomes_new_best() -> None:
     records = series(3, 4)
     accepted = AcceptedRegression(metric="o.m", why="a new feature", at=DAYS[1])
     assert judged(tracked("target: 5"), records, [accepted]).status == "achieved"
@@ -107,19 +107,22 @@ CLAIM = "claimed: [{text: it is so, source: somebody%s}],"
         (", value: 20", [record(None, trouble="broken")], "unproven"),
     ],
 )
-def test_a_claim_is_held_against_what_is_measured(
+def test_claim_verdict_follows_from_measurement(
     value: str, records: list[MeasurementRecord], verdict: str
 ) -> None:
-    outlook = judged(tracked("target: 5", claimed=CLAIM % value), records)
-    assert [heard.verdict for heard in outlook.claims] == [verdict]
+    objective_status = judged(tracked("target: 5", claimed=CLAIM % value), records)
+    assert [claim.verdict for claim in objective_status.claims] == [verdict]
 
 
-def test_an_objective_is_as_its_worst_metric() -> None:
+def test_objective_has_status_of_its_worst_metric() -> None:
     metrics = "{a: {stated: 1}, b: {run: 'true', read: {exit: true}}}"
     text = f"track: t\nobjectives: {{o: {{title: t, metrics: {metrics}}}}}\n"
-    outlook = judged(load_track("track.yaml", text), [])
-    assert [standing.status for standing in outlook.metric_statuses] == ["unproven", "unknown"]
-    assert outlook.status == "unknown"
+    objective_status = judged(load_track("track.yaml", text), [])
+    assert [metric_result.status for metric_result in objective_status.metric_statuses] == [
+        "unproven",
+        "unknown",
+    ]
+    assert objective_status.status == "unknown"
 
 
 POINTS = st.lists(
@@ -131,7 +134,7 @@ POINTS = st.lists(
 
 
 @given(st.integers(-1000, 1000), st.integers(-1000, 1000), st.integers(3, 9))
-def test_the_slope_of_a_line_is_its_own(slope: int, start: int, count: int) -> None:
+def test_slope_and_prediction_are_exact_for_line(slope: int, start: int, count: int) -> None:
     points = [(day * 86400.0, start + slope * float(day)) for day in range(count)]
     found = slope_per_day(points)
     assert found == pytest.approx(slope)
@@ -143,14 +146,14 @@ def test_the_slope_of_a_line_is_its_own(slope: int, start: int, count: int) -> N
 
 
 @given(POINTS, st.floats(-1e6, 1e6))
-def test_a_trend_is_met_in_the_future_or_never(points: list[tuple[float, float]], target: float) -> None:
+def test_predicted_time_is_never_in_past(points: list[tuple[float, float]], target: float) -> None:
     ordered = sorted(points)
     reached = predicted_time(ordered, target)
     assert reached is None or reached >= ordered[-1][0]
 
 
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=30))
-def test_a_sparkline_has_a_bar_for_each_of_the_last_values(values: list[float]) -> None:
+def test_sparkline_has_bar_for_each_recent_value(values: list[float]) -> None:
     line = sparkline(values)
     assert len(line) == min(len(values), 12)
     shown = values[-12:]
@@ -160,7 +163,7 @@ def test_a_sparkline_has_a_bar_for_each_of_the_last_values(values: list[float]) 
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9), st.floats(-1e3, 1e3))
-def test_spread_does_not_hang_on_where_the_values_are(values: list[float], shift: float) -> None:
+def test_spread_is_independent_of_offset(values: list[float], shift: float) -> None:
     moved = [value + shift for value in values]
     assert spread_of(values) >= 0
     assert spread_of(moved) == pytest.approx(spread_of(values), abs=1e-6)

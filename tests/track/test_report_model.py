@@ -1,4 +1,4 @@
-"""The report: the same records give the same bytes, and nothing in a text can break its form."""
+"""Reports: the same records give the same bytes, and texts are escaped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ METRIC = "target: 5, unit: s, baseline: {stated: 9, source: 'tracker.md:3'}"
 CLAIMED = "claimed: [{text: it takes 4 s, source: the tracker, value: 4}],"
 
 
-def test_a_report_has_what_a_tracker_has_and_is_stable() -> None:
+def test_markdown_report_has_all_sections_and_is_reproducible() -> None:
     track, records = tracked(METRIC, claimed=CLAIMED), series(8, 7, 5)
     texts = set()
     for _ in range(2):
@@ -45,7 +45,7 @@ def test_a_report_has_what_a_tracker_has_and_is_stable() -> None:
     assert f"`true (exit)` | ccccccccc | {DAYS[2]}" in text
 
 
-def test_what_is_missing_is_next_by_priority_and_effort() -> None:
+def test_report_lists_missing_measurement_as_next_action() -> None:
     track = tracked("target: 5")
     text = render_markdown(make_report(track, [judged(track, [])], MeasurementLedger()))
     assert "## Next actions" in text
@@ -53,7 +53,7 @@ def test_what_is_missing_is_next_by_priority_and_effort() -> None:
     assert "## Key achievements" not in text
 
 
-def test_the_page_is_whole_and_needs_nothing_else() -> None:
+def test_html_report_is_well_formed_and_self_contained() -> None:
     track, records = (
         tracked(METRIC, claimed=CLAIMED.replace("it takes", "<script> & it takes")),
         series(8, 7, 5),
@@ -80,22 +80,22 @@ def test_the_page_is_whole_and_needs_nothing_else() -> None:
     assert parser.open == []
 
 
-def test_a_badge_is_an_svg_that_says_it_in_words() -> None:
-    outlook = judged(tracked("target: 5"), series(3))
-    root = ElementTree.fromstring(render_badge("a <fleet>", [outlook]))
+def test_badge_is_svg_with_label() -> None:
+    objective_status = judged(tracked("target: 5"), series(3))
+    root = ElementTree.fromstring(render_badge("a <fleet>", [objective_status]))
     assert root.attrib["aria-label"] == "a <fleet>: 1 of 1 achieved"
 
 
-def test_a_comment_says_what_got_worse_first() -> None:
-    outlook = judged(tracked("target: 5"), series(3, 4))
-    text = render_comment([outlook], [Regression("o.m", "1 worse than its best, 3")], 2)
+def test_comment_lists_regressions_first() -> None:
+    objective_status = judged(tracked("target: 5"), series(3, 4))
+    text = render_comment([objective_status], [Regression("o.m", "1 worse than its best, 3")], 2)
     assert text.splitlines()[2:4] == ["1 worse:", "- `o.m`: 1 worse than its best, 3"]
     assert "2 known findings are resolved" in text
-    assert render_line([outlook]).startswith("Measured, not claimed: 1 objective: 1 regressed;")
+    assert render_line([objective_status]).startswith("Measured, not claimed: 1 objective: 1 regressed;")
 
 
 @given(st.text(max_size=60))
-def test_no_text_breaks_a_table(text: str) -> None:
+def test_markdown_table_escapes_any_text(text: str) -> None:
     track, records = tracked("target: 5"), [record(None, trouble=text)]
     lines = render_markdown(
         make_report(track, [judged(track, records)], MeasurementLedger(tuple(records)))
@@ -104,7 +104,7 @@ def test_no_text_breaks_a_table(text: str) -> None:
     assert [row.count("|") for row in rows] == [8, 8]
 
 
-def test_values_are_shown_with_their_unit() -> None:
+def test_format_value_shows_unit() -> None:
     assert [
         format_value(1234.0, "files"),
         format_value(0.12345, "s"),

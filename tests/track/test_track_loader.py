@@ -1,4 +1,4 @@
-"""A tracker file as it is read: what it may hold, and every fault with its place."""
+"""Track file: what it may contain, and faults with their places."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ objectives:
 """
 
 
-def test_a_whole_file() -> None:
+def test_track_loader_reads_complete_file() -> None:
     track = load_track("track.yaml", WHOLE)
     (objective,) = track.objectives
     assert (objective.weeks, objective.effort_hours, objective.priority) == ((2, 4), 24.0, "high")
@@ -85,7 +85,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("text", FAULTS)
-def test_what_is_wrong_is_told_with_its_place(text: str) -> None:
+def test_track_file_fault_has_place(text: str) -> None:
     with pytest.raises(InputError) as raised:
         load_track("track.yaml", text)
     assert FAULTS[text] in str(raised.value)
@@ -93,12 +93,12 @@ def test_what_is_wrong_is_told_with_its_place(text: str) -> None:
 
 
 @given(st.text(alphabet=" \n-:{}[]'\"abz019.%", max_size=200))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_track_reader_returns_track_or_faults_for_any_text(text: str) -> None:
     track, faults = read_track("track.yaml", text)
     assert (track is None) == bool(faults)
 
 
-def test_the_schema_is_valid_and_takes_what_the_loader_takes() -> None:
+def test_track_schema_agrees_with_loader() -> None:
     import yaml  # noqa: PLC0415
 
     schema = json_schema_of(TrackKeys, "track.yaml")
@@ -110,7 +110,7 @@ def test_the_schema_is_valid_and_takes_what_the_loader_takes() -> None:
         load_track("track.yaml", text)
 
 
-def test_the_docs_name_every_key() -> None:
+def test_docs_list_every_track_file_key() -> None:
     text = (Path(__file__).parents[2] / "docs/reference/track-file.md").read_text()
     schema = json_schema_of(TrackKeys, "track.yaml")
     for name, struct in schema["$defs"].items():

@@ -1,4 +1,4 @@
-"""What is wrong with a file that does not parse, by the cause and not by where Python stopped."""
+"""Damage diagnosis: the cause of a syntax error, and the place where it begins."""
 
 from __future__ import annotations
 
@@ -125,26 +125,26 @@ CASES = [
 
 
 @pytest.mark.parametrize(("text", "damage", "line", "column"), CASES)
-def test_the_cause_is_told_where_it_begins(text: str, damage: DamageKind, line: int, column: int) -> None:
+def test_diagnosis_names_damage_and_place(text: str, damage: DamageKind, line: int, column: int) -> None:
     told = _diagnosed(text)
     assert (told.damage, told.line, told.column) == (damage, line, column)
     assert told.describe()
 
 
-def test_line_ends_and_tabs_make_no_difference() -> None:
+def test_diagnosis_is_same_for_all_newlines_and_tabs() -> None:
     text = "class A:\n\tdef f(self):\n\t\tx = 1\nLIMIT = 5\n\t\treturn x\n"
     for newline in ("\n", "\r\n", "\r"):
         told = _diagnosed(text.replace("\n", newline))
         assert (told.damage, told.line) == (DamageKind.INJECTED_STATEMENT, 4)
 
 
-def test_a_damage_far_above_the_place_where_python_stops_is_found() -> None:
+def test_diagnosis_finds_damage_above_python_error() -> None:
     # The tokenizer's complaint about a column outruns the parser's about the line above it.
     told = _diagnosed("x = f(1))\nif x:\n        y = 1\n    z = 2\n")
     assert (told.damage, told.line) == (DamageKind.EXTRA_BRACKET, 1)
 
 
-def test_every_class_has_its_words() -> None:
+def test_every_damage_kind_has_description() -> None:
     assert all(Diagnosis(damage, 1, 1, "").describe() for damage in DamageKind)
 
 
@@ -153,7 +153,7 @@ def _sound_files() -> list[Path]:
     return sorted(folder.glob("*.py"))[::4] + sorted((folder / "asyncio").glob("*.py"))
 
 
-def test_sound_files_have_no_fracture() -> None:
+def test_sound_files_have_no_structure_breaks() -> None:
     for path in _sound_files():
         source = decode_source(path.read_bytes(), str(path))
         assert isinstance(source, SourceText)
@@ -187,7 +187,7 @@ def test_sound_files_have_no_fracture() -> None:
         max_size=40,
     )
 )
-def test_any_text_has_a_diagnosis(parts: list[str]) -> None:
+def test_diagnosis_of_any_text_has_place(parts: list[str]) -> None:
     source = decode_source("".join(parts).encode(), "agent.py")
     assert isinstance(source, SourceText)
     failed = parse(source)
@@ -198,7 +198,7 @@ def test_any_text_has_a_diagnosis(parts: list[str]) -> None:
 
 
 @pytest.mark.corpus
-def test_a_real_tree_s_damages_have_classes(corpus: Path) -> None:
+def test_diagnosis_classifies_damage_of_real_tree(corpus: Path) -> None:
     told: dict[DamageKind, int] = {}
     for path in sorted(corpus.rglob("*.py")):
         source = read_source(path)

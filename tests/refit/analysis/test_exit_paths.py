@@ -1,4 +1,4 @@
-"""Ways out of a function: what the walk says, against running the very function."""
+"""Exit paths: the analysis agrees with really running the function."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def exits_of(source: str) -> list[tuple[str, int]]:
         ("s = make()\ntry:\n    close()\nfinally:\n    return", []),
     ],
 )
-def test_ways_out(body: str, expected: list[tuple[str, int]]) -> None:
+def test_exit_paths_finds_exits_with_open_socket(body: str, expected: list[tuple[str, int]]) -> None:
     assert exits_of("def f():\n" + "".join(f"    {line}\n" for line in body.split("\n"))) == expected
 
 
@@ -82,7 +82,7 @@ _BODIES = st.recursive(_LEAF.map(lambda line: [line]), _blocks, max_leaves=8)
 
 
 @given(_BODIES, st.lists(st.booleans(), min_size=12, max_size=12))
-def test_what_a_run_leaves_open_is_told(body: list[str], flips: list[bool]) -> None:
+def test_exit_paths_reports_everything_run_leaves_open(body: list[str], flips: list[bool]) -> None:
     """Every way that a real run takes and that leaves the thing open is among those that are told."""
     source = "def f():\n" + "".join(f"    {line}\n" for line in body)
     coins = iter(flips)

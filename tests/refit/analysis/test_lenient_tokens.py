@@ -1,4 +1,4 @@
-"""Tokens of anything: they cover the text, and agree with Python's own where that has some."""
+"""Lenient tokens: they cover any text, and agree with Python's tokenizer where it accepts the text."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _PARTS = st.sampled_from(
 
 @settings(deadline=None)
 @given(st.lists(_PARTS, max_size=60).map("".join))
-def test_tokens_cover_the_text(text: str) -> None:
+def test_lenient_tokens_cover_whole_text(text: str) -> None:
     tokens = tokenize_leniently(text)
     assert "".join(token.text for token in tokens) == text
     at = 0
@@ -49,7 +49,7 @@ def test_tokens_cover_the_text(text: str) -> None:
         at = token.end
 
 
-def test_lines_and_columns_are_those_of_python() -> None:
+def test_lenient_tokens_have_positions_of_python_tokenizer() -> None:
     text = 'def f(a, *b):\n    """Two\n    lines."""\n    return a<<=1 if b\\\n else 1e-5 + 0x_1F # end\n'
     mine = [(token.text, token.line, token.column) for token in tokenize_leniently(text) if token.is_code]
     skipped = {
@@ -68,6 +68,6 @@ def test_lines_and_columns_are_those_of_python() -> None:
     assert mine == theirs
 
 
-def test_a_long_text_without_an_end_is_read_in_a_moment() -> None:
+def test_long_unterminated_string_is_tokenized_quickly() -> None:
     tokens = tokenize_leniently('x = """' + "a" * 1_000_000 + "\\" * 1000)
     assert tokens[-1].kind == "open_string"

@@ -1,4 +1,4 @@
-"""Sockets of a file: where they are kept and what is done to them."""
+"""Socket uses: where the sockets of a file are stored, and how they are used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def file_of(text: str) -> PythonFile:
     return PythonFile("case.py", parsed)
 
 
-def test_a_place_has_its_makings_and_every_use() -> None:
+def test_socket_has_types_and_every_use() -> None:
     file = file_of(
         "import zmq as z\n"
         "class A:\n"
@@ -48,7 +48,7 @@ def test_a_place_has_its_makings_and_every_use() -> None:
     assert places["self.s"].has_option("LINGER", file)
 
 
-def test_a_name_of_another_function_is_another_place() -> None:
+def test_sockets_of_two_functions_are_separate() -> None:
     file = file_of(
         "import zmq\n"
         "def f(c):\n    s = c.socket(zmq.SUB)\n    def inner():\n        s.recv()\n    return inner\n"
@@ -60,7 +60,7 @@ def test_a_name_of_another_function_is_another_place() -> None:
     assert sockets["h"].uses == []
 
 
-def test_kept_in_a_with_or_by_closing() -> None:
+def test_find_sockets_follows_with_and_closing() -> None:
     file = file_of(
         "import zmq\n"
         "with zmq.Context() as c, c.socket(zmq.REQ) as a, closing(c.socket(zmq.REP)) as b:\n    pass\n"
@@ -68,11 +68,11 @@ def test_kept_in_a_with_or_by_closing() -> None:
     )
     sockets = find_sockets(file)
     assert [place.name for place in sockets.sockets] == ["a", "b"]
-    assert [making.socket_type for making in sockets.unplaced] == ["PUB"]
+    assert [creation.socket_type for creation in sockets.unplaced] == ["PUB"]
     assert [place.name for place in sockets.contexts] == ["c"]
 
 
-def test_the_sites_of_contexts_carry_scope_and_name() -> None:
+def test_context_creation_has_scope_and_name() -> None:
     file = file_of("from zmq.asyncio import Context as C\nclass A:\n    def f(self):\n        return C()\n")
     (site,) = find_context_class_uses(file).creations
     assert isinstance(site.call, ast.Call)

@@ -1,4 +1,4 @@
-"""The edges that the audit finds from facts are those that `graph --code` reads from files."""
+"""Source edges: the audit and `graph --code` find the same edges."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_audit_and_graph_tell_the_same_edges(
+def test_audit_and_graph_report_same_edges(
     tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tree)

@@ -1,4 +1,4 @@
-"""An audit on trees that are hostile, that change, and that it has seen before."""
+"""Tree audit: hostile files, changing trees, the cache, and parallel workers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def places(report: AuditReport) -> list[tuple[str, str, int]]:
     return [(item.code, item.path, item.line) for item in report.findings]
 
 
-def age(root: Path) -> None:
+def set_back_mtimes(root: Path) -> None:
     """Set the times of all files back, so that the clock's tick keeps nothing unsettled."""
     for path in root.rglob("*.py"):
         status = path.stat()
@@ -83,7 +83,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", DEEP)
-def test_deep_nesting_is_told_and_ends_nothing(name: str, tree: Path) -> None:
+def test_audit_reports_deep_nesting_and_continues(name: str, tree: Path) -> None:
     (tree / "deep.py").write_text(DEEP[name] + "\n")
     (tree / "other.py").write_text(UNDEFINED)
     report = audit(tree, processes=1)
@@ -92,13 +92,13 @@ def test_deep_nesting_is_told_and_ends_nothing(name: str, tree: Path) -> None:
 
 
 @pytest.mark.parametrize("terms", [100, 900, 1500])
-def test_a_long_sum_is_no_fault(terms: int, tree: Path) -> None:
+def test_audit_accepts_long_sum(terms: int, tree: Path) -> None:
     (tree / "sum.py").write_text("a = 1\nx = " + "+".join(["a"] * terms) + "\n")
     assert places(audit(tree, processes=1)) == []
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_files_are_judged_as_python_does(name: str, tree: Path) -> None:
+def test_audit_agrees_with_python_on_odd_files(name: str, tree: Path) -> None:
     (tree / "odd.py").write_bytes(ODD[name])
     report = audit(tree, processes=1)
     assert not report.result.failures
@@ -113,7 +113,7 @@ def test_odd_files_are_judged_as_python_does(name: str, tree: Path) -> None:
     assert [code for code, _, _ in places(report) if code == "S101"] == ([] if is_sound else ["S101"])
 
 
-def test_links_and_what_is_no_file_are_left_out(tree: Path) -> None:
+def test_audit_skips_links_pipes_and_hidden_directories(tree: Path) -> None:
     (tree / "a.py").write_text("x = 1\n")
     (tree / "loop").symlink_to(tree)
     (tree / "self.py").symlink_to("self.py")
@@ -128,7 +128,7 @@ def test_links_and_what_is_no_file_are_left_out(tree: Path) -> None:
     assert report.result.file_count == 1
 
 
-def test_a_name_that_is_no_text_is_told(tree: Path) -> None:
+def test_audit_reports_file_name_that_is_not_utf8(tree: Path) -> None:
     with open(os.fsencode(tree) + b"/\xff.py", "wb") as file:
         file.write(b"x = 1\n")
     report = audit(tree)
@@ -136,7 +136,7 @@ def test_a_name_that_is_no_text_is_told(tree: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_told(tree: Path) -> None:
+def test_audit_reports_unreadable_files_and_directories(tree: Path) -> None:
     (tree / "shut.py").write_text("x = 1\n")
     (tree / "shut.py").chmod(0)
     (tree / "closed").mkdir(mode=0)
@@ -148,7 +148,7 @@ def test_what_may_not_be_read_is_told(tree: Path) -> None:
     assert list(report.unreadable) == ["closed"]
 
 
-def test_files_that_change_and_go_while_they_are_read(tree: Path) -> None:
+def test_audit_survives_files_changed_and_removed_meanwhile(tree: Path) -> None:
     for number in range(300):
         (tree / f"m{number}.py").write_text(f"x = {number}\n")
     is_over = threading.Event()
@@ -173,7 +173,7 @@ def test_files_that_change_and_go_while_they_are_read(tree: Path) -> None:
     assert report.result.file_count == len(report.sizes)
 
 
-def test_a_reader_that_dies_costs_one_file(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_audit_worker_costs_one_file(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(60):
         (tree / f"m{number:02}.py").write_text(UNDEFINED)
     from argosy.refit.core.file_analyzer import FileAnalyzer  # noqa: PLC0415
@@ -197,7 +197,7 @@ def test_a_reader_that_dies_costs_one_file(tree: Path, monkeypatch: pytest.Monke
     assert [path for code, path, _ in places(report) if code == "I603"] == ["a.Dockerfile", "c.Dockerfile"]
 
 
-def test_a_rule_that_fails_is_told_and_stops_no_other(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_audit_reports_failing_rule_and_runs_other_rules(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tree / "a.py").write_text(UNDEFINED + "print(late)\nlate = 1\n")
     from argosy.refit.rules import s104_undefined_name as module  # noqa: PLC0415
 
@@ -208,10 +208,10 @@ def test_a_rule_that_fails_is_told_and_stops_no_other(tree: Path, monkeypatch: p
     assert places(report) == [("S102", "a.py", 3)]
 
 
-def test_only_what_changed_is_read_again(tree: Path, cache: Path) -> None:
+def test_audit_cache_analyzes_only_changed_files(tree: Path, cache: Path) -> None:
     for number in range(20):
         (tree / f"m{number}.py").write_text(UNDEFINED)
-    age(tree)
+    set_back_mtimes(tree)
     first = audit(tree, cache_dir=cache)
     assert first.files_analyzed == 20
     again = audit(tree, cache_dir=cache)
@@ -246,7 +246,7 @@ EDITS: tuple[tuple[str, str], ...] = (
 
 @given(st.lists(st.sampled_from(EDITS), min_size=2, max_size=8))
 @settings(max_examples=12, deadline=None)
-def test_after_any_edits_it_says_what_an_audit_without_memory_says(edits: list[tuple[str, str]]) -> None:
+def test_cached_audit_equals_uncached_audit_after_any_edits(edits: list[tuple[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tree, cache = Path(folder, "tree"), Path(folder, "cache")
         for name, text in (*EDITS[:1], *EDITS[7:8], *edits):
@@ -259,15 +259,15 @@ def test_after_any_edits_it_says_what_an_audit_without_memory_says(edits: list[t
             assert audit(tree, cache_dir=cache, processes=1).result == audit(tree, processes=1).result
 
 
-def test_a_touched_file_is_looked_at_and_kept(tree: Path, cache: Path) -> None:
+def test_audit_cache_keeps_touched_file(tree: Path, cache: Path) -> None:
     (tree / "a.py").write_text(UNDEFINED)
-    age(tree)
+    set_back_mtimes(tree)
     audit(tree, cache_dir=cache)
     os.utime(tree / "a.py")
     assert audit(tree, cache_dir=cache).files_analyzed == 0
 
 
-def test_a_change_within_a_tick_of_the_clock_is_seen(tree: Path, cache: Path) -> None:
+def test_audit_cache_notices_change_within_clock_tick(tree: Path, cache: Path) -> None:
     path = tree / "a.py"
     path.write_text("def f():\n    return missing\n")
     audit(tree, cache_dir=cache)
@@ -278,10 +278,10 @@ def test_a_change_within_a_tick_of_the_clock_is_seen(tree: Path, cache: Path) ->
     assert audit(tree, cache_dir=cache).result == audit(tree).result
 
 
-def test_what_others_say_is_asked_again_when_they_change(tree: Path, cache: Path) -> None:
+def test_audit_cache_rechecks_importers_of_changed_file(tree: Path, cache: Path) -> None:
     (tree / "user.py").write_text("from near import it\n")
     (tree / "near.py").write_text("it = 1\n")
-    age(tree)
+    set_back_mtimes(tree)
     assert places(audit(tree, cache_dir=cache)) == []
     (tree / "near.py").write_text("other = 1\n")
     assert places(audit(tree, cache_dir=cache)) == [("S103", "user.py", 1)]
@@ -297,10 +297,10 @@ def test_what_others_say_is_asked_again_when_they_change(tree: Path, cache: Path
 
 
 @pytest.mark.parametrize("name", ["audit-result", "fact-store", "facts-*", "cross-file-*"])
-def test_a_spoilt_memory_is_as_none(tree: Path, cache: Path, name: str) -> None:
+def test_audit_ignores_corrupt_cache(tree: Path, cache: Path, name: str) -> None:
     (tree / "a.py").write_text(UNDEFINED)
     (tree / "b.py").write_text(UNDEFINED)
-    age(tree)
+    set_back_mtimes(tree)
     verdict = audit(tree, cache_dir=cache).result
     (kept,) = cache.glob(f"*/{name}")
     kept.write_bytes(kept.read_bytes()[:-9])
@@ -310,37 +310,37 @@ def test_a_spoilt_memory_is_as_none(tree: Path, cache: Path, name: str) -> None:
     assert audit(tree, cache_dir=cache).result == verdict
 
 
-def test_a_memory_that_cannot_be_written_costs_time_alone(tree: Path, tmp_path: Path) -> None:
+def test_audit_works_with_unwritable_cache(tree: Path, tmp_path: Path) -> None:
     (tree / "a.py").write_text(UNDEFINED)
     (tmp_path / "file").write_text("")
     assert places(audit(tree, cache_dir=tmp_path / "file" / "cache")) == [("S104", "a.py", 2)]
 
 
-def test_two_processes_say_what_one_says(tree: Path) -> None:
+def test_audit_result_is_same_with_two_processes(tree: Path) -> None:
     for number in range(80):
         (tree / f"m{number}.py").write_text(UNDEFINED.replace("missing", f"missing_{number}"))
     assert audit(tree, processes=2).result == audit(tree, processes=1).result
 
 
 @pytest.mark.parametrize("kills", [False, True])
-def test_rules_of_several_files_say_in_two_processes_what_they_say_in_one(
+def test_cross_file_rules_give_same_result_in_two_processes(
     kills: bool, tree: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tree / "near.py").write_text("it = 1\n")
     (tree / "requirements.txt").write_text("flask\n")
     for number in range(4):
         (tree / f"m{number}.py").write_text(f"import lost{number}\nfrom near import it, gone\n{UNDEFINED}")
-    age(tree)
+    set_back_mtimes(tree)
     expected = audit(tree, processes=1).result
     assert {item.code for item in expected.findings} >= {"I601", "I602", "S103", "S104"}
     monkeypatch.setattr(analysis_run, "_MIN_PARALLEL_FILES", 1)
     if kills:
         ours, load = os.getpid(), RuleManifest.load
 
-        def load_or_die(sketch: RuleManifest) -> Rule:
-            if sketch.code == "I601" and os.getpid() != ours:
+        def load_or_die(manifest: RuleManifest) -> Rule:
+            if manifest.code == "I601" and os.getpid() != ours:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return load(sketch)
+            return load(manifest)
 
         monkeypatch.setattr(RuleManifest, "load", load_or_die)
     assert audit(tree, cache_dir=cache, processes=2).result == expected
@@ -348,7 +348,7 @@ def test_rules_of_several_files_say_in_two_processes_what_they_say_in_one(
     assert audit(tree, cache_dir=cache, processes=2).result == audit(tree, processes=1).result
 
 
-def test_nothing_of_the_tree_is_imported_or_run(tree: Path) -> None:
+def test_audit_imports_and_runs_nothing_of_tree(tree: Path) -> None:
     (tree / "harm.py").write_text(f"open({str(tree / 'ran')!r}, 'w')\n")
     (tree / "sitecustomize.py").write_text(f"open({str(tree / 'ran')!r}, 'w')\n")
     before = set(sys.modules)
@@ -357,7 +357,7 @@ def test_nothing_of_the_tree_is_imported_or_run(tree: Path) -> None:
     assert not {"harm", "sitecustomize"} & (set(sys.modules) - before)
 
 
-def test_progress_goes_up_to_all(tree: Path) -> None:
+def test_audit_progress_counts_every_file(tree: Path) -> None:
     for number in range(30):
         (tree / f"m{number}.py").write_text("x = 1\n")
     told: list[tuple[int, int]] = []
@@ -366,7 +366,7 @@ def test_progress_goes_up_to_all(tree: Path) -> None:
 
 
 @pytest.mark.corpus
-def test_the_real_code_base_is_read_whole(corpus: Path, cache: Path) -> None:
+def test_audit_reads_whole_real_code_base(corpus: Path, cache: Path) -> None:
     report = audit(corpus, cache_dir=cache)
     assert not report.result.failures
     broken: set[str] = set()
@@ -386,7 +386,7 @@ def test_the_real_code_base_is_read_whole(corpus: Path, cache: Path) -> None:
 
 
 @given(st.text("ab/.*", max_size=7), st.text("ab/.*?[]", max_size=5))
-def test_globs_fit_as_fnmatch_says(path: str, item: str) -> None:
+def test_file_patterns_agree_with_fnmatch(path: str, item: str) -> None:
     name = path.rpartition("/")[2]
     if "/" in item:
         expected = fnmatch.fnmatchcase(f"/{path}", f"*/{item}")
@@ -395,7 +395,7 @@ def test_globs_fit_as_fnmatch_says(path: str, item: str) -> None:
     assert FilePatterns([item]).is_match(path, name) == expected
 
 
-def test_a_number_that_no_word_of_a_machine_holds_is_read(tree: Path) -> None:
+def test_audit_accepts_integer_beyond_64_bits(tree: Path) -> None:
     (tree / "fleet.yaml").write_text("fleet: f\nagents:\n  A: {run: a.py, port: 5501}\n")
     (tree / "a.py").write_text(f"LARGE = {2**80}\nSMALL = 5501\n")
     report = audit(tree, fleet=tree / "fleet.yaml")
@@ -403,7 +403,7 @@ def test_a_number_that_no_word_of_a_machine_holds_is_read(tree: Path) -> None:
     assert not report.result.unparsed
 
 
-def test_what_is_kept_of_a_file_is_the_same_in_every_process(tree: Path) -> None:
+def test_code_fragment_facts_do_not_depend_on_hash_seed(tree: Path) -> None:
     body = "".join(f"    if word in {{'{n}', 'a', 'b', 'c', 'd', 'e'}}:\n        go({n})\n" for n in range(8))
     (tree / "a.py").write_text(f"def f(word):\n{body}")
     look = (
@@ -413,7 +413,7 @@ def test_what_is_kept_of_a_file_is_the_same_in_every_process(tree: Path) -> None
         "result = FileAnalyzer(sys.argv[1], (), [CODE_FRAGMENTS]).analyze('a.py')\n"
         "print(result.facts[CODE_FRAGMENTS.name].hex())"
     )
-    said = [
+    outputs = [
         subprocess.run(
             [sys.executable, "-c", look, str(tree)],
             env={**os.environ, "PYTHONHASHSEED": seed},
@@ -422,4 +422,4 @@ def test_what_is_kept_of_a_file_is_the_same_in_every_process(tree: Path) -> None
         ).stdout
         for seed in ("1", "2")
     ]
-    assert said[0] == said[1] != b""
+    assert outputs[0] == outputs[1] != b""

@@ -1,4 +1,4 @@
-"""A small tree of agents to hold claims against, and how tests ask it."""
+"""A small tree of agents for the tests of claims, and helpers that query it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From counts to words: what is certain is confirmed or refuted, what is not is open."""
+"""Claim verdicts: confirmed or refuted where the count is certain, uncheckable otherwise."""
 
 from __future__ import annotations
 
@@ -42,12 +42,14 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("{count: fleet.needed-by Nobody, is: 0}", "uncheckable", "there is no agent `Nobody`"),
     ],
 )
-def test_how_many(tree: Path, claim: str, word: str, reason: str) -> None:
+def test_claim_verdict_compares_count_with_claimed_range(
+    tree: Path, claim: str, word: str, reason: str
+) -> None:
     verdict = judged(tree, claim)
     assert (verdict.status, reason in verdict.reason) == (word, True), verdict.reason
 
 
-def test_a_fleet_query_without_a_fleet_is_open(tree: Path) -> None:
+def test_fleet_claim_without_fleet_is_uncheckable(tree: Path) -> None:
     verdict = judged(tree, "{count: fleet.agents, is: 5}", top="")
     assert (verdict.status, "no fleet is given" in verdict.reason) == ("uncheckable", True)
 
@@ -69,14 +71,14 @@ def test_a_fleet_query_without_a_fleet_is_open(tree: Path) -> None:
         ("Three._health_loop", "it is not among the matches"),
     ],
 )
-def test_places(tree: Path, place: str, why: str) -> None:
+def test_claim_verdict_checks_claimed_place(tree: Path, place: str, why: str) -> None:
     verdict = judged(tree, f'{{count: python.functions _health_loop, places: ["{place}"]}}')
     assert [wrong.reason for wrong in verdict.refuted_places] == ([why] if why else [])
     assert verdict.status == ("refuted" if why else "confirmed")
     assert verdict.measured == CountBounds(3, 3)
 
 
-def test_a_right_number_with_a_wrong_place_is_refuted(tree: Path) -> None:
+def test_claim_with_right_count_and_wrong_place_is_refuted(tree: Path) -> None:
     verdict = judged(tree, "{count: python.functions _health_loop, is: 3, places: [agents/three.py, one.py]}")
     assert (verdict.status, verdict.reason) == (
         "refuted",
@@ -85,7 +87,7 @@ def test_a_right_number_with_a_wrong_place_is_refuted(tree: Path) -> None:
     assert verdict.by_tokens == 1
 
 
-def test_a_place_in_a_file_that_cannot_be_read_is_open(tree: Path) -> None:
+def test_claimed_place_in_broken_file_is_uncheckable(tree: Path) -> None:
     verdict = judged(tree, "{count: audit.Z301, is: at least 1, places: [agents/broken.py]}")
     assert (verdict.status, verdict.undecided_places) == ("uncheckable", ("agents/broken.py",))
     assert verdict.reason.endswith("0 of 1 places are confirmed; 1 may be in files that do not parse")
@@ -102,7 +104,7 @@ def test_a_place_in_a_file_that_cannot_be_read_is_open(tree: Path) -> None:
         ("{count: packages.distinct, places: [requirements/dev.txt:1, requirements.txt:2]}", "confirmed"),
     ],
 )
-def test_places_of_numbers_that_are_no_places(tree: Path, claim: str, word: str) -> None:
+def test_claim_verdict_checks_places_of_aggregate_queries(tree: Path, claim: str, word: str) -> None:
     assert judged(tree, claim).status == word
 
 
@@ -111,7 +113,7 @@ ends = st.none() | st.integers(0, 6)
 
 
 @given(counts, ends, counts, ends)
-def test_words_are_those_of_all_numbers_that_may_be_meant(
+def test_compare_counts_considers_every_possible_count(
     least: int, most: int | None, claimed_least: int, claimed_most: int | None
 ) -> None:
     measured = CountBounds(least, None if most is None else least + most)
@@ -132,7 +134,7 @@ globs = st.lists(names | st.sampled_from(["*", "?", "*.py", "a*", "**"]), min_si
 
 
 @given(globs, st.lists(paths, max_size=6))
-def test_a_glob_without_folders_below_means_what_pathlib_means(glob: str, some: list[str]) -> None:
+def test_scope_glob_agrees_with_pathlib(glob: str, some: list[str]) -> None:
     chosen = set(select_files(FileScope((glob,)), some, ()))
     for path in some:
         parts = path.split("/")

@@ -1,4 +1,4 @@
-"""A file of claims: everything that is wrong with it is told at its place, whatever stands in it."""
+"""Claims file: every fault of it is reported with its place."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def faults(text: str) -> list[str]:
     return [str(fault) for fault in found]
 
 
-def test_a_file_of_claims_is_read() -> None:
+def test_claims_file_is_loaded() -> None:
     claims = load_claims("c.yaml", GOOD)
     loops, agents, files, size = claims.claims
     assert (claims.about, claims.fleet) == ("a fleet", ("fleet.yaml",))
@@ -76,14 +76,14 @@ def test_a_file_of_claims_is_read() -> None:
         (GOOD, "claims: {a: 3}", "1:13", "`claims.a` is `3`, expected a mapping"),
     ],
 )  # fmt: skip
-def test_a_fault_is_told_at_its_place(old: str, new: str, place: str, said: str) -> None:
+def test_claims_file_fault_has_place(old: str, new: str, place: str, said: str) -> None:
     assert old in GOOD
     found = [fault for fault in faults(GOOD.replace(old, new, 1)) if said in fault]
     assert found, faults(GOOD.replace(old, new, 1))
     assert found[0].startswith(f"c.yaml:{place}: ") or f"/c.yaml:{place}: " in found[0], found[0]
 
 
-def test_all_faults_come_at_once() -> None:
+def test_claims_file_reports_all_faults_at_once() -> None:
     with pytest.raises(InputError) as error:
         load_claims("c.yaml", GOOD.replace("_loop", "-").replace("is: 7", "is: x").replace("mine]", "x"))
     assert len(error.value.faults) == 2
@@ -106,12 +106,12 @@ def test_all_faults_come_at_once() -> None:
         ("10-20", 10, 20),
     ],
 )
-def test_how_many(text: str, least: int, most: int | None) -> None:
+def test_count_range_is_parsed(text: str, least: int, most: int | None) -> None:
     assert parse_count_range(text) == CountRange(least, most)
 
 
 @given(st.integers(0, 10**15), st.integers(0, 10**15))
-def test_what_a_range_shows_is_read_back(one: int, other: int) -> None:
+def test_count_range_description_parses_to_same_range(one: int, other: int) -> None:
     least, most = sorted((one, other))
     for made in (
         CountRange(least, most),
@@ -125,7 +125,7 @@ def test_what_a_range_shows_is_read_back(one: int, other: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "x", "-3", "3.5", "41 loops", "1,00", "at least", "5 to 3", "3 to", "²", "9" * 30]
 )
-def test_what_is_no_number_of_things(text: str) -> None:
+def test_invalid_count_range_is_refused(text: str) -> None:
     assert parse_count_range(text) is None
 
 
@@ -167,7 +167,7 @@ whole = st.fixed_dictionaries(
 
 
 @given(whole)
-def test_whatever_a_file_holds_its_faults_have_places(value: dict[str, object]) -> None:
+def test_any_claims_document_has_faults_with_places(value: dict[str, object]) -> None:
     text = yaml.safe_dump(value, allow_unicode=True)
     claims, found = read_claims("c.yaml", text)
     assert (claims is None) == bool(found)
@@ -183,12 +183,12 @@ def test_whatever_a_file_holds_its_faults_have_places(value: dict[str, object]) 
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_a_file_with_faults_or_claims(text: str) -> None:
+def test_claims_reader_returns_faults_or_claims_for_any_text(text: str) -> None:
     claims, found = read_claims("c.yaml", text)
     assert (claims is None) == bool(found)
 
 
-def test_the_schema_takes_what_the_loader_takes() -> None:
+def test_claims_schema_agrees_with_loader() -> None:
     import jsonschema  # noqa: PLC0415
 
     schema = json_schema_of(ClaimsKeys, "claims.yaml")

@@ -1,4 +1,4 @@
-"""What each query counts in a small tree, where a file that does not parse is among those."""
+"""Claim queries: what each query counts in a small tree with one file that does not parse."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("fleet.missing", "1", ["config/startup_config.yaml:8 Lost"]),
     ],
 )
-def test_a_query_counts_these(tree: Path, query: str, count: str, places: list[str]) -> None:
+def test_query_counts_expected_places(tree: Path, query: str, count: str, places: list[str]) -> None:
     found, spots = ask(tree, query)
     assert (found, [place for place in places if place not in spots]) == (count, []), spots
 
 
-def test_the_same_query_in_other_scopes(tree: Path) -> None:
+def test_query_counts_depend_on_scope_and_unit(tree: Path) -> None:
     address = "text.match 10\\.0\\.0\\.9"
     assert ask(tree, address, "yaml") == ("2", ["config/broker.yaml:1", "config/broker.yaml:1"])
     assert ask(tree, address, "python", unit="file")[0] == "2"
@@ -94,7 +94,7 @@ def test_the_same_query_in_other_scopes(tree: Path) -> None:
     assert ask(tree, "text.files", "requirements")[0] == "2"
 
 
-def test_what_cannot_be_read_leaves_the_number_open(tmp_path: Path) -> None:
+def test_unreadable_file_makes_count_a_range(tmp_path: Path) -> None:
     plant(tmp_path, {"config/startup_config.yaml": "agent_groups: {a: {A: {script_path: a.py}}}\n"})
     (tmp_path / "a.py").write_bytes(b"# -*- coding: nonsense -*-\nimport zmq\n")
     (tmp_path / "b.py").write_bytes(b"import zmq\n")
@@ -105,7 +105,7 @@ def test_what_cannot_be_read_leaves_the_number_open(tmp_path: Path) -> None:
     assert ask(tmp_path, "python.same zmq")[0] == "at least 0"
 
 
-def test_a_base_that_several_classes_may_be_is_open(tmp_path: Path) -> None:
+def test_ambiguous_base_class_makes_count_a_range(tmp_path: Path) -> None:
     files = {
         "a/base.py": "class Base(BaseAgent): ...\n",
         "b/base.py": "class Base: ...\n",
@@ -119,7 +119,7 @@ def test_a_base_that_several_classes_may_be_is_open(tmp_path: Path) -> None:
     assert ask(tmp_path, "python.overrides BaseAgent.run") == ("1 to 2", ["d.py:3 D.run"])
 
 
-def test_a_method_that_lost_its_class_may_be_one(tmp_path: Path) -> None:
+def test_method_in_broken_class_makes_count_a_range(tmp_path: Path) -> None:
     text = "class A(BaseAgent):\n    x = 1\nimport os\n    def run(self):\n        return os\n"
     plant(
         tmp_path,
@@ -128,7 +128,7 @@ def test_a_method_that_lost_its_class_may_be_one(tmp_path: Path) -> None:
     assert ask(tmp_path, "python.overrides BaseAgent.run")[0] == "0 to 1"
 
 
-def test_many_files_are_read_in_several_processes_to_the_same_end(tmp_path: Path) -> None:
+def test_query_counts_many_files_in_parallel(tmp_path: Path) -> None:
     files = {
         f"m{at}.py": f"import zmq\nc = zmq.Context()\nd = [{at}]{')' * (at % 5 == 0)}\n" for at in range(40)
     }
@@ -140,7 +140,7 @@ def test_many_files_are_read_in_several_processes_to_the_same_end(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
         ("python.call zmq.Context", "there is no query `python.call`"),
         ("", "there is no query ``"),
@@ -153,14 +153,14 @@ def test_many_files_are_read_in_several_processes_to_the_same_end(tmp_path: Path
         ("packages.listed -x", "is not the name of a package"),
     ],
 )
-def test_a_query_that_cannot_be_asked_says_why(query: str, said: str) -> None:
+def test_invalid_query_raises_error_with_reason(query: str, message: str) -> None:
     with pytest.raises(QueryError) as error:
         parse_query(query)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("query", "scope", "said"),
+    ("query", "scope", "message"),
     [
         ("fleet.needed-by Onne", (), "there is no agent `Onne`: did you mean `One`?"),
         ("fleet.agents moon", (), "there is no machine `moon`"),
@@ -170,14 +170,14 @@ def test_a_query_that_cannot_be_asked_says_why(query: str, said: str) -> None:
         ("audit.D501", (), "D501 was skipped: no fleet file"),
     ],
 )
-def test_a_query_without_an_answer_says_why(
-    tree: Path, query: str, scope: tuple[str, ...], said: str
+def test_unanswerable_query_returns_error(
+    tree: Path, query: str, scope: tuple[str, ...], message: str
 ) -> None:
     answer, _ = answered(tree, query, *scope)
-    assert said in answer.error
+    assert message in answer.error
 
 
-def test_every_kind_is_told_and_has_a_scope_or_is_about_the_fleet() -> None:
+def test_every_query_kind_has_description_and_scope() -> None:
     for name, kind in query_kinds().items():
         assert kind.name == name
         assert kind.description
@@ -185,7 +185,7 @@ def test_every_kind_is_told_and_has_a_scope_or_is_about_the_fleet() -> None:
         assert kind.answer is not None
 
 
-def test_every_query_is_in_the_docs() -> None:
+def test_docs_list_every_query() -> None:
     text = (Path(__file__).resolve().parents[3] / "docs/reference/claim-queries.md").read_text()
     for name, kind in query_kinds().items():
         if not name.startswith("audit."):
@@ -217,7 +217,7 @@ agents:
         ("audit.D501", "1", ["fleet.yaml:6 Two"]),
     ],
 )
-def test_a_fleet_file_tells_the_fleet_too(tmp_path: Path, query: str, count: str, places: list[str]) -> None:
+def test_fleet_queries_read_fleet_file(tmp_path: Path, query: str, count: str, places: list[str]) -> None:
     plant(tmp_path, {**FILES, "fleet.yaml": FLEET_FILE})
     answer, paths = answered(tmp_path, query, fleet=("fleet.yaml",))
     assert not answer.error
@@ -231,13 +231,13 @@ def test_a_fleet_file_tells_the_fleet_too(tmp_path: Path, query: str, count: str
     ), spots
 
 
-def test_the_scripts_of_a_fleet_file_are_a_scope(tmp_path: Path) -> None:
+def test_fleet_scope_selects_scripts_of_fleet_file(tmp_path: Path) -> None:
     plant(tmp_path, {**FILES, "fleet.yaml": FLEET_FILE})
     _, paths = answered(tmp_path, "python.files", "fleet", fleet=("fleet.yaml",))
     assert paths == ["agents/one.py", "agents/three.py", "agents/two.py"]
 
 
-def test_a_fleet_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+def test_invalid_fleet_file_raises_input_error(tmp_path: Path) -> None:
     plant(tmp_path, {**FILES, "fleet.yaml": "fleet: small\nagents: {A: {rum: x.py}}\n"})
     with pytest.raises(InputError, match="unknown key `rum`"):
         answered(tmp_path, "fleet.agents", fleet=("fleet.yaml",))

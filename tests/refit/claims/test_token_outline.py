@@ -1,4 +1,4 @@
-"""What is told of a file by its words is what its tree tells, where it has one."""
+"""Token outline: it agrees with the syntax tree wherever a file parses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def both(path: str, data: bytes) -> tuple[PythonFile, TokenOutline]:
     return PythonFile(path, parsed), TokenOutline(path, data.decode())
 
 
-def test_calls_and_imports_are_those_of_the_tree() -> None:
+def test_token_outline_finds_calls_and_imports_of_syntax_tree() -> None:
     for path in FILES:
         file, outline = both(path, (ROOT / path).read_bytes())
         nodes = [node for node in ast.walk(file.tree) if isinstance(node, ast.Call)]
@@ -40,12 +40,12 @@ def test_calls_and_imports_are_those_of_the_tree() -> None:
         assert sorted(statement.line for statement, _ in outline.imports) == sorted(lines), path
 
 
-def test_what_is_called_of_an_f_string_within_another_is_no_name_in_it() -> None:
+def test_token_outline_skips_method_call_on_nested_f_string() -> None:
     outline = TokenOutline("a.py", """x = f"{b64(f'{self.user}:{self.word}'.encode())}"\n""")
     assert [name for name, _ in outline.find_calls()] == ["b64"]
 
 
-def test_names_and_bases_are_those_of_the_tree() -> None:
+def test_token_outline_finds_names_and_bases_of_syntax_tree() -> None:
     classes = query_kinds()["python.classes"].matcher
     functions = query_kinds()["python.functions"].matcher
     assert classes is not None
@@ -64,7 +64,7 @@ def test_names_and_bases_are_those_of_the_tree() -> None:
 
 
 @given(st.text(alphabet=st.sampled_from("ab.()[]{}:,=#'\"\\\n\t @*") | st.characters(), max_size=120))
-def test_any_text_can_be_read(text: str) -> None:
+def test_token_outline_reads_any_text(text: str) -> None:
     outline = TokenOutline("a/b.py", text)
     for kind in query_kinds().values():
         if kind.matcher is not None:
@@ -77,7 +77,7 @@ PIECES = ["class A(B):", "def f(x=(1,", "2)):", "    pass", "import a.b as c", "
 
 
 @given(st.lists(st.sampled_from([*PIECES, "'''", ")"]), max_size=12))
-def test_pieces_of_programs_can_be_read(pieces: list[str]) -> None:
+def test_token_outline_reads_program_fragments(pieces: list[str]) -> None:
     outline = TokenOutline("p/__init__.py", "\n".join(pieces))
     found = [item.kind for item in outline.definitions]
     assert set(found) <= {"class", "def"}

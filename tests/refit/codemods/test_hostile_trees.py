@@ -1,4 +1,4 @@
-"""Whole trees of odd files: rewritten, settled, and back to the last byte, whatever happens meanwhile."""
+"""Codemods on trees of odd files: rewrite, second run and undo, also while files change."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def planned(root: Path) -> RefitReport:
     return plan_codemods(str(root), CONTEXTS, processes=1)
 
 
-def sites(account: RefitReport) -> int:
-    return len(account.migrated) + len(account.refused)
+def sites(report: RefitReport) -> int:
+    return len(report.migrated) + len(report.refused)
 
 
-def lay(root: Path, contents: dict[str, bytes], modes: list[int]) -> None:
+def write_files(root: Path, contents: dict[str, bytes], modes: list[int]) -> None:
     for number, (path, data) in enumerate(contents.items()):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(data)
@@ -73,7 +73,7 @@ def lay(root: Path, contents: dict[str, bytes], modes: list[int]) -> None:
     st.lists(ODD, max_size=3),
     st.lists(st.sampled_from([0o644, 0o600, 0o755, 0o444]), min_size=1, max_size=3),
 )
-def test_a_tree_is_rewritten_once_and_comes_back(
+def test_codemods_rewrite_tree_once_and_undo_restores_it(
     programs: list[tuple[str, str, str, bool]], odd: list[bytes], modes: list[int]
 ) -> None:
     contents = {
@@ -83,11 +83,11 @@ def test_a_tree_is_rewritten_once_and_comes_back(
     contents |= {f"odd{number}.py": data for number, data in enumerate(odd)}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        lay(root, contents, modes)
+        write_files(root, contents, modes)
         before = state(root)
-        account = planned(root)
-        done = apply_codemods(account)
-        assert (sites(done), set(done.after)) == (sites(account), set(account.after))
+        report = planned(root)
+        done = apply_codemods(report)
+        assert (sites(done), set(done.after)) == (sites(report), set(report.after))
         assert not [path for path in done.after if path.startswith("odd")]
         now = state(root)
         for path, data in contents.items():
@@ -126,7 +126,7 @@ def ask(port, what='{w}'):  # {w}
     st.booleans(),
     st.booleans(),
 )
-def test_several_rewrites_of_one_place_settle_and_come_back(
+def test_overlapping_codemods_converge_and_undo_restores_file(
     encoding: str, indent: str, newline: str, is_ended: bool, has_page: bool
 ) -> None:
     body = ASK.replace("{i}", indent).replace("{w}", WORDS[encoding])
@@ -135,11 +135,11 @@ def test_several_rewrites_of_one_place_settle_and_come_back(
     text = f"# -*- coding: {declared} -*-\nimport zmq\n{page}\n{body}".removesuffix("\n")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        lay(root, {"ask.py": written(text, encoding, newline, is_ended)}, [0o640])
+        write_files(root, {"ask.py": written(text, encoding, newline, is_ended)}, [0o640])
         before = state(root)
-        account = plan_codemods(str(root), BOTH, processes=1)
-        assert sorted(site.code for site in account.migrated) == ["Z301", "Z306"], account.refused
-        done = apply_codemods(account)
+        report = plan_codemods(str(root), BOTH, processes=1)
+        assert sorted(site.code for site in report.migrated) == ["Z301", "Z306"], report.refused
+        done = apply_codemods(report)
         now = (root / "ask.py").read_bytes()
         # Line for line: what is not named by a rewrite is as it was.
         kept = [line for line in before["ask.py"][0].split(newline.encode()) if b"zmq." not in line]
@@ -163,7 +163,7 @@ def remove(path: Path) -> None:
     path.unlink()
 
 
-def fold(path: Path) -> None:
+def replace_by_directory(path: Path) -> None:
     path.unlink()
     path.mkdir()
     (path / "inside").write_bytes(b"mine")
@@ -179,41 +179,37 @@ def pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
-def lose_the_folder(path: Path) -> None:
+def remove_parent(path: Path) -> None:
     shutil.rmtree(path.parent)
 
 
-MEANWHILE = [change, grow, remove, fold, link, pipe, lose_the_folder]
+CONCURRENT_CHANGES = [change, grow, remove, replace_by_directory, link, pipe, remove_parent]
 
 
-@pytest.mark.parametrize("do", MEANWHILE)
-def test_what_changes_between_plan_and_writing_stays_and_the_account_closes(
-    tmp_path: Path, do: Callable[[Path], None]
-) -> None:
-    lay(tmp_path, {"a/one.py": OWN, "b/two.py": OWN, "c/three.py": OWN}, [0o644])
-    account = planned(tmp_path)
-    assert len(account.after) == 3
+@pytest.mark.parametrize("do", CONCURRENT_CHANGES)
+def test_apply_refuses_file_changed_since_plan(tmp_path: Path, do: Callable[[Path], None]) -> None:
+    write_files(tmp_path, {"a/one.py": OWN, "b/two.py": OWN, "c/three.py": OWN}, [0o644])
+    report = planned(tmp_path)
+    assert len(report.after) == 3
     do(tmp_path / "b" / "two.py")
     mine = state(tmp_path)
-    done = apply_codemods(account)
+    done = apply_codemods(report)
     assert set(done.after) == {"a/one.py", "c/three.py"}
-    assert sites(done) == sites(account)
+    assert sites(done) == sites(report)
     assert [item.path for item in done.refused] == ["b/two.py"]
     assert done.refused[0].reason
     now = state(tmp_path)
     assert {path: held for path, held in now.items() if path[0] == "b"} == {
         path: held for path, held in mine.items() if path[0] == "b"
     }
-    assert now["a/one.py"][0] == account.after["a/one.py"]
+    assert now["a/one.py"][0] == report.after["a/one.py"]
     assert undo_run(str(tmp_path), None)[1] == []
     assert state(tmp_path) == mine
 
 
-@pytest.mark.parametrize("do", MEANWHILE)
-def test_what_changes_between_writing_and_undo_stays_and_is_told(
-    tmp_path: Path, do: Callable[[Path], None]
-) -> None:
-    lay(tmp_path, {"a/one.py": OWN, "b/two.py": OWN, "c/three.py": OWN}, [0o644])
+@pytest.mark.parametrize("do", CONCURRENT_CHANGES)
+def test_undo_keeps_and_reports_file_changed_since_apply(tmp_path: Path, do: Callable[[Path], None]) -> None:
+    write_files(tmp_path, {"a/one.py": OWN, "b/two.py": OWN, "c/three.py": OWN}, [0o644])
     before = state(tmp_path)
     apply_codemods(planned(tmp_path))
     do(tmp_path / "b" / "two.py")
@@ -226,10 +222,10 @@ def test_what_changes_between_writing_and_undo_stays_and_is_told(
     assert list_runs(str(tmp_path))[0].state == "applied"
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_apply_reports_unwritable_directory(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("nothing is closed to root")
-    lay(tmp_path, {"a/one.py": OWN, "b/two.py": OWN}, [0o644])
+    write_files(tmp_path, {"a/one.py": OWN, "b/two.py": OWN}, [0o644])
     (tmp_path / "b").chmod(stat.S_IRUSR | stat.S_IXUSR)
     try:
         done = apply_codemods(planned(tmp_path))
@@ -239,31 +235,31 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         (tmp_path / "b").chmod(0o755)
 
 
-def spoil(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
+def inject_fault(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
     """Make the planning of `m17.py` do something else; processes are forked from this one, and have it."""
 
-    def planned_or(path: str, *rest: object) -> object:
+    def plan_or_fault(path: str, *rest: object) -> object:
         return what() if path == "m17.py" else file_pipeline.rewrite_file(path, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tree_pipeline, "rewrite_file", planned_or)
+    monkeypatch.setattr(tree_pipeline, "rewrite_file", plan_or_fault)
 
 
 @pytest.mark.skipif(not can_fork(), reason="the other process has to have the fault that is made here")
-def test_a_process_that_dies_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lay(tmp_path, {f"m{number}.py": OWN for number in range(60)}, [0o644])
-    spoil(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGKILL))
-    account = plan_codemods(str(tmp_path), CONTEXTS, processes=2)
-    assert account.parse_errors == {"m17.py": "the process that planned it ended (exit code -9)"}
-    assert sorted(account.after) == sorted(f"m{number}.py" for number in range(60) if number != 17)
+def test_killed_planning_worker_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path, {f"m{number}.py": OWN for number in range(60)}, [0o644])
+    inject_fault(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    report = plan_codemods(str(tmp_path), CONTEXTS, processes=2)
+    assert report.parse_errors == {"m17.py": "the process that planned it ended (exit code -9)"}
+    assert sorted(report.after) == sorted(f"m{number}.py" for number in range(60) if number != 17)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_rewrite_that_fails_costs_one_file(
+def test_failing_codemod_costs_one_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
 ) -> None:
-    lay(tmp_path, {f"m{number}.py": OWN for number in range(60)}, [0o644])
-    spoil(monkeypatch, lambda: 1 / 0)
-    account = plan_codemods(str(tmp_path), CONTEXTS, processes=processes)
-    assert "ZeroDivisionError: division by zero (test_hostile_trees.py:" in account.parse_errors["m17.py"]
-    assert account.checks["tree"] == (59, 1)
-    assert len(account.after) == 59
+    write_files(tmp_path, {f"m{number}.py": OWN for number in range(60)}, [0o644])
+    inject_fault(monkeypatch, lambda: 1 / 0)
+    report = plan_codemods(str(tmp_path), CONTEXTS, processes=processes)
+    assert "ZeroDivisionError: division by zero (test_hostile_trees.py:" in report.parse_errors["m17.py"]
+    assert report.checks["tree"] == (59, 1)
+    assert len(report.after) == 59

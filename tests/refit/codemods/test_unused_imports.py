@@ -1,4 +1,4 @@
-"""Imports that a refit left without a use: which go, and which stay and why."""
+"""Imports that a refit leaves unused: which are removed, and which are kept and why."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GOES = {
 
 
 @pytest.mark.parametrize("source", GOES)
-def test_an_import_goes_with_what_used_it(source: str) -> None:
+def test_refit_removes_import_it_made_unused(source: str) -> None:
     outcome = refit(source)
     assert outcome.after is not None
     assert outcome.after.decode() == GOES[source].replace("@", "argosy.wire.context")
@@ -64,7 +64,7 @@ STAYS = {
 
 
 @pytest.mark.parametrize("source", STAYS)
-def test_an_import_stays_where_somebody_might_miss_it_and_is_told(source: str) -> None:
+def test_refit_keeps_and_reports_possibly_needed_import(source: str) -> None:
     outcome = refit(source)
     assert outcome.after is not None
     kept = [line for line in source.splitlines() if "import Context" in line or "# ours" in line]
@@ -82,17 +82,17 @@ def test_an_import_stays_where_somebody_might_miss_it_and_is_told(source: str) -
         ("from agents import it as near\nkind = near.Context\n", "accesses it in this module"),
     ],
 )
-def test_an_import_that_others_take_from_the_module_stays(other: str, reason: str) -> None:
+def test_refit_keeps_import_used_by_other_files(other: str, reason: str) -> None:
     outcome = refit("from zmq import Context\nc = Context()\n", {"agents/other.py": other})
     assert [item.reason for item in outcome.unused_imports] == [f"`agents/other.py` {reason}"]
 
 
-def test_a_package_keeps_what_it_imports() -> None:
+def test_refit_keeps_imports_of_package_init() -> None:
     outcome = refit("from zmq import Context\nc = Context()\n", path="agents/__init__.py")
     assert [item.reason for item in outcome.unused_imports] == ["it is a package's export"]
 
 
-def test_what_nothing_used_before_is_no_business_of_a_refit() -> None:
+def test_refit_keeps_imports_unused_before() -> None:
     outcome = refit("import os\nfrom zmq import Context, REP\nfrom mine import x\nc = Context()\n")
     assert outcome.after is not None
     kept = "import os\nfrom zmq import REP\nfrom mine import x\nimport argosy.wire\n"

@@ -1,4 +1,4 @@
-"""What is found in a tree does not hang on the Python that looks, and what one remembers is not another's."""
+"""Interpreter independence: findings are the same in every Python, and caches are not shared."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def test_copies_are_the_same_whichever_python_looks(tree: Path, tmp_path: Path) -> None:
+def test_audit_finds_same_copies_in_every_python(tree: Path, tmp_path: Path) -> None:
     own, other = (
         [item for item in audit(python, tree, tmp_path / name)["findings"] if item["path"] != "new.py"]
         for name, python in (("a", sys.executable), ("b", other_complete()))
@@ -81,7 +81,7 @@ def test_copies_are_the_same_whichever_python_looks(tree: Path, tmp_path: Path) 
     assert own == other
 
 
-def test_one_python_does_not_take_what_another_remembers(tree: Path, tmp_path: Path) -> None:
+def test_audit_cache_is_separate_for_each_python(tree: Path, tmp_path: Path) -> None:
     both = (sys.executable, other_complete())
     alone = [
         audit(python, tree, tmp_path / name)["findings"] for name, python in zip("ab", both, strict=True)
@@ -91,7 +91,7 @@ def test_one_python_does_not_take_what_another_remembers(tree: Path, tmp_path: P
             assert audit(python, tree, tmp_path / "shared")["findings"] == expected
 
 
-def test_a_baseline_of_one_python_knows_what_another_finds(tree: Path, tmp_path: Path) -> None:
+def test_baseline_holds_for_every_python(tree: Path, tmp_path: Path) -> None:
     (tree / "new.py").unlink()
     known = ("--baseline", str(tmp_path / "known.json"))
     written = audit(sys.executable, tree, tmp_path / "a", *known, "--write-baseline")
@@ -111,9 +111,7 @@ def test_a_baseline_of_one_python_knows_what_another_finds(tree: Path, tmp_path:
         ("self.x", "self.y", "none"),
     ],
 )
-def test_copies_that_differ_in_a_word_are_not_told_as_word_for_word(
-    tmp_path: Path, old: str, new: str, said: str
-) -> None:
+def test_copy_finding_counts_only_identical_copies(tmp_path: Path, old: str, new: str, said: str) -> None:
     text = (
         "def f(self, a):\n    '''Text.'''\n    b = 2\n"
         "    found = [get(each, 1) for each in a]\n    print(found, b)\n"

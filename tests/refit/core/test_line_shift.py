@@ -1,4 +1,4 @@
-"""Lines that move and nothing else: what rules said of several files moves along, and is not asked again."""
+"""Line shifts: cached findings of cross-file rules follow moved lines, without running the rules again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def places(numbers: list[int]) -> dict[str, tuple[Place, ...]]:
 
 
 @given(st.lists(st.integers(1, 30), min_size=1), st.integers(1, 30), st.integers(1, 5))
-def test_lines_that_are_put_in_move_all_below(numbers: list[int], at: int, count: int) -> None:
+def test_line_shift_maps_lines_below_insertion(numbers: list[int], at: int, count: int) -> None:
     after = {
         line: line + count if line >= at else line for number in numbers for line in (number, number + 1)
     }
@@ -57,11 +57,11 @@ def test_lines_that_are_put_in_move_all_below(numbers: list[int], at: int, count
     ],
     ids=["word", "more", "exchanged", "torn-apart", "put-together", "key", "type"],
 )
-def test_what_is_more_than_lines_is_no_move(old: object, new: object) -> None:
+def test_line_shift_is_none_for_other_changes(old: object, new: object) -> None:
     assert find_line_shift(old, new) is None
 
 
-def test_findings_and_the_places_that_they_name_are_followed() -> None:
+def test_shift_findings_moves_lines_and_places_in_messages() -> None:
     moves = ShiftedFacts()
     moves.add("a.py", "units", {3: 5, 9: 11})
     moves.add("a.py", "imports", {1: 1})
@@ -85,14 +85,14 @@ def write(case: RuleCase, folder: Path) -> Path | None:
     for path, data in case.files_by_path().items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
-        settle(folder / path)
+        set_back_mtime(folder / path)
     if case.fleet is None:
         return None
     (folder / "fleet.yaml").write_text(case.fleet)
     return folder / "fleet.yaml"
 
 
-def settle(path: Path) -> None:
+def set_back_mtime(path: Path) -> None:
     """Set the times of a file back, so that the clock's tick does not leave it unsettled."""
     status = path.stat()
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 10**9))
@@ -103,7 +103,7 @@ def _code(value: object) -> str:
 
 
 @pytest.mark.parametrize(("ruled", "case"), JOINT, ids=_code)
-def test_every_rule_says_after_a_move_what_it_says_without_memory(
+def test_cached_rule_result_equals_uncached_after_line_shift(
     ruled: RuleReference, case: RuleCase, tmp_path: Path
 ) -> None:
     tree = tmp_path / "tree"
@@ -117,16 +117,14 @@ def test_every_rule_says_after_a_move_what_it_says_without_memory(
         if path.endswith((".py", ".txt")):
             whole = (tree / path).read_bytes()
             (tree / path).write_bytes(b"# moved\n\n" + whole)
-            settle(tree / path)
+            set_back_mtime(tree / path)
             assert told(tmp_path / "cache").result == told(None).result
             (tree / path).write_bytes(whole)
-            settle(tree / path)
+            set_back_mtime(tree / path)
     assert told(tmp_path / "cache").result == before.result
 
 
-def test_no_rule_of_several_files_is_asked_of_what_has_moved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_line_shift_runs_no_cross_file_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree, cache = tmp_path / "tree", tmp_path / "cache"
     body = "import lost, near\n\nclass A(Base):\n    def __init__(self):\n        self.run(gone)\n"
     write(RuleCase(files={"a.py": body, "b.py": f"import os\n{body}", "near.py": "def f(:\n"}), tree)
@@ -143,7 +141,7 @@ def test_no_rule_of_several_files_is_asked_of_what_has_moved(
     assert report.result == audit(tree, processes=1).result
 
 
-def test_importers_tell_where_a_broken_file_is_broken_now(tmp_path: Path) -> None:
+def test_importers_report_current_place_of_syntax_error(tmp_path: Path) -> None:
     tree, cache = tmp_path / "tree", tmp_path / "cache"
     write(RuleCase(files={"a.py": "import near\n", "near.py": "x = 1\ndef f(:\n"}), tree)
     audit(tree, cache_dir=cache, processes=1)

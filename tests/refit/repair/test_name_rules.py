@@ -1,4 +1,4 @@
-"""Names after a repair: mended by what the tree shows, and left alone where it shows nothing."""
+"""Name repair: which names are repaired from the rest of the tree, and which are left alone."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def _repaired(root: Path, text: str, others: Mapping[str, str] | None = None) ->
     """Return the proposal for `text`, with a bracket too many below it, in a tree with `others`."""
     whole = textwrap.dedent(text).lstrip("\n") + _BROKEN
     _tree(root, {**(others or {}), "app/broken.py": whole})
-    account = repair_tree(str(root))
-    assert [item.path for item in account.proposals] == ["app/broken.py"]
-    assert account.proposals[0].is_applicable
-    return account.proposals[0]
+    report = repair_tree(str(root))
+    assert [item.path for item in report.proposals] == ["app/broken.py"]
+    assert report.proposals[0].is_applicable
+    return report.proposals[0]
 
 
 def _after(item: RepairProposal) -> str:
@@ -43,7 +43,7 @@ def _left(item: RepairProposal) -> list[str]:
 PATHS = {"lib/paths.py": "def join(*parts):\n    return parts\n", "lib/__init__.py": ""}
 
 
-def test_an_import_moves_above_its_first_use(tmp_path: Path) -> None:
+def test_repair_moves_import_above_first_use(tmp_path: Path) -> None:
     text = """
     import sys
     sys.path.insert(0, join("a"))
@@ -59,7 +59,7 @@ CONFIGURED = {"lib/conf.py": "def load():\n    return {}\n", "lib/__init__.py": 
 }
 
 
-def test_a_lost_call_of_what_is_imported_comes_back(tmp_path: Path) -> None:
+def test_repair_restores_lost_call_of_imported_function(tmp_path: Path) -> None:
     item = _repaired(tmp_path, "import sys\nfrom lib.conf import load\n\nprint(config)\n", CONFIGURED)
     assert _after(item) == "import sys\nfrom lib.conf import load\nconfig = load()\n\nprint(config)\n"
     assert _left(item) == []
@@ -79,7 +79,7 @@ def test_a_lost_call_of_what_is_imported_comes_back(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_name_that_may_have_been_made_otherwise_stays_lost(
+def test_repair_leaves_name_with_other_possible_origin(
     tmp_path: Path, text: str, others: Mapping[str, str]
 ) -> None:
     assert _left(_repaired(tmp_path, text, others)) == ["config"]
@@ -96,19 +96,19 @@ def test_a_name_that_may_have_been_made_otherwise_stays_lost(
         'HERE = join("a")\nif HERE:\n    from lib.paths import join\n',
     ],
 )
-def test_an_import_stays_where_its_move_proves_nothing(tmp_path: Path, text: str) -> None:
+def test_repair_keeps_import_if_move_binds_nothing(tmp_path: Path, text: str) -> None:
     item = _repaired(tmp_path, text, PATHS)
     assert _after(item) == text
     assert _left(item) == ["join"]
 
 
-def test_a_name_is_imported_as_all_others_import_it(tmp_path: Path) -> None:
+def test_repair_imports_name_as_other_files_do(tmp_path: Path) -> None:
     others = {**PATHS, "one.py": "from lib.paths import join\n", "two.py": "from lib.paths import join\n"}
     item = _repaired(tmp_path, "import os\n\nHERE = join(os.sep)\n", others)
     assert _after(item) == "import os\nfrom lib.paths import join\n\nHERE = join(os.sep)\n"
 
 
-def test_a_relative_import_of_others_is_written_in_full(tmp_path: Path) -> None:
+def test_repair_writes_relative_import_as_absolute(tmp_path: Path) -> None:
     others = {**PATHS, "lib/one.py": "from .paths import join\n", "two.py": "from lib.paths import join\n"}
     item = _repaired(tmp_path, "HERE = join(1)\n", others)
     assert _after(item).startswith("from lib.paths import join\n")
@@ -135,7 +135,7 @@ def test_a_relative_import_of_others_is_written_in_full(tmp_path: Path) -> None:
         {"one.py": "from lib.torn import join\n", "lib/torn.py": "def join(:\n"},
     ],
 )
-def test_a_name_is_left_to_a_person(tmp_path: Path, others: Mapping[str, str]) -> None:
+def test_repair_leaves_name_without_unique_source(tmp_path: Path, others: Mapping[str, str]) -> None:
     text = "HERE = join(1)\n"
     _tree(tmp_path, {**PATHS, **others, "app/broken.py": text + _BROKEN})
     item = next(item for item in repair_tree(str(tmp_path)).proposals if item.path == "app/broken.py")
@@ -143,7 +143,7 @@ def test_a_name_is_left_to_a_person(tmp_path: Path, others: Mapping[str, str]) -
     assert _left(item) == ["join"]
 
 
-def test_of_two_imports_that_is_taken_whose_users_use_it_alike(tmp_path: Path) -> None:
+def test_repair_prefers_import_used_in_same_way(tmp_path: Path) -> None:
     others = {
         "one.py": "from datetime import datetime\nprint(datetime.now())\n",
         "two.py": "from datetime import datetime\nprint(datetime.now())\n",
@@ -156,20 +156,20 @@ def test_of_two_imports_that_is_taken_whose_users_use_it_alike(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("torn", "whole"), [("orjson_dumps", "json_dumps"), ("seAgent", "BaseAgent"), ("BASEAgent", "BaseAgent")]
 )
-def test_a_torn_word_is_whole_again(tmp_path: Path, torn: str, whole: str) -> None:
+def test_repair_restores_torn_name(tmp_path: Path, torn: str, whole: str) -> None:
     text = f"from lib.paths import join as {whole}\n\n\ndef f():\n    return {torn}(1)\n\n\n"
     item = _repaired(tmp_path, text, PATHS)
     assert f"    return {whole}(1)\n" in _after(item)
     assert _left(item) == []
 
 
-def test_a_word_that_two_names_may_be_is_left(tmp_path: Path) -> None:
+def test_repair_leaves_ambiguous_torn_name(tmp_path: Path) -> None:
     text = "def agent_a(): pass\ndef agent_b(): pass\n\n\ndef f():\n    return agent_()\n\n\n"
     item = _repaired(tmp_path, text)
     assert _left(item) == ["agent_"]
 
 
-def test_a_constructor_call_without_its_arguments_goes(tmp_path: Path) -> None:
+def test_repair_removes_super_call_with_undefined_arguments(tmp_path: Path) -> None:
     text = """
     class A:
         def __init__(self, x):
@@ -183,7 +183,7 @@ def test_a_constructor_call_without_its_arguments_goes(tmp_path: Path) -> None:
     assert _left(item) == []
 
 
-def test_the_first_of_two_bodies_goes(tmp_path: Path) -> None:
+def test_repair_removes_first_of_duplicated_bodies(tmp_path: Path) -> None:
     text = """
     class A:
         def __init__(self, **kwargs):
@@ -203,7 +203,7 @@ def test_the_first_of_two_bodies_goes(tmp_path: Path) -> None:
     assert 'kwargs["port"]' in _after(item)
 
 
-def test_a_body_that_is_not_repeated_whole_stays(tmp_path: Path) -> None:
+def test_repair_keeps_partly_repeated_body(tmp_path: Path) -> None:
     text = """
     class A:
         def __init__(self, **kwargs):
@@ -218,18 +218,18 @@ def test_a_body_that_is_not_repeated_whole_stays(tmp_path: Path) -> None:
     assert "only_here" in _after(item)
 
 
-def test_a_logger_that_is_used_as_one_is_made(tmp_path: Path) -> None:
+def test_repair_creates_missing_logger(tmp_path: Path) -> None:
     item = _repaired(tmp_path, 'import logging\n\n\ndef f():\n    logger.info("x")\n\n\n')
     assert "logger = logging.getLogger(__name__)\n\ndef f():" in _after(item)
     assert _left(item) == []
 
 
-def test_a_logger_that_is_used_otherwise_is_left(tmp_path: Path) -> None:
+def test_repair_creates_no_logger_for_other_use(tmp_path: Path) -> None:
     item = _repaired(tmp_path, "def f():\n    logger.subscribe(1)\n\n\n")
     assert _left(item) == ["logger"]
 
 
-def test_what_a_repair_would_unbind_is_no_proposal(tmp_path: Path) -> None:
+def test_repair_unbinds_no_name(tmp_path: Path) -> None:
     # Each function needs the name: neither place of the import alone serves, the module's does.
     text = """
     def one(data):
@@ -250,12 +250,12 @@ def test_what_a_repair_would_unbind_is_no_proposal(tmp_path: Path) -> None:
 
 def _proposed(root: Path, files: Mapping[str, str]) -> dict[str, str]:
     """Return what would become of the files of a tree, by path, where anything would."""
-    account = repair_tree(str(_tree(root, files)))
-    assert all(item.damage is None and item.is_applicable for item in account.proposals)
-    return {item.path: item.after.decode() for item in account.proposals}
+    report = repair_tree(str(_tree(root, files)))
+    assert all(item.damage is None and item.is_applicable for item in report.proposals)
+    return {item.path: item.after.decode() for item in report.proposals}
 
 
-def test_a_file_that_parses_gets_its_names(tmp_path: Path) -> None:
+def test_repair_fixes_names_of_file_that_parses(tmp_path: Path) -> None:
     files = {
         **PATHS,
         "app/run.py": 'HERE = join("a")\nfrom lib.paths import join\n',
@@ -264,21 +264,21 @@ def test_a_file_that_parses_gets_its_names(tmp_path: Path) -> None:
     assert _proposed(tmp_path, files) == {"app/run.py": 'from lib.paths import join\nHERE = join("a")\n'}
 
 
-def test_a_broken_module_shows_names_as_it_will_be(tmp_path: Path) -> None:
+def test_repair_reads_names_of_broken_module_after_its_repair(tmp_path: Path) -> None:
     files = {
         "lib/paths.py": "def join(*parts):\n    return str(parts))\n",
         "one.py": "from lib.paths import join\n",
         "app/run.py": "HERE = join(1)\n",
     }
-    account = repair_tree(str(_tree(tmp_path, files)))
-    after = {item.path: item.after.decode() for item in account.proposals if item.is_applicable}
+    report = repair_tree(str(_tree(tmp_path, files)))
+    after = {item.path: item.after.decode() for item in report.proposals if item.is_applicable}
     assert after["app/run.py"] == "from lib.paths import join\nHERE = join(1)\n"
     for path, text in after.items():
         (tmp_path / path).write_text(text)
     assert repair_tree(str(tmp_path)).proposals == ()
 
 
-def test_where_imports_differ_the_modules_of_the_file_decide(tmp_path: Path) -> None:
+def test_repair_prefers_module_already_imported_by_file(tmp_path: Path) -> None:
     files = {
         "app/a.py": "def start(): pass\nNAME = 1\n",
         "app/b.py": "def start(): pass\n",
@@ -310,7 +310,7 @@ def test_where_imports_differ_the_modules_of_the_file_decide(tmp_path: Path) -> 
         "from os.path import *\n\n\ndef run():\n    return late(1)\n",
     ],
 )
-def test_a_file_that_may_be_well_is_left_alone(tmp_path: Path, text: str) -> None:
+def test_repair_leaves_possibly_sound_file_alone(tmp_path: Path, text: str) -> None:
     others = {
         "one.py": "from lib.old import unicode, late\n",
         "two.py": "from lib.old import unicode, late\n",
@@ -319,7 +319,7 @@ def test_a_file_that_may_be_well_is_left_alone(tmp_path: Path, text: str) -> Non
     assert _proposed(tmp_path, {**others, "app/run.py": text}) == {}
 
 
-def test_what_a_package_keeps_for_itself_is_not_taken(tmp_path: Path) -> None:
+def test_repair_imports_no_name_used_only_inside_its_package(tmp_path: Path) -> None:
     files = {
         "lib/compat.py": "def texts(): pass\n",
         "lib/one.py": "from lib.compat import texts\n",
@@ -328,7 +328,7 @@ def test_what_a_package_keeps_for_itself_is_not_taken(tmp_path: Path) -> None:
     assert _proposed(tmp_path, files) == {}
 
 
-def test_a_function_is_not_taken_where_attributes_are_read(tmp_path: Path) -> None:
+def test_repair_imports_no_function_for_attribute_access(tmp_path: Path) -> None:
     files = {
         "lib/paths.py": "def config(): pass\n",
         "one.py": "from lib.paths import config\n",
@@ -337,7 +337,7 @@ def test_a_function_is_not_taken_where_attributes_are_read(tmp_path: Path) -> No
     assert _proposed(tmp_path, files) == {}
 
 
-def test_a_prefix_goes_back_to_its_text(tmp_path: Path) -> None:
+def test_repair_rejoins_f_string_prefix(tmp_path: Path) -> None:
     text = 'def ask(who):\n    prompt = f\n\n    """\n    Hello {who}\n    """\n    return prompt\n'
     after = _proposed(tmp_path, {"app/run.py": text})
     assert after == {"app/run.py": text.replace('f\n\n    "', 'f"', 1)}
@@ -352,5 +352,5 @@ def test_a_prefix_goes_back_to_its_text(tmp_path: Path) -> None:
         "def ask(who):\n    prompt = f\n    who = 'Hello {who}'\n    return prompt\n",
     ],
 )
-def test_a_name_that_is_no_torn_prefix_is_left(tmp_path: Path, text: str) -> None:
+def test_repair_leaves_name_that_is_no_string_prefix(tmp_path: Path, text: str) -> None:
     assert _proposed(tmp_path, {"app/run.py": text}) == {}

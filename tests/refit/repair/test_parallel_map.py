@@ -1,4 +1,4 @@
-"""Work that is spread over processes: the same results in the same order, whatever becomes of a worker."""
+"""Parallel map: results in input order, also after a worker has died."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from argosy.refit.repair.parallel_map import parallel_map
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
 @pytest.mark.parametrize("count", [0, 1, 7])
-def test_results_come_in_the_order_of_the_items(processes: int, count: int) -> None:
+def test_parallel_map_keeps_item_order(processes: int, count: int) -> None:
     counts: list[int] = []
     assert parallel_map(lambda item: item * 2, range(count), counts.append, processes=processes) == [
         item * 2 for item in range(count)
@@ -20,7 +20,7 @@ def test_results_come_in_the_order_of_the_items(processes: int, count: int) -> N
     assert counts == list(range(1, count + 1))
 
 
-def test_what_a_worker_that_died_had_before_it_is_done_here() -> None:
+def test_parallel_map_redoes_items_of_dead_worker() -> None:
     own = os.getpid()
 
     def work(item: int) -> int:
@@ -31,7 +31,7 @@ def test_what_a_worker_that_died_had_before_it_is_done_here() -> None:
     assert parallel_map(work, range(9), lambda done: None, processes=2) == list(range(1, 10))
 
 
-def test_an_error_of_the_work_is_raised_here() -> None:
+def test_parallel_map_raises_error_of_worker() -> None:
     def work(item: int) -> int:
         return 1 // (item - 2)
 

@@ -1,4 +1,4 @@
-"""What ends a start: each rule on its own cases, in small trees."""
+"""Startup repair rules: each rule on its own cases, in small trees."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MUST = [(name, case) for name, rule in RULES.items() for case in rule.must_chan
 _MUST_NOT = [(name, case) for name, rule in RULES.items() for case in rule.must_not_change]
 
 
-def _around(root: Path, case: StartupCase, newline: str = "\n") -> tuple[SourceText, ProjectContext]:
+def _write_case(root: Path, case: StartupCase, newline: str = "\n") -> tuple[SourceText, ProjectContext]:
     for path, text in {**case.files, case.path: case.before}.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(text.replace("\n", newline).encode())
@@ -39,8 +39,8 @@ def _around(root: Path, case: StartupCase, newline: str = "\n") -> tuple[SourceT
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize(("name", "case"), _MUST)
-def test_what_a_rule_must_change(tmp_path: Path, name: str, case: StartupCase, newline: str) -> None:
-    source, around = _around(tmp_path, case, newline)
+def test_startup_rule_changes_its_cases(tmp_path: Path, name: str, case: StartupCase, newline: str) -> None:
+    source, around = _write_case(tmp_path, case, newline)
     view = compile_view(source)
     assert view is not None
     assert RULES[name].may_apply(view)
@@ -54,8 +54,8 @@ def test_what_a_rule_must_change(tmp_path: Path, name: str, case: StartupCase, n
 
 
 @pytest.mark.parametrize(("name", "case"), _MUST_NOT)
-def test_what_a_rule_must_leave_alone(tmp_path: Path, name: str, case: StartupCase) -> None:
-    source, around = _around(tmp_path, case)
+def test_startup_rule_leaves_other_cases_alone(tmp_path: Path, name: str, case: StartupCase) -> None:
+    source, around = _write_case(tmp_path, case)
     view = compile_view(source)
     assert view is not None
     _, steps = fix_startup(view, around)
@@ -63,7 +63,7 @@ def test_what_a_rule_must_leave_alone(tmp_path: Path, name: str, case: StartupCa
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_every_rule_has_cases(name: str) -> None:
+def test_every_startup_rule_has_cases(name: str) -> None:
     assert RULES[name].must_change
     assert len(RULES[name].must_not_change) >= 3
 
@@ -75,7 +75,7 @@ _LINES = st.lists(
 
 @given(which=st.sampled_from(_MUST), above=_LINES, newline=st.sampled_from(["\n", "\r\n"]))
 @settings(max_examples=60, deadline=None)
-def test_whatever_is_written_above_stays(
+def test_startup_rule_keeps_comments_above_edit(
     which: tuple[str, StartupCase], above: list[str], newline: str
 ) -> None:
     """A rule counts in characters, Python's parser in bytes: comments of any script move nothing."""
@@ -83,7 +83,7 @@ def test_whatever_is_written_above_stays(
     head = "".join(f"# said: {line}\n" for line in above)
     moved = msgspec.structs.replace(case, before=head + case.before)
     with tempfile.TemporaryDirectory() as folder:
-        source, around = _around(Path(folder), moved, newline)
+        source, around = _write_case(Path(folder), moved, newline)
         view = compile_view(source)
         assert view is not None
         after, _ = fix_startup(view, around)
@@ -109,7 +109,7 @@ def test_whatever_is_written_above_stays(
         ("return other.cuda.is_available() and torch.zeros(1)", False),
     ],
 )
-def test_what_is_used_only_where_there_is_a_device(body: str, expected: bool) -> None:
+def test_device_check_guards_package_use(body: str, expected: bool) -> None:
     text = f"import torch\n\n\ndef f(x, other):\n    {body}\n"
     view = compile_view(SourceText("a.py", text.encode(), "utf-8", False, "\n"))
     assert view is not None

@@ -1,4 +1,4 @@
-"""Repairs of trees: bytes that stay, files that are refused, and programs that come back as they were."""
+"""Tree repair: bytes that are kept, files that are refused, and damaged programs that are restored."""
 
 from __future__ import annotations
 
@@ -36,28 +36,28 @@ def _one(root: Path, data: bytes) -> RepairProposal:
         ("x = int(1))\ny = 'a\u2028b'\n".encode(), "x = int(1)\ny = 'a\u2028b'\n".encode()),
     ],
 )
-def test_bytes_outside_of_the_damage_stay(tmp_path: Path, before: bytes, after: bytes) -> None:
+def test_repair_keeps_bytes_outside_damage(tmp_path: Path, before: bytes, after: bytes) -> None:
     item = _one(tmp_path, before)
     assert item.is_applicable
     assert item.after == after
     assert (tmp_path / "a.py").read_bytes() == before
 
 
-def test_bytes_that_are_no_text_of_their_encoding_are_refused(tmp_path: Path) -> None:
+def test_repair_refuses_undecodable_file(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_bytes(b"x = int(1))\ny = '\xff'\n")
-    account = repair_tree(str(tmp_path))
-    assert [item.path for item in account.unreadable] == ["a.py"] or not account.proposals[0].is_applicable
+    report = repair_tree(str(tmp_path))
+    assert [item.path for item in report.unreadable] == ["a.py"] or not report.proposals[0].is_applicable
 
 
 @pytest.mark.parametrize("data", [b"", b"x = 1\n", b"x = '\0'\n", b"(" * 5000, b"\xff\xfe", b"if 1:\n" * 100])
-def test_nothing_makes_it_fail(tmp_path: Path, data: bytes) -> None:
+def test_repair_never_fails_on_odd_files(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.py").write_bytes(data)
-    account = repair_tree(str(tmp_path))
-    assert account.files == 1
-    assert not any(item.is_applicable for item in account.proposals)
+    report = repair_tree(str(tmp_path))
+    assert report.files == 1
+    assert not any(item.is_applicable for item in report.proposals)
 
 
-def test_one_file_is_repaired_by_what_its_tree_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repair_of_one_file_uses_names_of_its_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lib.py").write_text("def join(): pass\n")
     (tmp_path / "one.py").write_text("from lib import join\n")
     (tmp_path / "app").mkdir()
@@ -68,7 +68,7 @@ def test_one_file_is_repaired_by_what_its_tree_shows(tmp_path: Path, monkeypatch
     assert item.after == b"from lib import join\nx = join(1)\n"
 
 
-def test_a_known_rewrite_is_told_by_its_name(tmp_path: Path) -> None:
+def test_repair_step_names_known_damage_family(tmp_path: Path) -> None:
     text = (
         b"class A:\n    def __init__(self, x):\n        super().__init__(*args, **kwargs)        self.x = x\n"
     )
@@ -76,14 +76,14 @@ def test_a_known_rewrite_is_told_by_its_name(tmp_path: Path) -> None:
     assert [step.family for step in item.steps] == ["constructor call in front of a line"]
 
 
-def test_a_second_repair_finds_nothing(tmp_path: Path) -> None:
+def test_second_repair_proposes_nothing(tmp_path: Path) -> None:
     item = _one(tmp_path, b"x = int(1))\n")
     (tmp_path / "a.py").write_bytes(item.after)
     assert repair_tree(str(tmp_path)).proposals == ()
 
 
 @pytest.mark.parametrize("package", ["email", "http", "json", "logging", "multiprocessing", "xml"])
-def test_code_that_is_well_gets_no_proposal(tmp_path: Path, package: str) -> None:
+def test_repair_proposes_nothing_for_sound_code(tmp_path: Path, package: str) -> None:
     shutil.copytree(Path(sysconfig.get_path("stdlib")) / package, tmp_path / package)
     assert repair_tree(str(tmp_path), missing_packages={"torch", "numpy"}).proposals == ()
 
@@ -96,7 +96,7 @@ def _add_bracket(text: str, statements: Sequence[SourceStatement], pick: random.
     return text[:end] + ")" + text[end:]
 
 
-def _glue(text: str, statements: Sequence[SourceStatement], pick: random.Random) -> str:
+def _join_statements(text: str, statements: Sequence[SourceStatement], pick: random.Random) -> str:
     pairs = [
         (one, two)
         for one, two in pairwise(statements)
@@ -118,7 +118,7 @@ def _move_header_left(text: str, statements: Sequence[SourceStatement], pick: ra
     return text[: item.start] + text[item.first_token.start :]
 
 
-def _guard_in_the_middle(text: str, statements: Sequence[SourceStatement], pick: random.Random) -> str:
+def _insert_handler(text: str, statements: Sequence[SourceStatement], pick: random.Random) -> str:
     places = [
         at
         for at in range(1, len(statements) - 1)
@@ -133,7 +133,7 @@ def _guard_in_the_middle(text: str, statements: Sequence[SourceStatement], pick:
     return text[: statements[at + 1].start] + guard + text[statements[at + 1].start :]
 
 
-def _lose_margin(text: str, statements: Sequence[SourceStatement], pick: random.Random) -> str:
+def _dedent_try_body(text: str, statements: Sequence[SourceStatement], pick: random.Random) -> str:
     places = [
         at
         for at in range(len(statements) - 2)
@@ -149,10 +149,10 @@ def _lose_margin(text: str, statements: Sequence[SourceStatement], pick: random.
 
 @pytest.mark.parametrize(
     "damage",
-    [_add_bracket, _glue, _move_import_left, _move_header_left, _guard_in_the_middle, _lose_margin],
+    [_add_bracket, _join_statements, _move_import_left, _move_header_left, _insert_handler, _dedent_try_body],
     ids=lambda damage: damage.__name__,
 )
-def test_programs_that_were_damaged_on_purpose_come_back(damage: Damaging) -> None:
+def test_repair_restores_deliberately_damaged_programs(damage: Damaging) -> None:
     """Code that no rule was made for: what is proposed is the program as it was, nearly always."""
     pick = random.Random(1)
     folder = Path(sysconfig.get_path("stdlib"))
@@ -167,8 +167,10 @@ def test_programs_that_were_damaged_on_purpose_come_back(damage: Damaging) -> No
             continue  # nothing in this file to damage so
         except SyntaxError:
             tried += 1
-            way = next((way for way in find_solutions(damaged) if not way.remaining_tokens), None)
-            same += way is not None and ast.dump(ast.parse(way.text)) == ast.dump(ast.parse(text))
+            solution = next(
+                (solution for solution in find_solutions(damaged) if not solution.remaining_tokens), None
+            )
+            same += solution is not None and ast.dump(ast.parse(solution.text)) == ast.dump(ast.parse(text))
     assert tried >= 3
     assert same >= tried * 0.85, f"{same} of {tried}"
 
@@ -179,7 +181,7 @@ def repaired(corpus: Path) -> RepairReport:
 
 
 @pytest.mark.corpus
-def test_of_a_real_tree_most_files_parse_again(repaired: RepairReport) -> None:
+def test_repair_makes_most_files_of_real_tree_parse(repaired: RepairReport) -> None:
     broken = [item for item in repaired.proposals if item.damage is not None]
     assert len(broken) == 194
     assert sum(1 for item in broken if item.is_applicable) >= 170
@@ -193,7 +195,7 @@ def test_of_a_real_tree_most_files_parse_again(repaired: RepairReport) -> None:
 
 
 @pytest.mark.corpus
-def test_of_a_real_fleet_all_scripts_parse_again(repaired: RepairReport) -> None:
+def test_repair_makes_all_scripts_of_real_fleet_parse(repaired: RepairReport) -> None:
     scripts = _fleet_scripts()
     proposed = [item for item in repaired.proposals if item.path in scripts]
     assert sum(1 for item in proposed if item.undefined) <= 8

@@ -1,4 +1,4 @@
-"""What is written about the rules, and the hook that runs them."""
+"""Rule documentation: the table of rules and the pre-commit hook match the code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from argosy.refit.rules.registry import load_references
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_the_table_has_each_rule_as_it_is() -> None:
+def test_rule_table_lists_every_rule() -> None:
     rows = re.findall(
         r"^\| \[([A-Z]\d{3})\]\(.*?\) \| (.*) \| (\w+) \|$",
         (ROOT / "docs/reference/rules/index.md").read_text(),
@@ -26,7 +26,7 @@ def test_the_table_has_each_rule_as_it_is() -> None:
     ]
 
 
-def test_the_hook_runs_a_command_that_there_is() -> None:
+def test_pre_commit_hook_runs_existing_command() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     assert [hook["id"] for hook in hooks] == ["argosy-audit"]
     program, verb, *options = hooks[0]["entry"].split()

@@ -1,4 +1,4 @@
-"""Every rule by its own cases, and what all rules have in common."""
+"""Audit rules: each rule on its own cases, and what all rules have in common."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ def found_in(case: RuleCase, code: str, folder: Path) -> set[tuple[str, int]]:
     return {(item.path, item.line) for item in report.findings if item.code == code}
 
 
-@pytest.mark.parametrize(("ruled", "case"), MUST, ids=_name)
-def test_finds_what_it_must(ruled: RuleReference, case: RuleCase, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("reference", "case"), MUST, ids=_name)
+def test_rule_finds_its_cases(reference: RuleReference, case: RuleCase, tmp_path: Path) -> None:
     assert case.expected_places(), "a case of MUST marks no line"
-    if reason := ruled.rule.unavailable_reason(has_fleet=True):
+    if reason := reference.rule.unavailable_reason(has_fleet=True):
         pytest.skip(reason)
-    assert found_in(case, ruled.rule.code, tmp_path) == case.expected_places()
+    assert found_in(case, reference.rule.code, tmp_path) == case.expected_places()
 
 
-@pytest.mark.parametrize(("ruled", "case"), MUST_NOT, ids=_name)
-def test_finds_nothing_it_must_not(ruled: RuleReference, case: RuleCase, tmp_path: Path) -> None:
-    assert found_in(case, ruled.rule.code, tmp_path) == set()
+@pytest.mark.parametrize(("reference", "case"), MUST_NOT, ids=_name)
+def test_rule_finds_nothing_in_other_cases(reference: RuleReference, case: RuleCase, tmp_path: Path) -> None:
+    assert found_in(case, reference.rule.code, tmp_path) == set()
 
 
-@pytest.mark.parametrize("ruled", REFERENCES, ids=_name)
-def test_is_whole(ruled: RuleReference) -> None:
-    rule = ruled.rule
+@pytest.mark.parametrize("reference", REFERENCES, ids=_name)
+def test_rule_has_code_docstring_cases_and_check(reference: RuleReference) -> None:
+    rule = reference.rule
     assert re.fullmatch(r"[A-Z]\d{3}", rule.code)
-    assert ruled.must_find
-    assert ruled.must_not_find
+    assert reference.must_find
+    assert reference.must_not_find
     assert rule.action in ("auto", "review", "report")
-    title, blank, *rest = ruled.docstring.splitlines()
+    title, blank, *rest = reference.docstring.splitlines()
     assert title
     assert not title.endswith(".")
     assert blank == ""
@@ -70,6 +70,6 @@ def test_is_whole(ruled: RuleReference) -> None:
     )
 
 
-def test_codes_are_unique() -> None:
+def test_rule_codes_are_unique() -> None:
     codes = [item.rule.code for item in REFERENCES]
     assert len(codes) == len(set(codes))

@@ -1,4 +1,4 @@
-"""Programs as text with marked places, in many encodings and kinds of lines, for the editor's tests."""
+"""Random programs with marked places, in many encodings and newlines, for the tests of edits."""
 
 from __future__ import annotations
 

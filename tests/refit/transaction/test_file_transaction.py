@@ -1,4 +1,4 @@
-"""Runs on real files: whole or not at all, back byte for byte, whenever the process dies."""
+"""File transactions: applied completely or not at all and undone byte for byte, also after a kill."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def apply(root: Path, contents: dict[str, tuple[bytes, bytes]]) -> Transaction:
     return made
 
 
-def test_files_are_exchanged_and_put_back(tmp_path: Path) -> None:
+def test_transaction_writes_files_and_undo_restores_them(tmp_path: Path) -> None:
     contents = make(tmp_path)
     before = state(tmp_path)
     made = apply(tmp_path, contents)
@@ -68,7 +68,7 @@ def test_files_are_exchanged_and_put_back(tmp_path: Path) -> None:
         undo_run(str(tmp_path), "other")
 
 
-def test_the_newest_run_that_is_not_undone_is_undone(tmp_path: Path) -> None:
+def test_undo_picks_newest_applied_run(tmp_path: Path) -> None:
     contents = make(tmp_path, 1)
     ((path, (old, new)),) = contents.items()
     first = apply(tmp_path, contents)
@@ -81,7 +81,7 @@ def test_the_newest_run_that_is_not_undone_is_undone(tmp_path: Path) -> None:
         assert (tmp_path / path).read_bytes() == content
 
 
-def test_a_file_changed_since_stays_and_is_told(tmp_path: Path) -> None:
+def test_undo_keeps_and_reports_changed_files(tmp_path: Path) -> None:
     contents = make(tmp_path)
     apply(tmp_path, contents)
     mine, gone, other = contents
@@ -97,7 +97,7 @@ def test_a_file_changed_since_stays_and_is_told(tmp_path: Path) -> None:
     assert list_runs(str(tmp_path))[0].state == "applied"  # not all of it is undone
 
 
-def test_a_file_changed_while_it_was_planned_is_not_written(tmp_path: Path) -> None:
+def test_transaction_skips_file_changed_since_plan(tmp_path: Path) -> None:
     contents = make(tmp_path)
     mine = next(iter(contents))
     (tmp_path / mine).write_bytes(b"my own")
@@ -106,7 +106,7 @@ def test_a_file_changed_while_it_was_planned_is_not_written(tmp_path: Path) -> N
     assert (tmp_path / mine).read_bytes() == b"my own"
 
 
-def test_links_are_not_broken(tmp_path: Path) -> None:
+def test_transaction_skips_hard_links_and_symlinks(tmp_path: Path) -> None:
     contents = make(tmp_path)
     hard, soft, plain = contents
     os.link(tmp_path / hard, tmp_path / "second")
@@ -118,7 +118,7 @@ def test_links_are_not_broken(tmp_path: Path) -> None:
     assert (tmp_path / plain).read_bytes() == contents[plain][1]
 
 
-def test_a_run_that_changes_nothing_leaves_nothing(tmp_path: Path) -> None:
+def test_transaction_without_changes_leaves_no_run(tmp_path: Path) -> None:
     contents = make(tmp_path, 1)
     for path in contents:
         (tmp_path / path).write_bytes(b"my own")
@@ -127,7 +127,7 @@ def test_a_run_that_changes_nothing_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / ".argosy").exists()
 
 
-def test_an_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_transaction_is_rolled_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     contents = make(tmp_path)
     before = state(tmp_path)
     real, calls = os.replace, []
@@ -148,7 +148,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not (tmp_path / ".argosy").exists()
 
 
-def test_two_refits_do_not_meet(tmp_path: Path) -> None:
+def test_tree_lock_refuses_second_refit(tmp_path: Path) -> None:
     with lock_tree(str(tmp_path)), pytest.raises(RefusedError, match="another refit"):
         with lock_tree(str(tmp_path)):
             pass
@@ -157,7 +157,7 @@ def test_two_refits_do_not_meet(tmp_path: Path) -> None:
 STEPS = ("replace", "fsync", "unlink", "utime", "open", "makedirs")
 
 
-def dies_at(step: int, work: Callable[[], object]) -> bool:
+def is_killed_at(step: int, work: Callable[[], object]) -> bool:
     """Do `work` in a child that is killed before its system call number `step`; tell whether it was."""
     pid = os.fork()
     if pid == 0:
@@ -181,14 +181,14 @@ def dies_at(step: int, work: Callable[[], object]) -> bool:
     return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
 
 
-def test_a_run_killed_at_any_step_is_undone_whole(tmp_path: Path) -> None:
+def test_transaction_killed_at_any_step_can_be_undone(tmp_path: Path) -> None:
     contents = make(tmp_path)
     root = str(tmp_path)
     before = state(tmp_path)
     whole = {path: after for path, (_, after) in contents.items()}
     seen: set[int] = set()
     for step in range(1000):
-        was_killed = dies_at(step, lambda: apply(tmp_path, contents))
+        was_killed = is_killed_at(step, lambda: apply(tmp_path, contents))
         now = {path: (tmp_path / path).read_bytes() for path in contents}
         assert all(content in (contents[path][0], whole[path]) for path, content in now.items())
         seen.add(sum(content == whole[path] for path, content in now.items()))
@@ -203,9 +203,7 @@ def test_a_run_killed_at_any_step_is_undone_whole(tmp_path: Path) -> None:
     assert seen == {0, 1, 2, 3}
 
 
-def test_an_undo_makes_do_with_the_room_that_it_frees(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_undo_needs_room_for_only_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     contents = make(tmp_path)
     before = state(tmp_path)
     apply(tmp_path, contents)
@@ -221,13 +219,13 @@ def test_an_undo_makes_do_with_the_room_that_it_frees(
     assert state(tmp_path) == before
 
 
-def test_an_undo_killed_at_any_step_is_done_again(tmp_path: Path) -> None:
+def test_undo_killed_at_any_step_can_be_repeated(tmp_path: Path) -> None:
     contents = make(tmp_path)
     root = str(tmp_path)
     before = state(tmp_path)
     for step in range(1000):
         apply(tmp_path, contents)
-        was_killed = dies_at(step, lambda: undo_run(root, None))
+        was_killed = is_killed_at(step, lambda: undo_run(root, None))
         if list_runs(root)[-1].state != "undone":
             assert undo_run(root, None)[1] == []
         assert state(tmp_path) == before
@@ -268,7 +266,7 @@ print("refused" if told else "applied")
 """
 
 
-def test_a_full_disk_leaves_all_files_old_or_all_new(tmp_path: Path) -> None:
+def test_transaction_on_full_disk_changes_all_files_or_none(tmp_path: Path) -> None:
     mount = 'mount -t tmpfs -o size=128k none "$1" && exec "$2" -c "$3" "$1" "$4"'
 
     def run(code: str, spare: int) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""What git has no copy of, in every state that a tree can be in."""
+"""Git status: which files of a tree have uncommitted changes."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def test_a_saved_tree_has_nothing(tree: Path) -> None:
+def test_committed_tree_has_no_uncommitted_files(tree: Path) -> None:
     assert find_uncommitted(str(tree), ["a.py", "in/b.py"]) == ()
     assert find_uncommitted(str(tree / "in"), ["b.py"]) == ()
 
 
-def test_what_is_not_written_is_of_no_matter(tree: Path) -> None:
+def test_find_uncommitted_ignores_files_not_to_be_written(tree: Path) -> None:
     """Who builds a package has an `x.egg-info` beside it, and notes of their own."""
     (tree / "x.egg-info").mkdir()
     (tree / "x.egg-info" / "PKG-INFO").write_text("")
@@ -51,7 +51,7 @@ def test_what_is_not_written_is_of_no_matter(tree: Path) -> None:
     assert find_uncommitted(str(tree / "in"), ["b.py"]) == ("b.py",)
 
 
-def test_what_has_changed_in_whatever_way(tree: Path) -> None:
+def test_find_uncommitted_reports_every_kind_of_change(tree: Path) -> None:
     (tree / "a.py").write_text("a = 2\n")
     assert find_uncommitted(str(tree), ["a.py", "in/b.py"]) == ("a.py",)
     git(tree, "add", "a.py")
@@ -65,7 +65,7 @@ def test_what_has_changed_in_whatever_way(tree: Path) -> None:
     assert set(find_uncommitted(str(tree), changing)) == {"in/c d.py", "new.py", "größe\n.py"}
 
 
-def test_an_ignored_file_counts_when_it_is_to_be_written(tree: Path) -> None:
+def test_find_uncommitted_reports_ignored_file(tree: Path) -> None:
     (tree / ".gitignore").write_text("made.py\nin/\n")
     git(tree, "add", "-A")
     git(tree, "commit", "-qm", "second")
@@ -74,20 +74,20 @@ def test_an_ignored_file_counts_when_it_is_to_be_written(tree: Path) -> None:
     assert find_uncommitted(str(tree), ["a.py", "made.py", "in/b.py"]) == ("made.py",)
 
 
-def test_a_file_that_has_gone_or_become_a_link(tree: Path) -> None:
+def test_find_uncommitted_reports_removed_and_replaced_file(tree: Path) -> None:
     (tree / "a.py").unlink()
     assert find_uncommitted(str(tree), ["a.py"]) == ("a.py",)
     (tree / "a.py").symlink_to("in/b.py")
     assert find_uncommitted(str(tree), ["a.py"]) == ("a.py",)
 
 
-def test_a_repository_without_a_commit_has_saved_nothing(tmp_path: Path) -> None:
+def test_repository_without_commit_has_only_uncommitted_files(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("")
     git(tmp_path, "init", "-q")
     assert find_uncommitted(str(tmp_path), ["a.py"]) == ("a.py",)
 
 
-def test_changes_within_a_submodule(tree: Path, tmp_path: Path) -> None:
+def test_find_uncommitted_reports_changes_in_submodule(tree: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / "c.py").write_text("c = 1\n")
@@ -105,7 +105,7 @@ def test_changes_within_a_submodule(tree: Path, tmp_path: Path) -> None:
     assert find_uncommitted(str(tree), ["a.py", "sub/c.py"]) == ("a.py", "sub/c.py")
 
 
-def test_during_a_merge_with_conflicts(tree: Path) -> None:
+def test_find_uncommitted_reports_merge_conflict(tree: Path) -> None:
     git(tree, "checkout", "-qb", "side")
     (tree / "a.py").write_text("a = 'side'\n")
     git(tree, "commit", "-qam", "side")
@@ -117,7 +117,9 @@ def test_during_a_merge_with_conflicts(tree: Path) -> None:
     assert find_uncommitted(str(tree), ["a.py"]) == ("a.py",)
 
 
-def test_no_repository_and_no_git(tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_find_uncommitted_is_empty_without_repository_or_git(
+    tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "outside").mkdir()
     assert find_uncommitted(str(tmp_path / "outside"), ["a.py"]) == ()
     (tree / "a.py").write_text("a = 2\n")
@@ -125,7 +127,7 @@ def test_no_repository_and_no_git(tmp_path: Path, tree: Path, monkeypatch: pytes
     assert find_uncommitted(str(tree), ["a.py"]) == ()
 
 
-def test_a_repository_that_git_cannot_read_is_told(tree: Path) -> None:
+def test_find_uncommitted_refuses_corrupt_repository(tree: Path) -> None:
     (tree / ".git" / "config").write_text("[core")
     with pytest.raises(RefusedError, match="`git status` fails"):
         find_uncommitted(str(tree), ["a.py"])

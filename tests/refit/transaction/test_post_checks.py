@@ -1,4 +1,4 @@
-"""Each gate vetoes on its own: a rewrite broken on purpose is stopped by the gate that is there for it."""
+"""Post checks: each check stops the kind of wrong rewrite that it is for."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def find(kind: type[ast.AST], text: str) -> Find:
     return look
 
 
-def case(changes: list[Change], spoil: Callable[[bytes], bytes] = bytes, again: int = 0) -> CheckInput:
+def case(changes: list[Change], corrupt: Callable[[bytes], bytes] = bytes, again: int = 0) -> CheckInput:
     source = decode_source(BEFORE.encode(), "agent.py")
     assert isinstance(source, SourceText)
     parsed = parse(source)
@@ -55,7 +55,7 @@ def case(changes: list[Change], spoil: Callable[[bytes], bytes] = bytes, again: 
     steps = [RewriteStep(parsed, tuple(changes))]
     return CheckInput(
         SourceView("agent.py", parsed),
-        output(spoil(apply_changes(source, changes))),
+        output(corrupt(apply_changes(source, changes))),
         steps,
         lambda view: again,
     )
@@ -67,7 +67,7 @@ def output(made: bytes) -> SourceView | Unparsed:
     return SourceView("agent.py", after) if isinstance(after, Parsed) else after
 
 
-def vetoes(made: CheckInput) -> list[str]:
+def failed_checks(made: CheckInput) -> list[str]:
     return [name for name, reason in run_checks(made).items() if reason]
 
 
@@ -86,14 +86,14 @@ def good() -> list[Change]:
     ]
 
 
-def test_what_is_right_passes_every_gate() -> None:
+def test_correct_rewrite_passes_every_post_check() -> None:
     told = run_checks(case(good()))
     assert told == dict.fromkeys(POST_CHECKS, "")
     assert set(CHECK_DESCRIPTIONS) == {"input", *POST_CHECKS, "verify"}
 
 
 @pytest.mark.parametrize(
-    ("gate", "spoil"),
+    ("gate", "corrupt"),
     [
         ("output", lambda data: data.replace(b"context()", b"context(")),
         ("output", lambda data: data + b"return\n"),
@@ -102,8 +102,8 @@ def test_what_is_right_passes_every_gate() -> None:
         ("tokens", lambda data: data.replace(b"# its own", b"# shared")),
     ],
 )
-def test_an_output_that_the_editor_spoiled(gate: str, spoil: Callable[[bytes], bytes]) -> None:
-    found = vetoes(case(good(), spoil))
+def test_post_check_stops_corrupted_output(gate: str, corrupt: Callable[[bytes], bytes]) -> None:
+    found = failed_checks(case(good(), corrupt))
     # Another tree has other tokens: both say so. A comment is in no tree.
     assert found == ([gate, "tokens"] if gate == "tree" else [gate])
 
@@ -151,20 +151,18 @@ def late_import() -> list[Change]:
         ("contexts", context_none),
     ],
 )
-def test_a_plan_that_is_wrong_is_stopped_by_the_gate_for_it(
-    gate: str, changes: Callable[[], list[Change]]
-) -> None:
+def test_post_check_stops_wrong_plan(gate: str, changes: Callable[[], list[Change]]) -> None:
     """The editor did as it was told and the trees are equal: it was told the wrong thing."""
-    assert vetoes(case(changes())) == [gate]
+    assert failed_checks(case(changes())) == [gate]
 
 
-def test_what_a_base_has_has_not_gone() -> None:
+def test_members_check_accepts_inherited_member() -> None:
     stopped = case(method_gone())
     (unknown,) = ast.parse("class Unknown: ...").body
     assert isinstance(unknown, ast.ClassDef)
     assert list(stopped.inherited_members(unknown)) == []
     stopped.inherited_members = lambda owner: {"work"} if owner.name == "Agent" else ()
-    assert vetoes(stopped) == []
+    assert failed_checks(stopped) == []
 
 
 APART = """\
@@ -200,14 +198,14 @@ class A:
         (APART + "def two():\n    pass\n", {"A.four"}),
     ],
 )
-def test_pyflakes_is_shown_all_that_may_have_lost_a_name(made: str, apart: set[str]) -> None:
+def test_names_check_skips_only_unaffected_functions(made: str, apart: set[str]) -> None:
     before, after = output(APART.encode()), output(made.encode())
     assert isinstance(before, SourceView)
     assert isinstance(after, SourceView)
     assert post_checks._unaffected_functions(before, after, {"one"}) == apart
 
 
-def test_functions_apart_are_as_they_were_afterwards() -> None:
+def test_pyflakes_check_leaves_skipped_functions_unchanged() -> None:
     parsed = ast.parse("import os\ndef f():\n    return lost\ndef g():\n    return gone\n")
     was = ast.dump(parsed)
     assert unresolved_names.pyflakes_undefined(parsed) == {"lost", "gone"}
@@ -215,11 +213,11 @@ def test_functions_apart_are_as_they_were_afterwards() -> None:
     assert ast.dump(parsed) == was
 
 
-def test_a_plan_that_never_ends_is_stopped() -> None:
-    assert vetoes(case(good(), again=1)) == ["idempotent"]
+def test_idempotent_check_stops_repeated_plan() -> None:
+    assert failed_checks(case(good(), again=1)) == ["idempotent"]
 
 
-def test_names_that_were_unbound_before_may_stay_so() -> None:
+def test_names_check_accepts_names_unbound_before() -> None:
     source = decode_source(b"import zmq\nc = zmq.Context()\ndef f():\n    return lost\n", "it.py")
     assert isinstance(source, SourceText)
     parsed = parse(source)
@@ -230,7 +228,7 @@ def test_names_that_were_unbound_before_may_stay_so() -> None:
     ]
     made = output(apply_changes(source, changes))
     assert (
-        vetoes(
+        failed_checks(
             CheckInput(SourceView("it.py", parsed), made, [RewriteStep(parsed, tuple(changes))], lambda v: 0)
         )
         == []

@@ -1,4 +1,4 @@
-"""The editor: what is outside the changed places stays byte for byte, whatever the file is written in."""
+"""Text edits: bytes outside of the edits are kept, whatever the encoding and newlines of the file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def source_of(data: bytes) -> SourceText:
 
 
 @given(marked_programs())
-def test_a_context_is_exchanged_and_every_other_byte_kept(program: tuple[str, str, str, bool]) -> None:
+def test_rewrite_keeps_every_byte_outside_context(program: tuple[str, str, str, bool]) -> None:
     marked, encoding, newline, is_ended = program
     before = written(marked.replace("@", "zmq.Context()"), encoding, newline, is_ended)
     outcome = rewrite_file("it.py", before, TreeIndex({"it.py": before}), load_codemods())
@@ -48,7 +48,7 @@ def test_a_context_is_exchanged_and_every_other_byte_kept(program: tuple[str, st
 
 
 @given(marked_programs())
-def test_sites_are_told_by_the_lines_of_the_file_on_disk(program: tuple[str, str, str, bool]) -> None:
+def test_migrated_sites_have_line_numbers_of_file(program: tuple[str, str, str, bool]) -> None:
     marked, encoding, newline, is_ended = program
     before = written(marked.replace("@", "zmq.Context()"), encoding, newline, is_ended)
     outcome = rewrite_file("it.py", before, TreeIndex({"it.py": before}), load_codemods())
@@ -57,7 +57,7 @@ def test_sites_are_told_by_the_lines_of_the_file_on_disk(program: tuple[str, str
 
 
 @given(st.text(max_size=60), st.data())
-def test_edits_are_what_slicing_says(text: str, data: st.DataObject) -> None:
+def test_apply_edits_agrees_with_slicing(text: str, data: st.DataObject) -> None:
     source = source_of(b"") if not text else source_of(text.encode("utf-8", "surrogatepass"))
     try:
         whole = EncodedText(source)
@@ -82,21 +82,21 @@ def test_overlapping_edits_are_refused() -> None:
             apply_edits(text, edits)
 
 
-def test_bytes_that_do_not_come_back_are_refused() -> None:
+def test_edit_refuses_file_that_does_not_encode_back() -> None:
     # In this encoding a redundant escape to ASCII is lost on the way back.
     data = b"# coding: iso2022_jp\nx = 1 \x1b(B\n"
     with pytest.raises(UnsafeEditError, match="does not encode to the same bytes"):
         EncodedText(source_of(data))
 
 
-def test_a_new_text_that_the_encoding_has_not_is_refused() -> None:
+def test_edit_refuses_text_outside_file_encoding() -> None:
     source = source_of("# coding: latin-1\nx = 'é'\n".encode("latin-1"))
     (node,) = (n for n in ast.walk(ast.parse(source.data)) if isinstance(n, ast.Constant))
     with pytest.raises(UnsafeEditError, match=r"latin-1|iso-8859-1"):
         apply_changes(source, [replace_node(node, "'日'")])
 
 
-def test_a_place_that_holds_something_else_is_refused() -> None:
+def test_edit_refuses_unexpected_old_text() -> None:
     source = source_of(b"x = zmq.Context()\n")
     call = ast.parse(source.data).body[0].value.func  # type: ignore[attr-defined]
     with pytest.raises(UnsafeEditError, match="expected `"):
@@ -116,7 +116,7 @@ def test_a_place_that_holds_something_else_is_refused() -> None:
         ("\fimport a\n", "\fimport a\nimport n\n"),
     ],
 )
-def test_a_statement_is_put_behind_another(before: str, after: str) -> None:
+def test_insertion_puts_statement_after_anchor(before: str, after: str) -> None:
     tree = ast.parse(before)
     anchor = next(n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom))
     assert (
@@ -125,7 +125,7 @@ def test_a_statement_is_put_behind_another(before: str, after: str) -> None:
     )
 
 
-def test_a_statement_goes_with_its_lines() -> None:
+def test_deletion_removes_all_lines_of_statement() -> None:
     before = "x = 1\ny = f(\n    2,\n)  # gone too\n# stays\nz = 3"
     for number, after in ((1, "x = 1\n# stays\nz = 3"), (2, "x = 1\ny = f(\n    2,\n)  # gone too\n# stays")):
         statement = ast.parse(before).body[number]
@@ -135,7 +135,7 @@ def test_a_statement_goes_with_its_lines() -> None:
         apply_changes(source_of(b"x = 1; y = 2\n"), [Deletion(position_of(shared))])
 
 
-def test_lines_are_followed_back_through_changes() -> None:
+def test_line_shifts_map_new_lines_to_old_lines() -> None:
     before = "import a\nx = 1\ny = (\n 1)\nz = 2\n"
     body = ast.parse(before).body
     changes = [Insertion(position_of(body[0]), "import n"), Deletion(position_of(body[2]))]

@@ -1,4 +1,4 @@
-"""The proof: it accepts what the changes say, and nothing else."""
+"""Tree and token diff: they accept the planned changes and nothing else."""
 
 from __future__ import annotations
 
@@ -35,15 +35,17 @@ def changes() -> list[Change]:
 GOOD = "import zmq  # wire\nimport n\nctx = lease()  # mine\nx = 1  # one\ny = f'{x}' if x else \"\"\n"
 
 
-def stray(before: str, after: str, made: list[Change]) -> str | None:
+def token_deviation(before: str, after: str, made: list[Change]) -> str | None:
     return first_unexpected_token(before, after, made, ast.parse(before))
 
 
 def judge(after: str) -> tuple[str | None, str | None]:
-    return find_deviation(ast.parse(BEFORE), ast.parse(after), changes()), stray(BEFORE, after, changes())
+    return find_deviation(ast.parse(BEFORE), ast.parse(after), changes()), token_deviation(
+        BEFORE, after, changes()
+    )
 
 
-def test_what_was_planned_is_accepted() -> None:
+def test_diff_accepts_planned_changes() -> None:
     assert judge(GOOD) == (None, None)
     assert judge(GOOD.replace("\n", "\r\n")) == (None, None)
 
@@ -61,31 +63,31 @@ def test_what_was_planned_is_accepted() -> None:
         GOOD + "z = 1\n",
     ],
 )
-def test_anything_else_is_disproved(after: str) -> None:
-    tree, stray = judge(after)
+def test_diff_rejects_unplanned_changes(after: str) -> None:
+    tree, token_deviation = judge(after)
     assert tree is not None
-    assert stray is not None
+    assert token_deviation is not None
 
 
 @pytest.mark.parametrize(
     "after", [GOOD.replace("# one", "# two"), GOOD.replace("  # mine", ""), GOOD + "# more\n"]
 )
-def test_a_comment_that_is_not_as_it_was_is_a_stray(after: str) -> None:
-    tree, stray = judge(after)
+def test_token_diff_rejects_changed_comment(after: str) -> None:
+    tree, token_deviation = judge(after)
     assert tree is None
-    assert stray is not None
-    assert "comment" in stray
+    assert token_deviation is not None
+    assert "comment" in token_deviation
 
 
-def test_the_comments_of_a_removed_statement_go_with_it() -> None:
+def test_token_diff_accepts_removed_comments_of_deleted_statement() -> None:
     before = "# above\nx = f(\n    1,  # inner\n)  # behind\n# below\ny = 2\n"
     removed: list[Change] = [Deletion(position_of(ast.parse(before).body[0]))]
-    assert stray(before, "# above\n# below\ny = 2\n", removed) is None
-    assert stray(before, "# above\ny = 2\n", removed) is not None
+    assert token_deviation(before, "# above\n# below\ny = 2\n", removed) is None
+    assert token_deviation(before, "# above\ny = 2\n", removed) is not None
     assert find_deviation(ast.parse(before), ast.parse("y = 2\n"), removed) is None
 
 
-def test_a_change_that_finds_no_node_is_told() -> None:
+def test_tree_diff_reports_change_without_node() -> None:
     stranger = [Deletion(position_of(ast.parse("\n\n\n\nz = 1").body[0]))]
     told = find_deviation(ast.parse(BEFORE), ast.parse(BEFORE), stranger)
     assert told == "there is no Assign at line 5, column 1"
@@ -94,12 +96,12 @@ def test_a_change_that_finds_no_node_is_told() -> None:
 @pytest.mark.parametrize(
     ("left", "right"), [("1", "1.0"), ("0.0", "-0.0"), ("'a'", "b'a'"), ("[a]", "[a, b]")]
 )
-def test_trees_differ_where_values_do(left: str, right: str) -> None:
+def test_tree_diff_finds_differing_values(left: str, right: str) -> None:
     assert first_difference(ast.parse(left), ast.parse(right)) is not None
     assert first_difference(ast.parse(left), ast.parse(f"\n\n{left}")) is None
 
 
-def test_a_deep_tree_is_no_recursion() -> None:
+def test_tree_diff_handles_deep_tree_without_recursion() -> None:
     deep = "x = " + " + ".join(["1"] * 600)
     assert first_difference(ast.parse(deep), ast.parse(deep)) is None
 
@@ -131,7 +133,7 @@ WHOLE = ast.Module([], [])  # without a statement to be seen the only window is 
 
 
 @given(marked_programs(), st.randoms(use_true_random=False))
-def test_windows_find_what_the_whole_file_shows(
+def test_windowed_diff_agrees_with_whole_file_diff(
     program: tuple[str, str, str, bool], dice: random.Random
 ) -> None:
     text = program[0].replace("@", "zmq.Context()")
@@ -156,7 +158,7 @@ def test_windows_find_what_the_whole_file_shows(
             assert find_deviation(file.tree, whole.tree, made, lines) == told
 
 
-def test_a_new_statement_is_not_taken_for_the_text_in_its_place() -> None:
+def test_tree_diff_rejects_wrong_inserted_statement() -> None:
     before, after = "x = 1\ny = 2\n", "x = 1\ny = 2\nx = 1\n"
     change: list[Change] = [Insertion(position_of(ast.parse(before).body[1]), "z = 1")]
     lines = before.split("\n"), after.split("\n")
@@ -178,7 +180,7 @@ def test_a_new_statement_is_not_taken_for_the_text_in_its_place() -> None:
         "try:\n  pass\nexcept A:\n  c = zmq.Context()\n  # last\n",
     ],
 )
-def test_a_window_ends_where_a_statement_does(before: str) -> None:
+def test_token_diff_window_covers_whole_statement(before: str) -> None:
     tree = ast.parse(before)
     call = next(node for node in ast.walk(tree) if isinstance(node, ast.Call) and not node.args)
     change: list[Change] = [replace_node(call.func, "lease")]
@@ -191,7 +193,7 @@ def test_a_window_ends_where_a_statement_does(before: str) -> None:
         )
 
 
-def test_a_comparison_leaves_the_tree_as_it_was() -> None:
+def test_tree_diff_leaves_tree_unchanged() -> None:
     tree = ast.parse(BEFORE)
     assert find_deviation(tree, ast.parse(GOOD), changes()) is None
     assert ast.dump(tree, include_attributes=True) == ast.dump(ast.parse(BEFORE), include_attributes=True)
@@ -206,7 +208,7 @@ agents:
 """
 
 
-def test_planning_changes_no_tree() -> None:
+def test_codemod_plan_leaves_tree_unchanged() -> None:
     """The gates compare the trees that were planned on, so planning must only have looked at them."""
     fleet, looked = load_fleet("fleet.yaml", FLEET), 0
     for ruled in load_references():

@@ -1,4 +1,4 @@
-"""Who is to blame when the project's own command fails: every set of guilty files is found."""
+"""Verify command: bisection finds every file whose change makes it fail."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ numbers = st.integers(0, 12)
 
 
 @given(numbers, st.sets(numbers))
-def test_files_that_fail_alone_are_found(count: int, bad: set[int]) -> None:
+def test_bisect_finds_every_file_that_fails_alone(count: int, bad: set[int]) -> None:
     paths = [f"f{number}.py" for number in range(count)]
     guilty = {f"f{number}.py" for number in bad} & {*paths}
     asked: list[tuple[str, ...]] = []
@@ -33,7 +33,7 @@ def test_files_that_fail_alone_are_found(count: int, bad: set[int]) -> None:
 
 
 @given(numbers, st.sets(st.frozensets(numbers, min_size=1, max_size=3), max_size=4))
-def test_files_that_fail_only_together_lose_one_of_them(count: int, sets: set[frozenset[int]]) -> None:
+def test_bisect_drops_one_of_files_that_fail_together(count: int, sets: set[frozenset[int]]) -> None:
     paths = [f"f{number}.py" for number in range(count)]
     together = [{f"f{number}.py" for number in each} for each in sets]
 

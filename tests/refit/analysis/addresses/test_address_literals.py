@@ -1,4 +1,4 @@
-"""Which texts are addresses, and what a rule without a fleet file does."""
+"""Address literals: which texts are addresses, and what address rules do without a fleet file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ agents: {A: {run: [a], machine: mainpc, port: 7220}}
 @given(
     st.ip_addresses(v=4), st.one_of(st.none(), st.integers(1, 65535)), st.sampled_from(["", "tcp", "redis"])
 )
-def test_reads_what_was_written(address: ipaddress.IPv4Address, port: int | None, scheme: str) -> None:
+def test_address_parser_reads_host_port_and_scheme(
+    address: ipaddress.IPv4Address, port: int | None, scheme: str
+) -> None:
     text = (f"{scheme}://" if scheme else "") + str(address) + (f":{port}" if port else "")
     found = parse_address_text(text)
     assert (found is None) == (address_kind(str(address)) is None)
@@ -35,7 +37,7 @@ def test_reads_what_was_written(address: ipaddress.IPv4Address, port: int | None
 
 
 @given(st.text(max_size=80))
-def test_never_fails_on_any_text(text: str) -> None:
+def test_address_parser_accepts_any_text(text: str) -> None:
     found = parse_address_text(text)
     assert found is None or found.host in text
     for item in find_addresses(text):
@@ -58,11 +60,11 @@ def test_never_fails_on_any_text(text: str) -> None:
         *("10.0.0.1:70000", "localhosts", "12:30", "tcp://redis:6379", "10.0.0.1.example.com"),
     ],
 )
-def test_is_no_address(text: str) -> None:
+def test_address_parser_refuses_other_text(text: str) -> None:
     assert parse_address_text(text) is None
 
 
-def test_rules_for_a_fleet_refuse_without_one(tmp_path: Path) -> None:
+def test_fleet_rules_are_skipped_without_fleet_file(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("A_PORT = 7120\nMAINPC_IP = '10.0.0.1'\n")
     without = audit(tmp_path)
     assert without.skipped_rules["A404"] == "no fleet file"

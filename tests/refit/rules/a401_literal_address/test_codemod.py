@@ -1,4 +1,4 @@
-"""A401, A402: which literal addresses become the fleet's, and which stay and why."""
+"""A401, A402: which literal addresses are read from the fleet file, and which are refused and why."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ MIGRATED = {
 
 
 @pytest.mark.parametrize("source", MIGRATED)
-def test_an_address_becomes_the_fleet_s(source: str, fleet: Fleet) -> None:
+def test_a401_replaces_literal_address_by_fleet_address(source: str, fleet: Fleet) -> None:
     outcome = refit(f"import os\ns = port = None\n{source}\n", fleet)
     assert outcome.refused == ()
     assert outcome.after is not None
@@ -104,7 +104,7 @@ TOGETHER = {
 
 
 @pytest.mark.parametrize("source", TOGETHER)
-def test_what_is_disconnected_goes_with_what_was_connected(source: str, fleet: Fleet) -> None:
+def test_a401_replaces_disconnect_with_its_connect(source: str, fleet: Fleet) -> None:
     outcome = refit(source, fleet)
     assert outcome.after is not None
     expected = TOGETHER[source].replace("@", "argosy.api.endpoint")
@@ -123,14 +123,14 @@ APART = {
 
 
 @pytest.mark.parametrize("source", APART)
-def test_an_endpoint_that_cannot_go_everywhere_stays_everywhere(source: str, fleet: Fleet) -> None:
+def test_a401_refuses_endpoint_with_unmigratable_use(source: str, fleet: Fleet) -> None:
     outcome = refit(source, fleet)
     assert (outcome.after, outcome.migrated) == (None, ())
     assert any(APART[source] in item.reason for item in outcome.refused)
 
 
 @pytest.mark.parametrize("source", REFUSED)
-def test_an_address_stays_and_the_reason_is_told(source: str, fleet: Fleet) -> None:
+def test_a401_refuses_address_with_reason(source: str, fleet: Fleet) -> None:
     outcome = refit(f"import os\ns = None\n{source}\n", fleet)
     if REFUSED[source]:
         assert outcome.after is None
@@ -138,19 +138,19 @@ def test_an_address_stays_and_the_reason_is_told(source: str, fleet: Fleet) -> N
     assert len(outcome.refused) + len(outcome.migrated) >= 1
 
 
-def test_without_a_fleet_file_every_site_is_refused(fleet: Fleet) -> None:
+def test_a401_refuses_every_site_without_fleet_file(fleet: Fleet) -> None:
     outcome = refit('import os\nh = os.getenv("PC2_IP", "10.0.0.2")\n', None)
     assert [(item.code, item.reason) for item in outcome.refused] == [("A402", "no fleet file")]
 
 
-def test_the_import_comes_first_of_all(fleet: Fleet) -> None:
+def test_a401_inserts_import_before_other_statements(fleet: Fleet) -> None:
     head = '"""Doc."""\nfrom __future__ import annotations\n'
     outcome = refit(head + 'x = 1\nimport os\nh = os.getenv("PC2_IP", "10.0.0.2")\n', fleet)
     assert outcome.after is not None
     assert outcome.after.decode().startswith(head + "import argosy.api\nx = 1\n")
 
 
-def test_what_runs_gets_what_it_got(fleet: Fleet, tmp_path: Path) -> None:
+def test_a401_rewritten_program_reads_same_addresses(fleet: Fleet, tmp_path: Path) -> None:
     """The rewritten file, run under the environment that has the old values, for each variable."""
     (tmp_path / "fleet.yaml").write_text(FLEET)
     reads = [line for line in MIGRATED if line.startswith("h = ")]
@@ -208,7 +208,7 @@ def scope() -> NameScope:
 
 
 @given(reads(), st.sampled_from(sorted(CALLS)))
-def test_the_evaluator_agrees_with_python(text: str, literal: str) -> None:
+def test_expression_evaluator_agrees_with_python(text: str, literal: str) -> None:
     """It calls two expressions the same exactly when Python does, for every state of the variables."""
     call = f"{HOST}({CALLS[literal]!r})"
     old, new = text, text.replace(repr(literal), call, 1)
@@ -218,8 +218,8 @@ def test_the_evaluator_agrees_with_python(text: str, literal: str) -> None:
             tree = ast.parse(changed, mode="eval").body
         except SyntaxError:
             return  # the same quotes within an f-string
-        told = evaluation_difference(ast.parse(old, mode="eval").body, tree, scope(), PROFILE)
-        assert (told is None) == _agree(old, changed), told
+        difference = evaluation_difference(ast.parse(old, mode="eval").body, tree, scope(), PROFILE)
+        assert (difference is None) == _agree(old, changed), difference
 
 
 def _agree(old: str, new: str) -> bool:
@@ -244,12 +244,12 @@ def _agree(old: str, new: str) -> bool:
 
 
 @pytest.mark.parametrize("module", ["argosy.api", "argosy.fleet.resolver", "argosy.fleet.whereabouts"])
-def test_the_evaluator_knows_former_paths_of_the_resolver(module: str) -> None:
+def test_expression_evaluator_knows_former_resolver_modules(module: str) -> None:
     old, new = (ast.parse(text, mode="eval").body for text in ('"10.0.0.2"', f'{module}.host("pc2")'))
     assert evaluation_difference(old, new, scope(), PROFILE) is None
 
 
-def test_a_context_becomes_a_lease_beside_an_address(fleet: Fleet) -> None:
+def test_a402_and_z301_migrate_same_file(fleet: Fleet) -> None:
     source = (
         'import os\nimport zmq\n\nPC2 = os.environ.get("PC2_IP", "10.0.0.2")\n\n\ndef ask():\n'
         '    context = zmq.Context()\n    s = context.socket(zmq.REQ)\n    s.connect(f"tcp://{PC2}:1")\n'

@@ -1,4 +1,4 @@
-"""B501 and B502: which definitions of a tree give way to argosy's, and which stay and why."""
+"""B501 and B502: which definitions of a tree are replaced by argosy's, and which are refused and why."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def after(outcome: FileOutcome) -> str:
     return outcome.after.decode()
 
 
-def test_a_base_of_agents_gives_way_and_keeps_its_name_for_all() -> None:
+def test_b501_replaces_base_class_and_keeps_its_name() -> None:
     outcome = refit(BASE, AGENTS)
     made = after(outcome)
     assert '"""\nfrom argosy.agent.compat import BaseAgent as Thing\n' in made  # nothing else used `zmq`
@@ -99,7 +99,7 @@ def test_a_base_of_agents_gives_way_and_keeps_its_name_for_all() -> None:
     assert [site.code for site in outcome.migrated] == ["B501"]
 
 
-def test_lookups_give_way_together_and_what_uses_them_stays() -> None:
+def test_b502_replaces_lookups_together_and_keeps_their_users() -> None:
     made = after(refit(DISCOVERY, {}))
     imported = "discover_service, get_service_address, register_service"
     assert f"import zmq\nfrom argosy.agent.compat.discovery import {imported}\n" in made
@@ -121,7 +121,7 @@ NOT_A_BASE = {
 
 
 @pytest.mark.parametrize("case", NOT_A_BASE)
-def test_it_is_no_such_thing(case: str) -> None:
+def test_b501_and_b502_find_no_site_in_other_code(case: str) -> None:
     source, others = NOT_A_BASE[case]
     outcome = refit(source, others)
     assert outcome.after is None
@@ -148,14 +148,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_it_stays_with_its_reason(case: str) -> None:
+def test_b501_and_b502_refuse_definition_with_reason(case: str) -> None:
     source, others, reason = REFUSED[case]
     outcome = refit(source, {**AGENTS, **others})
     assert outcome.after is None
     assert [reason in item.reason for item in outcome.refused] == [True], outcome.refused
 
 
-def test_a_member_that_the_agent_has_itself_is_not_missed() -> None:
+def test_b501_accepts_member_set_by_agent_itself() -> None:
     own = """
         from core.thing import Thing
         class B(Thing):

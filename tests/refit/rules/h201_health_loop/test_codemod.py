@@ -1,4 +1,4 @@
-"""H201: which health loops give way to the standard, and which stay and why."""
+"""H201: which health loops are replaced by the standard health endpoint, and which are refused and why."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class A(BaseAgent):
 """
 
 
-def test_all_of_it_goes_and_the_payload_stays() -> None:
+def test_h201_removes_health_loop_and_keeps_payload() -> None:
     outcome = refit(agent())
     assert outcome.refused == ()
     assert [(site.code, site.line) for site in outcome.migrated] == [
@@ -125,7 +125,7 @@ def test_all_of_it_goes_and_the_payload_stays() -> None:
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("indent", ["    ", "\t", "  "])
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-8-sig"])
-def test_what_stays_is_as_it_was_to_the_byte(newline: str, indent: str, encoding: str) -> None:
+def test_h201_keeps_all_other_bytes(newline: str, indent: str, encoding: str) -> None:
     def written(text: str) -> bytes:
         head = "# -*- coding: latin-1 -*-\n" if encoding == "latin-1" else ""
         return f"{head}# größe\n{text}x = 'é'".replace("    ", indent).replace("\n", newline).encode(encoding)
@@ -347,14 +347,14 @@ BY_HELPER = (
         (HELPER.replace("return sock", "return sock.bind"), False),
     ],
 )
-def test_a_socket_that_a_function_of_the_tree_makes(helper: str, is_migrated: bool) -> None:
+def test_h201_follows_socket_created_by_helper_function(helper: str, is_migrated: bool) -> None:
     outcome = refit(BY_HELPER, {"lib/helper.py": helper})
     assert (outcome.after is not None) == is_migrated
     assert all("other uses in `__init__`" in item.reason for item in outcome.refused)
 
 
 @pytest.mark.parametrize("source", MIGRATED.values(), ids=MIGRATED)
-def test_gives_way(source: str) -> None:
+def test_h201_migrates_health_loop(source: str) -> None:
     outcome = refit(source)
     assert outcome.refused == ()
     assert outcome.after is not None
@@ -671,7 +671,7 @@ REFUSED = {
 }
 
 
-def test_what_an_object_of_its_own_class_is_told_stays() -> None:
+def test_h201_keeps_calls_on_object_of_own_class() -> None:
     source = OWN + agent().replace('logging.info("started")', 'self.own.info("health thread started")')
     source = source.replace(JOBS, f"{MINE}        self.tries = self.own.get()\n")
     source = source.replace("time.sleep(0.1)", "time.sleep(0.1 if self.tries else 0.2)")
@@ -686,7 +686,7 @@ def test_what_an_object_of_its_own_class_is_told_stays() -> None:
 @pytest.mark.parametrize(
     ("name", "source", "reason"), [(name, *case) for name, case in REFUSED.items()], ids=REFUSED
 )
-def test_stays(name: str, source: str, reason: str) -> None:
+def test_h201_refuses_health_loop_with_reason(name: str, source: str, reason: str) -> None:
     outcome = refit(source)
     assert outcome.after is None
     assert [item.reason for item in outcome.refused] == [f"condition {name[0]}: {reason}"]
@@ -717,14 +717,14 @@ OTHERS = {
 }
 
 
-def test_a_file_that_only_tells_of_the_class_is_no_user_of_it() -> None:
+def test_h201_ignores_file_that_only_mentions_class() -> None:
     other = "# asks the A\nprint('A is up')\nfound = {'health_thread': True}\n"
     assert refit(agent(), {"agents/b.py": other}).refused == ()
     assert refit(agent(), {"agents/b.py": f"{other}x = (\n"}).refused != ()
 
 
 @pytest.mark.parametrize(("other", "reason"), OTHERS.values(), ids=OTHERS)
-def test_stays_for_the_sake_of_others(other: str, reason: str) -> None:
+def test_h201_refuses_loop_used_by_other_files(other: str, reason: str) -> None:
     source = LISTED if "`all`" in reason else agent()
     outcome = refit(source, {"agents/b.py": other})
     assert [item.reason for item in outcome.refused] == [f"condition 6: {reason}"]
@@ -758,7 +758,7 @@ OWN_BASE = textwrap.dedent('''
 OF_OWN = agent("").replace("from argosy.agent.compat import BaseAgent", "from core import Core as BaseAgent")
 
 
-def test_a_base_of_the_trees_own_that_answers_is_a_standard() -> None:
+def test_h201_accepts_base_class_of_tree_that_answers_health() -> None:
     outcome = refit(OF_OWN, {"core.py": OWN_BASE})
     assert outcome.refused == ()
     assert outcome.after is not None
@@ -774,7 +774,7 @@ def test_a_base_of_the_trees_own_that_answers_is_a_standard() -> None:
     ]
 
 
-def test_what_the_trees_own_base_would_do_instead_is_heeded() -> None:
+def test_h201_refuses_if_removed_method_overrides_base_method() -> None:
     base = OWN_BASE + "\n    def _begin(self):\n        self.running = 2\n"
     made = refit(OF_OWN, {"core.py": base})
     assert [item.reason for item in made.refused] == [
@@ -782,7 +782,7 @@ def test_what_the_trees_own_base_would_do_instead_is_heeded() -> None:
     ]
 
 
-def test_a_fleet_file_that_says_otherwise_is_heard(tmp_path: Path) -> None:
+def test_h201_refuses_port_other_than_in_fleet_file(tmp_path: Path) -> None:
     path = tmp_path / "fleet.yaml"
     path.write_text(
         "fleet: f\nagents:\n  A: {run: agents/it.py, port: 5000, health_port: 6001}\n"
@@ -810,7 +810,7 @@ def test_a_fleet_file_that_says_otherwise_is_heard(tmp_path: Path) -> None:
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
-def test_whatever_an_agent_lacks_or_has_twice_it_goes_whole_or_stays(data: st.DataObject) -> None:
+def test_h201_migrates_mutated_agent_completely_or_not_at_all(data: st.DataObject) -> None:
     """What goes leaves a program that parses, knows its names and is done: the gates are asked each time."""
     source = data.draw(
         st.sampled_from([agent(), *MIGRATED.values(), *(text for text, _ in REFUSED.values())])

@@ -1,4 +1,4 @@
-"""What the proofs license is seen: the same bytes to the health port before and after, and the answers."""
+"""H201: a migrated agent health_answers the same health requests as before, on the same port."""
 
 from __future__ import annotations
 
@@ -155,10 +155,10 @@ PROGRAMS = {
     "its base's socket": (THE_BASES_SOCKET, "Memory", {"entries": 3}, "degraded"),
     "a base of the tree's own": (OF_A_TREE, "Memory", {"entries": 3}, "degraded"),
 }
-QUESTIONS = (b'{"action": "health_check"}', b'{"action": "ping"}', b"anything", b"\x00\xff", b"")
+REQUESTS = (b'{"action": "health_check"}', b'{"action": "ping"}', b"anything", b"\x00\xff", b"")
 
 
-def free_pair() -> int:
+def free_port_pair() -> int:
     """Return a port that is free, as is the next one."""
     while True:
         with socket.create_server(("127.0.0.1", 0)) as first:
@@ -186,14 +186,14 @@ def running(folder: Path, port: int) -> Iterator[None]:
             process.communicate()
 
 
-def answers(folder: Path) -> list[dict[str, Any]]:
+def health_answers(folder: Path) -> list[dict[str, Any]]:
     """Start the agent, send it each question once it is up, and return what it says."""
-    port = free_pair()
+    port = free_port_pair()
     with running(folder, port):
         until = time.monotonic() + LIMIT_S
-        while (first := ask(port + 1, QUESTIONS[0])) is None or first["status"] == "starting":
+        while (first := ask(port + 1, REQUESTS[0])) is None or first["status"] == "starting":
             assert time.monotonic() < until, "it is not up"
-        found = [ask(port + 1, question) for question in QUESTIONS]
+        found = [ask(port + 1, question) for question in REQUESTS]
     assert None not in found
     return found  # type: ignore[return-value]
 
@@ -212,13 +212,13 @@ def ask(port: int, question: bytes) -> dict[str, Any] | None:
 
 
 @pytest.mark.parametrize(("source", "name", "own", "word"), PROGRAMS.values(), ids=PROGRAMS)
-def test_what_is_answered_before_and_after(
+def test_health_answers_are_same_before_and_after_migration(
     source: str, name: str, own: dict[str, object], word: str, tmp_path: Path
 ) -> None:
     program = tmp_path / "agent.py"
     (tmp_path / "core.py").write_text(CORE)
     program.write_text(source + MAIN.format(name=name))
-    before = answers(tmp_path)
+    before = health_answers(tmp_path)
     files = {path.name: path.read_bytes() for path in tmp_path.glob("*.py")}
     outcome = rewrite_file("agent.py", files["agent.py"], TreeIndex(files), select_codemods(["H201"]))
     assert outcome.refused == ()
@@ -226,7 +226,7 @@ def test_what_is_answered_before_and_after(
     assert (before[0]["status"] == "HEALTHY") == ("HEALTHY" in source), "its own loop did not answer before"
     assert b"Thread" not in outcome.after
     program.write_bytes(outcome.after)
-    after = answers(tmp_path)
+    after = health_answers(tmp_path)
     for was, now in zip(before, after, strict=True):
         assert was.keys() <= now.keys()
         assert {key: now[key] for key in own} == {key: was[key] for key in own} == own

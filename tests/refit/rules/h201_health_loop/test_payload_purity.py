@@ -1,4 +1,4 @@
-"""H201: what a payload does besides looking, and says besides what the standard says."""
+"""H201: side effects of a health payload, and keys that the health endpoint sets itself."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ IMPURE = {
 
 
 @pytest.mark.parametrize(("source", "reason"), IMPURE.values(), ids=IMPURE)
-def test_a_payload_that_does_more_than_look(source: str, reason: str) -> None:
+def test_h201_refuses_payload_with_side_effects(source: str, reason: str) -> None:
     outcome = refit(source)
     assert outcome.after is None
     assert [item.reason for item in outcome.refused] == [
@@ -114,7 +114,7 @@ def test_a_payload_that_does_more_than_look(source: str, reason: str) -> None:
 
 OWN = "its payload has the key `{}`, which the health endpoint sets itself".format
 UNSEEN = "the keys of its payload are not all visible, and the health endpoint reserves some"
-SAID = {
+RESERVED = {
     "another name": (("return {'name': 'Other'}",), OWN("name")),
     "another time": (("return {'uptime': 5}",), OWN("uptime")),
     "a time in whole seconds": (("return {'uptime': int(time.time() - self.start_time)}",), OWN("uptime")),
@@ -128,8 +128,8 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize(("lines", "reason"), SAID.values(), ids=SAID)
-def test_a_payload_that_says_what_the_standard_says_otherwise(lines: tuple[str, ...], reason: str) -> None:
+@pytest.mark.parametrize(("lines", "reason"), RESERVED.values(), ids=RESERVED)
+def test_h201_refuses_payload_with_reserved_keys(lines: tuple[str, ...], reason: str) -> None:
     outcome = refit(payload(*lines))
     assert outcome.after is None
     assert [item.reason for item in outcome.refused] == [f"condition 7: {reason}"]
@@ -142,7 +142,7 @@ def test_a_payload_that_says_what_the_standard_says_otherwise(lines: tuple[str, 
         "\n    def rename(self):\n        self.name = 'B'\n",
     ],
 )
-def test_what_the_standard_says_too_stays_what_it_was(again: str) -> None:
+def test_h201_refuses_reserved_key_whose_value_may_change(again: str) -> None:
     said = payload("return {'name': self.name, 'uptime': time.time() - self.start_time}").replace(
         'super().__init__("A", port)\n',
         'super().__init__("A", port)\n        self.start_time = time.time()\n',
@@ -151,7 +151,7 @@ def test_what_the_standard_says_too_stays_what_it_was(again: str) -> None:
     assert refit(said + again).after is None
 
 
-def test_a_payload_of_a_class_that_derives_from_it_is_looked_at_too() -> None:
+def test_h201_checks_payload_of_derived_class() -> None:
     other = "from it import A\nclass B(A):\n    def _get_health_status(self):\n        {}\n"
     assert refit(agent(), {"agents/b.py": other.format("return super()._get_health_status()")}).refused == ()
     outcome = refit(agent(), {"agents/b.py": other.format("self.n = 1")})

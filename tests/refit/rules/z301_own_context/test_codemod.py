@@ -1,4 +1,4 @@
-"""Z301: which own contexts become leases, and which stay and why."""
+"""Z301: which contexts become leases, and which are refused and why."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ MIGRATED = {
 
 
 @pytest.mark.parametrize("name", MIGRATED)
-def test_a_context_becomes_a_lease(name: str) -> None:
+def test_z301_replaces_context_by_lease(name: str) -> None:
     before, after = MIGRATED[name]
     outcome = refit(before)
     assert outcome.refused == ()
@@ -204,7 +204,7 @@ CALM = (
 
 
 @pytest.mark.parametrize("source", CALM)
-def test_a_file_that_makes_no_copy_of_its_process_does_not_fork(source: str) -> None:
+def test_z301_accepts_file_that_does_not_fork(source: str) -> None:
     outcome = refit(f"import zmq\n{source}c = zmq.Context()\n")
     assert (len(outcome.migrated), outcome.refused) == (1, ())
 
@@ -279,13 +279,13 @@ JOINED = "        self.thread.join()\n        self.context.term()\n"
         INNER.replace("input()", "thread.join()"),
     ],
 )
-def test_a_thread_that_its_context_s_end_ends_may_have_a_lease(source: str) -> None:
+def test_z301_migrates_context_whose_end_stops_thread(source: str) -> None:
     outcome = refit(source)
     assert (len(outcome.migrated), outcome.refused) == (1, ())
 
 
 @pytest.mark.parametrize("source", REFUSED)
-def test_a_context_stays_and_the_reason_is_told(source: str) -> None:
+def test_z301_refuses_context_with_reason(source: str) -> None:
     outcome = refit(source)
     assert outcome.after is None
     assert outcome.migrated == ()
@@ -318,7 +318,7 @@ OUT_OF_SIGHT = {
 
 
 @pytest.mark.parametrize("source", OUT_OF_SIGHT)
-def test_the_class_out_of_sight_is_refused_by_name_and_what_it_makes_unsafe_stays(source: str) -> None:
+def test_z301_refuses_context_class_used_as_value(source: str) -> None:
     outcome = refit(source)
     assert (outcome.after, outcome.migrated) == (None, ())
     told = [refusal.reason for refusal in outcome.refused]
@@ -326,7 +326,7 @@ def test_the_class_out_of_sight_is_refused_by_name_and_what_it_makes_unsafe_stay
     assert all(part in reason for part, reason in zip(OUT_OF_SIGHT[source], told, strict=True)), told
 
 
-def test_contexts_beside_a_factory_become_leases_and_the_factory_is_told() -> None:
+def test_z301_migrates_context_beside_refused_factory() -> None:
     outcome = refit(
         "import functools\nimport zmq\nmake = functools.partial(zmq.Context, 4)\nc = zmq.Context()\n"
         "class A:\n    c: zmq.Context = field(default_factory=zmq.Context)\n"
@@ -338,7 +338,7 @@ def test_contexts_beside_a_factory_become_leases_and_the_factory_is_told() -> No
     ]
 
 
-def test_a_context_by_way_of_another_module_is_refused_with_that_module() -> None:
+def test_z301_refusal_names_module_that_reexports_zmq() -> None:
     tree = {
         "agents/__init__.py": "",
         "agents/compat.py": "try:\n    import zmq\nexcept ImportError:\n    zmq = None\n",
@@ -362,7 +362,7 @@ def test_a_context_by_way_of_another_module_is_refused_with_that_module() -> Non
     "declared",
     ["context = Instance(zmq.Context)", "context: object = field()", "@property\n    def context(self): ..."],
 )
-def test_a_context_that_its_base_may_check_stays(declared: str) -> None:
+def test_z301_refuses_context_attribute_declared_by_base(declared: str) -> None:
     source = "import zmq\nfrom base import B\nclass C(B):\n    def f(self):\n"
     source += "        self.context = zmq.Context()\n"
     base = f"import zmq\nclass B:\n    {declared}\n"
@@ -372,7 +372,7 @@ def test_a_context_that_its_base_may_check_stays(declared: str) -> None:
     assert refit(source, {"agents/base.py": "class B:\n    context = None\n"}).after is not None
 
 
-def test_a_name_for_the_class_that_another_file_takes_or_a_test_patches_stays() -> None:
+def test_z301_refuses_context_alias_used_by_other_files() -> None:
     source = "import zmq\nCtx = zmq.Context\nc = Ctx()\n"
     for other, reason in (
         ("from agents.it import Ctx\nfirst = Ctx()\n", "imports `Ctx` from here"),
@@ -397,7 +397,7 @@ def test_a_name_for_the_class_that_another_file_takes_or_a_test_patches_stays() 
         "from decimal import Context\nc = Context()  # not zmq\n",
     ],
 )
-def test_what_is_no_own_context_is_no_site(source: str) -> None:
+def test_z301_finds_no_site_without_own_context(source: str) -> None:
     outcome = refit(source)
     assert (outcome.after, outcome.migrated, outcome.refused) == (None, (), ())
 
@@ -469,7 +469,7 @@ OWNER = "import zmq\nclass Base:\n    def __init__(self):\n        self.context 
         ({"b.py": "import zmq\ndef f(a):\n    getattr(a, 'context', 0).set(1, 2)\n"}, "b.py"),
     ],
 )
-def test_what_others_do_with_it_is_seen(others: dict[str, str], reason: str) -> None:
+def test_z301_refuses_context_used_unsafely_by_other_files(others: dict[str, str], reason: str) -> None:
     outcome = refit(OWNER, others)
     assert outcome.after is None
     assert [reason in item.reason for item in outcome.refused] == [True]
@@ -495,7 +495,7 @@ def test_what_others_do_with_it_is_seen(others: dict[str, str], reason: str) -> 
         {"test_it.py": "from unittest.mock import patch\n@patch('agents.other.zmq')\ndef test(m): ...\n"},
     ],
 )
-def test_what_others_do_besides_is_no_matter(others: dict[str, str]) -> None:
+def test_z301_ignores_harmless_use_by_other_files(others: dict[str, str]) -> None:
     assert len(refit(OWNER, others).migrated) == 1
 
 
@@ -512,7 +512,7 @@ def test_what_others_do_besides_is_no_matter(others: dict[str, str]) -> None:
         ("it.context.socket(zmq.PAIR).bind('inproc://a')", False),
     ],
 )
-def test_what_others_do_with_a_module_s_is_seen(use: str, is_plain: bool) -> None:
+def test_z301_checks_use_of_module_context_by_other_files(use: str, is_plain: bool) -> None:
     source = "import zmq\ncontext = zmq.Context()\n"
     outcome = refit(source, {"b.py": f"import zmq\nfrom agents import it\n\n{use}\n"})
     assert len(outcome.migrated) == is_plain
@@ -520,7 +520,7 @@ def test_what_others_do_with_a_module_s_is_seen(use: str, is_plain: bool) -> Non
 
 
 @pytest.mark.parametrize("alias", ["import agents.it as other", "from agents import it as other"])
-def test_a_module_s_context_is_seen_under_another_name_of_the_module(alias: str) -> None:
+def test_z301_checks_use_of_module_context_by_alias(alias: str) -> None:
     outcome = refit("import zmq\ncontext = zmq.Context()\n", {"b.py": f"{alias}\ng(other.context)\n"})
     assert ["`b.py` does more" in item.reason for item in outcome.refused] == [True]
 
@@ -543,7 +543,7 @@ OPENS = (
         (HANDS, f"{OPENS}\n\ndef other(context):\n    return [context]\n"),
     ],
 )
-def test_a_function_of_the_tree_that_opens_sockets_may_have_it(source: str, helper: str) -> None:
+def test_z301_migrates_context_passed_to_helper_that_opens_sockets(source: str, helper: str) -> None:
     outcome = refit(source, {"lib/sockets.py": helper})
     assert (len(outcome.migrated), outcome.refused) == (1, ())
 
@@ -562,18 +562,18 @@ def test_a_function_of_the_tree_that_opens_sockets_may_have_it(source: str, help
         (HANDS.replace("self.context, zmq.REP", "zmq.REP, word=self.context"), OPENS, "passed to a call"),
     ],
 )
-def test_a_function_that_does_more_with_it_may_not(source: str, helper: str, reason: str) -> None:
+def test_z301_refuses_context_passed_to_other_helper(source: str, helper: str, reason: str) -> None:
     outcome = refit(source, {"lib/sockets.py": helper})
     assert outcome.migrated == ()
     assert reason in outcome.refused[0].reason
 
 
-def test_two_files_that_a_function_may_be_of_are_none() -> None:
+def test_z301_refuses_context_passed_to_ambiguous_helper() -> None:
     outcome = refit(HANDS, {"lib/sockets.py": OPENS, "old/lib/sockets.py": OPENS})
     assert "passed to a call" in outcome.refused[0].reason
 
 
-def test_a_class_of_the_same_name_elsewhere_is_another() -> None:
+def test_z301_distinguishes_classes_of_same_name() -> None:
     copy = "import zmq\nclass Base:\n    def f(self):\n        g(self.context)\n"
     assert len(refit(OWNER, {"old/copy.py": copy}).migrated) == 1
     derived = f"from it import Base\n{copy.replace('class Base', 'class Base(Base)')}"

@@ -1,4 +1,4 @@
-"""Z306: which request sockets become questions on a kept connection, and which stay and why."""
+"""Z306: which request sockets become requests on a pooled connection, and which are refused and why."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def refit(source: str, codes: str = "Z306", others: dict[str, str] | None = None
     return outcome
 
 
-def test_the_making_and_nothing_else_is_exchanged() -> None:
+def test_z306_replaces_only_socket_creation() -> None:
     outcome = refit(ASK)
     assert outcome.refused == ()
     assert [(site.code, site.line) for site in outcome.migrated] == [("Z306", 5)]
@@ -71,7 +71,7 @@ MIGRATED = {
 
 
 @pytest.mark.parametrize("source", MIGRATED.values(), ids=MIGRATED)
-def test_becomes_a_question(source: str) -> None:
+def test_z306_migrates_request_socket(source: str) -> None:
     for codes in ("Z306", "Z301,Z306"):
         outcome = refit(source, codes)
         assert [item for item in outcome.refused if item.code == "Z306"] == []
@@ -137,13 +137,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("source", "reason"), REFUSED.values(), ids=REFUSED)
-def test_stays(source: str, reason: str) -> None:
+def test_z306_refuses_socket_with_reason(source: str, reason: str) -> None:
     outcome = refit(source)
     assert outcome.after is None
     assert [item.reason for item in outcome.refused] == [reason]
 
 
-def test_stays_where_a_test_patches_pyzmq() -> None:
+def test_z306_refuses_module_whose_zmq_is_patched() -> None:
     outcome = refit(
         ASK, others={"test_it.py": "from unittest import mock\nwith mock.patch('it.zmq'):\n    pass\n"}
     )
@@ -160,7 +160,7 @@ PROGRAM = ASK.replace("def ask", "import sys\n\n\ndef ask") + textwrap.dedent(""
 """)
 
 
-def test_a_program_asks_the_same_and_hears_the_same(tmp_path: Path) -> None:
+def test_z306_program_sends_and_receives_same_messages(tmp_path: Path) -> None:
     """A plain REP cannot tell the two apart, but by the number of connections."""
     source = PROGRAM.replace("RCVTIMEO, 5000", "RCVTIMEO, 2000")
     after = refit(source).after
@@ -170,9 +170,9 @@ def test_a_program_asks_the_same_and_hears_the_same(tmp_path: Path) -> None:
     for text in (source.encode(), after):
         (tmp_path / "it.py").write_bytes(text)
         seen.append(run(tmp_path / "it.py"))
-    (said, heard, was), (said_after, heard_after, now) = seen
-    assert said == said_after == ["{'n': 1}"] * 5 + ["again Resource temporarily unavailable"]
-    assert heard == heard_after
+    (output, heard, was), (output_after, requests_after, now) = seen
+    assert output == output_after == ["{'n': 1}"] * 5 + ["again Resource temporarily unavailable"]
+    assert heard == requests_after
     assert [json.loads(each) for each in heard] == [{"action": "health"}] * 5
     assert (was, now) == (5, 1)
 
