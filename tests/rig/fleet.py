@@ -159,7 +159,7 @@ class Rig:
                 process.kill()
             process.communicate()
         self.argosy("down")
-        # A supervisor that was on its way out removes its files last: nothing of it may run when they are deleted.
+        # A supervisor on its way out removes its own files: it must be gone before the folder is removed.
         self.until(lambda: not self.leftovers(), 20)
 
 
