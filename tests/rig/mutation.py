@@ -2,8 +2,8 @@
 
 `script/mutate [AREA ...]` draws a random sample of the mutants that cosmic-ray finds in an area, applies
 one after the other to a clone of the committed tree, and runs the tests of the area until the first
-failure. A mutant that no test notices has survived. It runs in an environment of its own
-(requirements/mutate.txt), not in pytest.
+failure: those that mirror the changed module first. A mutant that no test notices has survived. It runs in
+an environment of its own (requirements/mutate.txt), not in pytest.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import TestOutcome, WorkItem
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 240.0
+TIMEOUT_S = 600.0
 
 
 class Area(NamedTuple):
-    """modules: files and folders under src/argosy. tests: pytest arguments, the nearest tests first."""
+    """modules: files and folders under src/argosy. tests: folders of tests, the likeliest to notice first."""
 
     modules: tuple[str, ...]
     tests: tuple[str, ...]
@@ -90,15 +90,30 @@ def _clone(folder: Path) -> Path:
     return clone
 
 
-def _config(clone: Path, area: Area) -> ConfigDict:
-    pytest = clone / ".venv/bin/pytest"
+def run_tests(clone: Path, area: Area) -> int:
+    """Run the tests of an area in a clone until the first failure; return pytest's exit code.
+
+    First come the test file and the folder that mirror a changed module: most mutants end there.
+    """
+    diff = ["git", "-C", str(clone), "diff", "--name-only", "HEAD", "--", "src/argosy"]
+    changed = subprocess.run(diff, check=True, capture_output=True, text=True).stdout.split()
+    nearest: list[Path] = []
+    for path in (Path(each).relative_to("src/argosy") for each in changed):
+        folder = Path("tests") / path.parent
+        nearest += [folder / f"test_{path.stem}.py", folder]
+    tests = [str(clone / each) for each in (*nearest, *area.tests) if (clone / each).exists()]
+    pytest = [str(clone / ".venv/bin/pytest"), "-x", "-q", "-p", "no:cacheprovider", f"--rootdir={clone}"]
+    return subprocess.run([*pytest, *dict.fromkeys(tests)], check=False, stdout=sys.stderr).returncode
+
+
+def _config(clone: Path, name: str) -> ConfigDict:
+    area = AREAS[name]
     return ConfigDict(
         {
             "module-path": [str(clone / "src/argosy" / each) for each in area.modules],
             "timeout": TIMEOUT_S,
             "excluded-modules": [],
-            "test-command": f"{pytest} -x -q -p no:cacheprovider --rootdir {clone} "
-            + " ".join(str(clone / each) for each in area.tests),
+            "test-command": f"{sys.executable} {__file__} --tests-of {name} --folder {clone.parent}",
             "distributor": {"name": "local"},
         }
     )
@@ -127,12 +142,12 @@ def _survivor(clone: Path, item: WorkItem, diff: str) -> dict[str, object]:
 
 def measure(clone: Path, name: str, session: Path, size: int, seed: int) -> dict[str, object]:
     """Run the mutants of one area that have no result yet, and return its account."""
-    config = _config(clone, AREAS[name])
+    config = _config(clone, name)
     paths = [clone / "src/argosy" / each for each in AREAS[name].modules]
     modules = [found for path in paths for found in ([path] if path.is_file() else path.rglob("*.py"))]
     with use_db(session) as db:
         if not db.num_work_items:
-            if subprocess.run(config.test_command.split(), stdout=sys.stderr).returncode:
+            if run_tests(clone, AREAS[name]):
                 raise SystemExit(f"error: the tests of {name} fail without a mutant")
             _sample(db, modules, config, size, seed)
         execute(db, config)
@@ -158,7 +173,10 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=100, help="mutants of an area (default: 100)")
     parser.add_argument("--seed", type=int, default=1, help="random seed of the sample (default: 1)")
     parser.add_argument("--folder", type=Path, help="keep the clone and the sessions here, and continue them")
+    parser.add_argument("--tests-of", choices=AREAS, help=argparse.SUPPRESS)  # as the judge of one mutant
     options = parser.parse_args()
+    if options.tests_of:
+        return run_tests(options.folder / "argosy", AREAS[options.tests_of])
     if unknown := set(options.areas) - set(AREAS):
         parser.error(f"no such area: {', '.join(sorted(unknown))}; there are {', '.join(AREAS)}")
     folder = options.folder or Path(tempfile.mkdtemp(prefix="argosy-mutation-"))
